@@ -1,0 +1,148 @@
+"""Ids and resource names: what a caller may type, and the one canonical form of it.
+
+Pure. Every id of a profile, tenant or workflow goes through `canonical_id`: each
+character outside `A-Za-z0-9_.-` becomes `_`, so `alice:linkedin` and `alice_linkedin`
+are one profile, one lock, one queue. What cannot be folded safely is refused with
+InvalidId, which names the field, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tenure import token
+from tenure.errors import InvalidId, PermissionDenied
+
+MAX_ID_LENGTH = 128
+OWN_TENANT = "-"
+
+_OUTSIDE = re.compile(r"[^A-Za-z0-9_.-]")
+_DIGITS = re.compile(r"[1-9][0-9]{0,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileName:
+    """`tenants/{tenant}/profiles/{profile}`, canonical; `as_sent` is the id as it was typed."""
+
+    tenant: str
+    profile: str
+    as_sent: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"tenants/{self.tenant}/profiles/{self.profile}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionName:
+    """`tenants/{tenant}/profiles/{profile}/sessions/{token}`: one session a hold."""
+
+    profile: ProfileName
+    fencing_token: int
+
+    def __str__(self) -> str:
+        return f"{self.profile}/sessions/{self.fencing_token}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerName:
+    """`tenants/{tenant}/workers/{worker}`; worker ids are minted by the server."""
+
+    tenant: str
+    worker: str
+
+    def __str__(self) -> str:
+        return f"tenants/{self.tenant}/workers/{self.worker}"
+
+
+def canonical_id(text: str, field: str = "id") -> str:
+    """Return the canonical form of an id as typed. Idempotent.
+
+    Raises InvalidId when the id is empty, longer than 128 characters, `.` or `..`, begins
+    with a dot, has nothing but `_` left, or has a character outside ASCII (those would all
+    fold together, and two accounts would become one profile).
+    """
+    problem = _problem(text)
+    if problem is not None:
+        what, remedy = problem
+        raise InvalidId(field=field, value=text, problem=what, remedy=remedy)
+    return _OUTSIDE.sub("_", text)
+
+
+def resolve_profile(text: str, tenant: str, field: str = "profile") -> ProfileName:
+    """Return the profile that `text` names to a caller of `tenant`.
+
+    `text` is an id as typed or a full resource name, whose tenant may be `-`.
+    Raises InvalidId, or PermissionDenied for a name in another tenant.
+    """
+    if not text.startswith("tenants/"):
+        return ProfileName(tenant, canonical_id(text, field), as_sent=text)
+    parts = _split(text, field, "profiles")
+    _check_tenant(parts[1], tenant, field)
+    return ProfileName(tenant, canonical_id(parts[3], field), as_sent=parts[3])
+
+
+def resolve_session(text: str, tenant: str, field: str = "session") -> SessionName:
+    """Return the session that a full name says. Raises as `resolve_profile` does."""
+    parts = _split(text, field, "profiles", "sessions")
+    _check_tenant(parts[1], tenant, field)
+    profile = ProfileName(tenant, canonical_id(parts[3], field), as_sent=parts[3])
+    if not _DIGITS.fullmatch(parts[5]) or not token.is_token(int(parts[5])):
+        raise InvalidId(
+            field=field,
+            value=text,
+            problem="does not end in a fencing token",
+            remedy="send the session's name as OpenSession answered it",
+        )
+    return SessionName(profile, int(parts[5]))
+
+
+def resolve_worker(text: str, tenant: str, field: str = "worker") -> WorkerName:
+    """Return the worker that `text` (its name, or its bare id) names. Raises as above."""
+    if not text.startswith("tenants/"):
+        return WorkerName(tenant, canonical_id(text, field))
+    parts = _split(text, field, "workers")
+    _check_tenant(parts[1], tenant, field)
+    return WorkerName(tenant, canonical_id(parts[3], field))
+
+
+def check_parent(text: str, tenant: str, field: str = "parent") -> str:
+    """Return the tenant that `tenants/{tenant}` (or "", meaning the caller's own) names."""
+    if not text:
+        return tenant
+    parts = text.split("/")
+    if len(parts) != 2 or parts[0] != "tenants":
+        raise InvalidId(field=field, value=text, problem="is not a tenant's name", remedy="send tenants/-")
+    _check_tenant(parts[1], tenant, field)
+    return tenant
+
+
+def _problem(text: str) -> tuple[str, str] | None:
+    """What is wrong with an id as typed, and the remedy; None when it is fine."""
+    if not text:
+        return "is empty", "send an id such as alice:linkedin"
+    if len(text) > MAX_ID_LENGTH:
+        return f"has {len(text)} characters", f"use at most {MAX_ID_LENGTH}"
+    if not text.isascii():
+        return "has a character outside ASCII", "spell it with A-Z, a-z, 0-9, _, . and -"
+    if text.startswith("."):
+        return "begins with a dot", "begin it with a letter or a digit"
+    if not _OUTSIDE.sub("_", text).strip("_"):
+        return "has nothing but _ left in its canonical form", "use a letter or a digit"
+    return None
+
+
+def _split(text: str, field: str, *collections: str) -> list[str]:
+    """The parts of `tenants/{}/{collection}/{}…`, each collection at its place."""
+    parts = text.split("/")
+    if tuple(parts[0::2]) != ("tenants", *collections) or len(parts) != 2 + 2 * len(collections):
+        shape = "tenants/{tenant}" + "".join(f"/{c}/{{{c[:-1]}}}" for c in collections)
+        raise InvalidId(field=field, value=text, problem="is not a resource name", remedy=f"send {shape}")
+    return parts
+
+
+def _check_tenant(named: str, own: str, field: str) -> None:
+    if named != OWN_TENANT and canonical_id(named, field) != own:
+        raise PermissionDenied(
+            f"{field} names a tenant that this credential does not belong to; write tenants/- for your own."
+        )

@@ -1,0 +1,128 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenure import names, token
+from tenure.errors import InvalidId, PermissionDenied
+from tenure.names import ProfileName, canonical_id
+
+ASCII = "".join(map(chr, range(128)))
+SAFE = string.ascii_letters + string.digits + "_.-"
+
+typed_ids = (
+    st.text(ASCII, min_size=1, max_size=names.MAX_ID_LENGTH)
+    .filter(lambda t: not t.startswith("."))
+    .filter(lambda t: any(c in SAFE and c != "_" for c in t))
+)
+
+
+@given(typed_ids)
+def test_a_canonical_id_is_safe_as_one_path_component(typed: str) -> None:
+    canonical = canonical_id(typed)
+    assert set(canonical) <= set(SAFE)
+    assert not canonical.startswith(".")
+    assert len(canonical) == len(typed)
+
+
+@given(typed_ids)
+def test_canonical_ids_are_fixed_points(typed: str) -> None:
+    assert canonical_id(canonical_id(typed)) == canonical_id(typed)
+
+
+@given(st.text(SAFE.replace(".", ""), min_size=1, max_size=128).filter(lambda t: t.strip("_")))
+def test_safe_characters_survive_verbatim(typed: str) -> None:
+    assert canonical_id(typed) == typed
+
+
+@given(st.text(ASCII, max_size=20), st.characters(min_codepoint=128), st.text(ASCII, max_size=20))
+def test_anything_outside_ascii_is_refused(before: str, char: str, after: str) -> None:
+    with pytest.raises(InvalidId):
+        canonical_id(before + char + after)
+
+
+@given(st.text(ASCII + "é", max_size=140))
+def test_every_text_has_a_canonical_form_or_a_precise_refusal(text: str) -> None:
+    try:
+        canonical_id(text, "profile")
+    except InvalidId as error:
+        said = str(error)
+    else:
+        return
+    assert said.startswith("profile '")
+    assert "; " in said
+
+
+def test_both_spellings_of_the_seed_are_one_profile() -> None:
+    assert canonical_id("alice:linkedin") == canonical_id("alice_linkedin") == "alice_linkedin"
+
+
+@pytest.mark.parametrize("bad", ["", ".", "..", ".hidden", "_", "::", "/", "x" * 129, "x" * 300])
+def test_ids_that_cannot_be_folded_safely_are_refused(bad: str) -> None:
+    with pytest.raises(InvalidId) as caught:
+        canonical_id(bad, "workflow_id")
+    assert str(caught.value).startswith("workflow_id '")
+
+
+@pytest.mark.parametrize(
+    "text", ["alice:linkedin", "tenants/-/profiles/alice:linkedin", "tenants/acme/profiles/alice:linkedin"]
+)
+def test_an_id_and_a_full_name_resolve_to_one_profile(text: str) -> None:
+    name = names.resolve_profile(text, "acme")
+    assert name == ProfileName("acme", "alice_linkedin")
+    assert str(name) == "tenants/acme/profiles/alice_linkedin"
+    assert name.as_sent == "alice:linkedin"
+
+
+def test_a_name_in_another_tenant_is_denied_before_anything_is_looked_up() -> None:
+    with pytest.raises(PermissionDenied):
+        names.resolve_profile("tenants/other/profiles/alice", "acme")
+
+
+def test_tenant_ids_that_fold_to_the_callers_are_the_callers() -> None:
+    assert names.resolve_profile("tenants/a:b/profiles/p", "a_b").tenant == "a_b"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "tenants/-",
+        "tenants/-/profiles",
+        "tenants/-/profiles/a/b",
+        "tenants/-/workers/a",
+        "tenants//profiles/a",
+        "tenants/-/profiles/..",
+        "tenants/-/profiles/a/sessions/5",
+    ],
+)
+def test_malformed_profile_names_are_refused(bad: str) -> None:
+    with pytest.raises(InvalidId):
+        names.resolve_profile(bad, "acme")
+
+
+@given(typed_ids.filter(lambda t: "/" not in t), st.integers(1, token.MAX_REVISION))
+def test_session_names_read_back(profile: str, revision: int) -> None:
+    name = names.SessionName(names.resolve_profile(f"tenants/-/profiles/{profile}", "t"), revision)
+    assert names.resolve_session(str(name), "t") == name
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "007", "x", "", "9" * 17, str(1 << 53)])
+def test_session_names_that_do_not_end_in_a_token_are_refused(bad: str) -> None:
+    with pytest.raises(InvalidId):
+        names.resolve_session(f"tenants/t/profiles/p/sessions/{bad}", "t")
+
+
+def test_workers_resolve_by_name_and_by_bare_id() -> None:
+    assert names.resolve_worker("w1", "t") == names.resolve_worker("tenants/-/workers/w1", "t")
+    assert str(names.resolve_worker("w1", "t")) == "tenants/t/workers/w1"
+    with pytest.raises(PermissionDenied):
+        names.resolve_worker("tenants/u/workers/w1", "t")
+
+
+def test_a_parent_is_the_callers_tenant_or_denied() -> None:
+    assert names.check_parent("", "t") == names.check_parent("tenants/-", "t") == "t"
+    with pytest.raises(PermissionDenied):
+        names.check_parent("tenants/u", "t")
+    with pytest.raises(InvalidId):
+        names.check_parent("t", "t")
