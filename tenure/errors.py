@@ -42,7 +42,8 @@ TenureError
 ├── BrowserCrashed          INTERNAL, BROWSER_CRASHED
 └── Internal                INTERNAL
 
-An error carries fields; its text is made from them, or given. On the wire it is a
+An error carries fields, named as the ErrorInfo.metadata keys that the comments of
+`tenure/v1/error_reason.proto` list; its text is made from them, or given. On the wire it is a
 `google.rpc.Status` with one ErrorInfo (reason, domain, the fields as metadata) and,
 where a time to wait is known, one RetryInfo. Services and SDK share this module, so an
 error raised in a service arrives at the client as the same class with the same fields.
@@ -81,7 +82,7 @@ class TenureError(Exception):
 
     reason: ClassVar[str] = "INTERNAL"
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
-    text: ClassVar[str] = "Something failed inside Tenure; the service's log says what."
+    text: ClassVar[str] = "Something failed inside Tenure."
 
     def __str__(self) -> str:
         return self.message or self.text.format_map(vars(self))
@@ -113,15 +114,15 @@ class Contended(TenureError):
 
 @dataclass(eq=False, kw_only=True)
 class ProfileBusy(Contended):
-    """`profile_id` is the id as the caller sent it; `position` counts from 1, 0 = not queued."""
+    """`profile` is the id as the caller sent it; `position` counts from 1, 0 = not queued."""
 
     reason = "PROFILE_BUSY"
     text = (
-        "profile_id '{profile_id}' is busy; held by run_id='{run_id}'. "
+        "profile_id '{profile}' is busy; held by run_id='{holder_run_id}'. "
         "Use a different profile_id or wait for the existing run to finish."
     )
-    profile_id: str
-    run_id: str
+    profile: str
+    holder_run_id: str
     state: str = ""
     position: int = 0
 
@@ -132,11 +133,11 @@ class WaitExpired(Contended):
 
     reason = "WAIT_EXPIRED"
     text = (
-        "profile_id '{profile_id}' was not free within {wait_s:g} s; held by "
-        "run_id='{run_id}'. Wait longer, with a new request_id, or use a different profile_id."
+        "profile_id '{profile}' was not free within {wait_s:g} s; held by "
+        "run_id='{holder_run_id}'. Wait longer, with a new request_id, or use a different profile_id."
     )
-    profile_id: str
-    run_id: str = ""
+    profile: str
+    holder_run_id: str = ""
     wait_s: float = 0.0
     state: str = ""
     position: int = 0
@@ -155,7 +156,7 @@ class Refused(TenureError):
 class ProfileUnusable(Refused):
     """The profile is free of a holder and yet must not be opened."""
 
-    profile_id: str
+    profile: str
 
 
 @dataclass(eq=False, kw_only=True)
@@ -164,7 +165,7 @@ class ProfileQuarantined(ProfileUnusable):
 
     reason = "PROFILE_QUARANTINED"
     text = (
-        "profile_id '{profile_id}' is quarantined: its last hold ended without a release and "
+        "profile_id '{profile}' is quarantined: its last hold ended without a release and "
         "the profile is being inspected. Wait for the decision, or use a different profile_id."
     )
     state: str = ""
@@ -176,7 +177,7 @@ class ProfileInReview(ProfileUnusable):
     """A person must decide."""
 
     reason = "PROFILE_IN_REVIEW"
-    text = "profile_id '{profile_id}' waits for a person's review. Use a different profile_id."
+    text = "profile_id '{profile}' waits for a person's review. Use a different profile_id."
     incident: str = ""
 
 
@@ -185,7 +186,7 @@ class ProfileDisabled(ProfileUnusable):
     """An administrator, or a verdict, took the profile out of service."""
 
     reason = "PROFILE_DISABLED"
-    text = "profile_id '{profile_id}' is disabled. An administrator can enable it again."
+    text = "profile_id '{profile}' is disabled. An administrator can enable it again."
 
 
 @dataclass(eq=False, kw_only=True)
@@ -194,7 +195,7 @@ class ProfileMissing(ProfileUnusable):
 
     reason = "PROFILE_MISSING"
     text = (
-        "profile_id '{profile_id}' was used before but its directory is missing on host "
+        "profile_id '{profile}' was used before but its directory is missing on host "
         "'{host}'. Restore the directory; a fresh one is never made in its place."
     )
     host: str = ""
@@ -205,7 +206,7 @@ class ProfileCorrupt(ProfileUnusable):
     """Inspection found damage that a start of Chrome would make worse."""
 
     reason = "PROFILE_CORRUPT"
-    text = "profile_id '{profile_id}' was not started: {finding}. A person must look at it."
+    text = "profile_id '{profile}' was not started: {finding}. A person must look at it."
     finding: str = ""
 
 
@@ -215,7 +216,7 @@ class ResumePending(ProfileUnusable):
 
     reason = "RESUME_PENDING"
     text = (
-        "profile_id '{profile_id}' is kept for workflow_id='{workflow_id}' to resume. "
+        "profile_id '{profile}' is kept for workflow_id='{workflow_id}' to resume. "
         "Open it with that workflow_id, or use a different profile_id."
     )
     workflow_id: str = ""
@@ -231,11 +232,11 @@ class TokenSuperseded(HoldLost):
 
     reason = "TOKEN_SUPERSEDED"
     text = (
-        "fencing_token {fencing_token} of profile_id '{profile_id}' is not the current one. "
+        "fencing_token {token} of profile_id '{profile}' is not the current one. "
         "The hold is over: stop working with it and open the profile again."
     )
-    profile_id: str = ""
-    fencing_token: int = 0
+    profile: str = ""
+    token: int = 0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -252,9 +253,9 @@ class HoldRevoked(HoldLost):
     """An operator, or a limit, ended the hold; an incident decides what becomes of it."""
 
     reason = "HOLD_REVOKED"
-    text = "The hold {fencing_token} on profile_id '{profile_id}' was revoked. Stop its work."
-    profile_id: str = ""
-    fencing_token: int = 0
+    text = "The hold {token} on profile_id '{profile}' was revoked. Stop its work."
+    profile: str = ""
+    token: int = 0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -266,8 +267,9 @@ class CheckpointMismatch(Refused):
         "The checkpoint of workflow_id='{workflow_id}' does not fit this request: {problem}. "
         "Send the plan it was written under, or resume_state=false to start over."
     )
+    profile: str = ""
     workflow_id: str = ""
-    problem: str = ""
+    problem: str = "it was written under another"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -294,9 +296,8 @@ class BrowserMissing(Refused):
     """The host has no Chrome, or not what Chrome needs."""
 
     reason = "BROWSER_MISSING"
-    text = "host '{host}' cannot start a browser: {missing} is missing. Run `tenure doctor` there."
-    host: str = ""
-    missing: str = "chromium"
+    text = "The host cannot start a browser: {program} is missing. Run `tenure doctor` there."
+    program: str = "chromium"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -304,9 +305,9 @@ class NavigationFailed(Refused):
     """The browser is sound but the start URL did not load."""
 
     reason = "NAVIGATION_FAILED"
-    text = "start_url '{url}' did not load: {problem}."
+    text = "start_url '{url}' did not load: {error}."
     url: str = ""
-    problem: str = "no answer"
+    error: str = "no answer"
 
 
 # --- UNAVAILABLE -----------------------------------------------------------------------
@@ -375,9 +376,9 @@ class DiskFull(Exhausted):
     """The host's disk is full, and nothing was started or written over."""
 
     reason = "DISK_FULL"
-    text = "The disk of host '{host}' is full at '{path}'. Free space there and try again."
-    host: str = ""
+    text = "The host's disk is too full at '{path}'. Free space there and try again."
     path: str = ""
+    free_bytes: int = 0
 
 
 # --- INVALID_ARGUMENT ------------------------------------------------------------------
@@ -469,8 +470,8 @@ class NotFound(TenureError):
 
     reason = "NOT_FOUND"
     code = grpc.StatusCode.NOT_FOUND
-    text = "'{resource}' does not exist."
-    resource: str = ""
+    text = "'{name}' does not exist."
+    name: str = ""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -488,14 +489,17 @@ class BrowserCrashed(TenureError):
     """The browser ended by itself, or stopped answering."""
 
     reason = "BROWSER_CRASHED"
-    text = "The browser of profile_id '{profile_id}' ended unexpectedly: {problem}."
-    profile_id: str = ""
+    text = "The browser of profile_id '{profile}' ended unexpectedly: {problem}."
+    profile: str = ""
     problem: str = "no further detail"
 
 
 @dataclass(eq=False, kw_only=True)
 class Internal(TenureError):
-    """A bug. The request id in the answer's metadata finds it in the service's log."""
+    """A fault of Tenure's; its log has more under the request id."""
+
+    text = "Something failed inside Tenure; its log has more under request_id '{request_id}'."
+    request_id: str = ""
 
 
 # --- the way back from the wire --------------------------------------------------------

@@ -44,17 +44,6 @@ class SessionName:
         return f"{self.profile}/sessions/{self.fencing_token}"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerName:
-    """`tenants/{tenant}/workers/{worker}`; worker ids are minted by the server."""
-
-    tenant: str
-    worker: str
-
-    def __str__(self) -> str:
-        return f"tenants/{self.tenant}/workers/{self.worker}"
-
-
 def canonical_id(text: str, field: str = "id") -> str:
     """Return the canonical form of an id as typed. Idempotent.
 
@@ -97,13 +86,14 @@ def resolve_session(text: str, tenant: str, field: str = "session") -> SessionNa
     return SessionName(profile, int(parts[5]))
 
 
-def resolve_worker(text: str, tenant: str, field: str = "worker") -> WorkerName:
-    """Return the worker that `text` (its name, or its bare id) names. Raises as above."""
-    if not text.startswith("tenants/"):
-        return WorkerName(tenant, canonical_id(text, field))
-    parts = _split(text, field, "workers")
-    _check_tenant(parts[1], tenant, field)
-    return WorkerName(tenant, canonical_id(parts[3], field))
+def worker_id(text: str, field: str = "worker") -> str:
+    """Return the id in `workers/{worker}`; the bare id is taken too. Raises InvalidId."""
+    return canonical_id(text.removeprefix("workers/"), field)
+
+
+def host_id(text: str, field: str = "host") -> str:
+    """Return the id in `hosts/{host}`; the bare id is taken too. Raises InvalidId."""
+    return canonical_id(text.removeprefix("hosts/"), field)
 
 
 def check_parent(text: str, tenant: str, field: str = "parent") -> str:

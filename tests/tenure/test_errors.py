@@ -1,4 +1,6 @@
+import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,7 +29,7 @@ def sample(kind: type[errors.TenureError]) -> errors.TenureError:
 
 
 def test_busy_says_who_holds_the_profile_and_what_to_do() -> None:
-    error = errors.ProfileBusy(profile_id="alice:linkedin", run_id="r1")
+    error = errors.ProfileBusy(profile="alice:linkedin", holder_run_id="r1")
     assert str(error) == (
         "profile_id 'alice:linkedin' is busy; held by run_id='r1'. "
         "Use a different profile_id or wait for the existing run to finish."
@@ -57,10 +59,10 @@ def test_the_wire_form_is_one_error_info_and_one_retry_info(kind: type[errors.Te
 
 
 def test_fields_without_a_value_stay_off_the_wire() -> None:
-    status = errors.ProfileBusy(profile_id="a", run_id="r").to_status()
+    status = errors.ProfileBusy(profile="a", holder_run_id="r").to_status()
     info = ErrorInfo()
     status.details[0].Unpack(info)
-    assert dict(info.metadata) == {"profile_id": "a", "run_id": "r"}
+    assert dict(info.metadata) == {"profile": "a", "holder_run_id": "r"}
     assert len(status.details) == 1
 
 
@@ -110,3 +112,28 @@ def test_a_call_no_service_answered_is_told_by_its_code(
     assert type(got) is kind
     assert str(got) == "broke off"
     assert got.metadata["grpc_code"] == code.name
+
+
+def documented_reasons() -> dict[str, str]:
+    """Comment by reason, from the API's own source."""
+    source = Path(__file__).parents[2] / "protos/tenure/v1/error_reason.proto"
+    comment, reasons = "", {}
+    for line in source.read_text().splitlines():
+        if line.strip().startswith("//"):
+            comment += line.strip().removeprefix("//")
+        elif value := re.match(r"\s*ERROR_REASON_(\w+) = [1-9]", line):
+            reasons[value[1]] = comment
+        if not line.strip().startswith("//"):
+            comment = ""
+    return reasons
+
+
+def test_every_documented_reason_has_its_class_with_its_status_and_metadata() -> None:
+    reasons = documented_reasons()
+    assert reasons.keys() == errors.BY_REASON.keys()
+    for reason, comment in reasons.items():
+        kind = errors.BY_REASON[reason]
+        assert comment.strip().startswith(f"{kind.code.name}.")
+        keys = re.search(r"Metadata: ([^.]*)\.", re.sub(r"\(.*?\)", "", comment))
+        documented = set(keys[1].replace(" ", "").split(",")) if keys else set()
+        assert documented <= {f.name for f in fields(kind)}

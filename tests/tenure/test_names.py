@@ -113,11 +113,11 @@ def test_session_names_that_do_not_end_in_a_token_are_refused(bad: str) -> None:
         names.resolve_session(f"tenants/t/profiles/p/sessions/{bad}", "t")
 
 
-def test_workers_resolve_by_name_and_by_bare_id() -> None:
-    assert names.resolve_worker("w1", "t") == names.resolve_worker("tenants/-/workers/w1", "t")
-    assert str(names.resolve_worker("w1", "t")) == "tenants/t/workers/w1"
-    with pytest.raises(PermissionDenied):
-        names.resolve_worker("tenants/u/workers/w1", "t")
+def test_workers_and_hosts_are_taken_by_name_and_by_bare_id() -> None:
+    assert names.worker_id("workers/w1") == names.worker_id("w1") == "w1"
+    assert names.host_id("hosts/h1") == names.host_id("h1") == "h1"
+    with pytest.raises(InvalidId, match="worker"):
+        names.worker_id("workers/")
 
 
 def test_a_parent_is_the_callers_tenant_or_denied() -> None:
