@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import hold_service_pb2 as _hold_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -33,209 +18,146 @@ class HoldServiceStub:
     caller's tenant). Characters outside `A-Za-z0-9_.-` become `_`; answers carry the canonical name and `as_sent`.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> HoldServiceAsyncStub: ...
-    AcquireHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldRequest, _hold_service_pb2.AcquireHoldResponse]
-    """Acquires a profile, waiting in its queue when asked to. Idempotent by request_id: the same id gives the same hold or place.
-    A call cut short keeps its place: call again with the same request_id. Default deadline: 30 s, or `wait` + 10 s when longer.
-    Errors: INVALID_ID, INVALID_FIELD, PROFILE_BUSY, WAIT_EXPIRED, PROFILE_QUARANTINED, PROFILE_IN_REVIEW, PROFILE_DISABLED,
-    RESUME_PENDING, REQUEST_ENDED, LEASE_EXPIRED, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
-    """
-    AcquireHolds: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldsRequest, _hold_service_pb2.AcquireHoldsResponse]
-    """Acquires many profiles at once; each has its own answer. Not atomic as a whole."""
-    ReleaseHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldRequest, _hold_service_pb2.ReleaseHoldResponse]
-    """Releases a hold; the head of the queue has the profile at once, with a higher token. Idempotent by token. Where a browser was
-    opened under the token, its host is drained first, so nothing of this token is served after the answer.
-    Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE (the hold became suspect),
-    STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
-    """
-    ReleaseHolds: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldsRequest, _hold_service_pb2.ReleaseHoldsResponse]
-    """Releases many holds at once; each has its own answer."""
-    RevokeHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.RevokeHoldRequest, _hold_service_pb2.RevokeHoldResponse]
-    """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent."""
-    CancelWait: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.CancelWaitRequest, _hold_service_pb2.CancelWaitResponse]
-    """Gives up an Acquire: leaves the queue, or makes sure that a late copy of it never acquires, or releases what was granted
-    meanwhile. Idempotent.
-    Errors: INVALID_ID, INVALID_FIELD, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
-    """
-    VerifyHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.VerifyHoldRequest, _hold_service_pb2.VerifyHoldResponse]
-    """Asks whether a token is current. Ordered with all writes; true then says nothing of later. Idempotent.
-    Errors: INVALID_ID, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE.
-    """
-    StartStep: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.StartStepRequest, _hold_service_pb2.StartStepResponse]
-    """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
-    Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
-    """
-    FinishStep: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.FinishStepRequest, _hold_service_pb2.FinishStepResponse]
-    """Declares that a step ended. Idempotent by seq. Errors as StartStep."""
-    SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.SaveCheckpointRequest, _hold_service_pb2.SaveCheckpointResponse]
-    """Stores the workflow's checkpoint, replacing the one before; durable before the answer. Idempotent.
-    Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
-    """
-    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.GetCheckpointRequest, _hold_service_pb2.GetCheckpointResponse]
-    """Reads the workflow's checkpoint. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
-
-@_typing.type_check_only
-class HoldServiceAsyncStub(HoldServiceStub):
-    """Holds of profiles, for those who bring their own browser. Those who want a browser too use SessionService.
-
-    A profile is named by its id as typed (`alice:linkedin`) or by its name (`tenants/-/profiles/alice_linkedin`, where `-` is the
-    caller's tenant). Characters outside `A-Za-z0-9_.-` become `_`; answers carry the canonical name and `as_sent`.
-    """
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    AcquireHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldRequest, _hold_service_pb2.AcquireHoldResponse]  # type: ignore[assignment]
+    AcquireHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldRequest, _hold_service_pb2.AcquireHoldResponse]
     """Acquires a profile, waiting in its queue when asked to. Idempotent by request_id: the same id gives the same hold or place.
     A call cut short keeps its place: call again with the same request_id. Default deadline: 30 s, or `wait` + 10 s when longer.
     Errors: INVALID_ID, INVALID_FIELD, PROFILE_BUSY, WAIT_EXPIRED, PROFILE_QUARANTINED, PROFILE_IN_REVIEW, PROFILE_DISABLED,
     RESUME_PENDING, REQUEST_ENDED, LEASE_EXPIRED, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
-    AcquireHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldsRequest, _hold_service_pb2.AcquireHoldsResponse]  # type: ignore[assignment]
+    AcquireHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldsRequest, _hold_service_pb2.AcquireHoldsResponse]
     """Acquires many profiles at once; each has its own answer. Not atomic as a whole."""
-    ReleaseHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldRequest, _hold_service_pb2.ReleaseHoldResponse]  # type: ignore[assignment]
+    ReleaseHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldRequest, _hold_service_pb2.ReleaseHoldResponse]
     """Releases a hold; the head of the queue has the profile at once, with a higher token. Idempotent by token. Where a browser was
     opened under the token, its host is drained first, so nothing of this token is served after the answer.
     Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE (the hold became suspect),
     STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
     """
-    ReleaseHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldsRequest, _hold_service_pb2.ReleaseHoldsResponse]  # type: ignore[assignment]
+    ReleaseHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldsRequest, _hold_service_pb2.ReleaseHoldsResponse]
     """Releases many holds at once; each has its own answer."""
-    RevokeHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.RevokeHoldRequest, _hold_service_pb2.RevokeHoldResponse]  # type: ignore[assignment]
+    RevokeHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.RevokeHoldRequest, _hold_service_pb2.RevokeHoldResponse]
     """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent."""
-    CancelWait: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.CancelWaitRequest, _hold_service_pb2.CancelWaitResponse]  # type: ignore[assignment]
+    CancelWait: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.CancelWaitRequest, _hold_service_pb2.CancelWaitResponse]
     """Gives up an Acquire: leaves the queue, or makes sure that a late copy of it never acquires, or releases what was granted
     meanwhile. Idempotent.
     Errors: INVALID_ID, INVALID_FIELD, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
     """
-    VerifyHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.VerifyHoldRequest, _hold_service_pb2.VerifyHoldResponse]  # type: ignore[assignment]
+    VerifyHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.VerifyHoldRequest, _hold_service_pb2.VerifyHoldResponse]
     """Asks whether a token is current. Ordered with all writes; true then says nothing of later. Idempotent.
     Errors: INVALID_ID, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE.
     """
-    StartStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.StartStepRequest, _hold_service_pb2.StartStepResponse]  # type: ignore[assignment]
+    StartStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.StartStepRequest, _hold_service_pb2.StartStepResponse]
     """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
     Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
     """
-    FinishStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.FinishStepRequest, _hold_service_pb2.FinishStepResponse]  # type: ignore[assignment]
+    FinishStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.FinishStepRequest, _hold_service_pb2.FinishStepResponse]
     """Declares that a step ended. Idempotent by seq. Errors as StartStep."""
-    SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.SaveCheckpointRequest, _hold_service_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
+    SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.SaveCheckpointRequest, _hold_service_pb2.SaveCheckpointResponse]
     """Stores the workflow's checkpoint, replacing the one before; durable before the answer. Idempotent.
     Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
     """
-    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.GetCheckpointRequest, _hold_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.GetCheckpointRequest, _hold_service_pb2.GetCheckpointResponse]
     """Reads the workflow's checkpoint. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
 
-class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
+class HoldServiceServicer:
     """Holds of profiles, for those who bring their own browser. Those who want a browser too use SessionService.
 
     A profile is named by its id as typed (`alice:linkedin`) or by its name (`tenants/-/profiles/alice_linkedin`, where `-` is the
     caller's tenant). Characters outside `A-Za-z0-9_.-` become `_`; answers carry the canonical name and `as_sent`.
     """
 
-    @_abc_1.abstractmethod
     def AcquireHold(
         self,
         request: _hold_service_pb2.AcquireHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.AcquireHoldResponse, _abc.Awaitable[_hold_service_pb2.AcquireHoldResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.AcquireHoldRequest, _abc.Awaitable[_hold_service_pb2.AcquireHoldResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.AcquireHoldResponse]:
         """Acquires a profile, waiting in its queue when asked to. Idempotent by request_id: the same id gives the same hold or place.
         A call cut short keeps its place: call again with the same request_id. Default deadline: 30 s, or `wait` + 10 s when longer.
         Errors: INVALID_ID, INVALID_FIELD, PROFILE_BUSY, WAIT_EXPIRED, PROFILE_QUARANTINED, PROFILE_IN_REVIEW, PROFILE_DISABLED,
         RESUME_PENDING, REQUEST_ENDED, LEASE_EXPIRED, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
-    @_abc_1.abstractmethod
     def AcquireHolds(
         self,
         request: _hold_service_pb2.AcquireHoldsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.AcquireHoldsResponse, _abc.Awaitable[_hold_service_pb2.AcquireHoldsResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.AcquireHoldsRequest, _abc.Awaitable[_hold_service_pb2.AcquireHoldsResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.AcquireHoldsResponse]:
         """Acquires many profiles at once; each has its own answer. Not atomic as a whole."""
 
-    @_abc_1.abstractmethod
     def ReleaseHold(
         self,
         request: _hold_service_pb2.ReleaseHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.ReleaseHoldResponse, _abc.Awaitable[_hold_service_pb2.ReleaseHoldResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.ReleaseHoldRequest, _abc.Awaitable[_hold_service_pb2.ReleaseHoldResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.ReleaseHoldResponse]:
         """Releases a hold; the head of the queue has the profile at once, with a higher token. Idempotent by token. Where a browser was
         opened under the token, its host is drained first, so nothing of this token is served after the answer.
         Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE (the hold became suspect),
         STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
 
-    @_abc_1.abstractmethod
     def ReleaseHolds(
         self,
         request: _hold_service_pb2.ReleaseHoldsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.ReleaseHoldsResponse, _abc.Awaitable[_hold_service_pb2.ReleaseHoldsResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.ReleaseHoldsRequest, _abc.Awaitable[_hold_service_pb2.ReleaseHoldsResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.ReleaseHoldsResponse]:
         """Releases many holds at once; each has its own answer."""
 
-    @_abc_1.abstractmethod
     def RevokeHold(
         self,
         request: _hold_service_pb2.RevokeHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.RevokeHoldResponse, _abc.Awaitable[_hold_service_pb2.RevokeHoldResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.RevokeHoldRequest, _abc.Awaitable[_hold_service_pb2.RevokeHoldResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.RevokeHoldResponse]:
         """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent."""
 
-    @_abc_1.abstractmethod
     def CancelWait(
         self,
         request: _hold_service_pb2.CancelWaitRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.CancelWaitResponse, _abc.Awaitable[_hold_service_pb2.CancelWaitResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.CancelWaitRequest, _abc.Awaitable[_hold_service_pb2.CancelWaitResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.CancelWaitResponse]:
         """Gives up an Acquire: leaves the queue, or makes sure that a late copy of it never acquires, or releases what was granted
         meanwhile. Idempotent.
         Errors: INVALID_ID, INVALID_FIELD, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
 
-    @_abc_1.abstractmethod
     def VerifyHold(
         self,
         request: _hold_service_pb2.VerifyHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.VerifyHoldResponse, _abc.Awaitable[_hold_service_pb2.VerifyHoldResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.VerifyHoldRequest, _abc.Awaitable[_hold_service_pb2.VerifyHoldResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.VerifyHoldResponse]:
         """Asks whether a token is current. Ordered with all writes; true then says nothing of later. Idempotent.
         Errors: INVALID_ID, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE.
         """
 
-    @_abc_1.abstractmethod
     def StartStep(
         self,
         request: _hold_service_pb2.StartStepRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.StartStepResponse, _abc.Awaitable[_hold_service_pb2.StartStepResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.StartStepRequest, _abc.Awaitable[_hold_service_pb2.StartStepResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.StartStepResponse]:
         """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
         Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
         """
 
-    @_abc_1.abstractmethod
     def FinishStep(
         self,
         request: _hold_service_pb2.FinishStepRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.FinishStepResponse, _abc.Awaitable[_hold_service_pb2.FinishStepResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.FinishStepRequest, _abc.Awaitable[_hold_service_pb2.FinishStepResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.FinishStepResponse]:
         """Declares that a step ended. Idempotent by seq. Errors as StartStep."""
 
-    @_abc_1.abstractmethod
     def SaveCheckpoint(
         self,
         request: _hold_service_pb2.SaveCheckpointRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.SaveCheckpointResponse, _abc.Awaitable[_hold_service_pb2.SaveCheckpointResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.SaveCheckpointRequest, _abc.Awaitable[_hold_service_pb2.SaveCheckpointResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.SaveCheckpointResponse]:
         """Stores the workflow's checkpoint, replacing the one before; durable before the answer. Idempotent.
         Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
 
-    @_abc_1.abstractmethod
     def GetCheckpoint(
         self,
         request: _hold_service_pb2.GetCheckpointRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_hold_service_pb2.GetCheckpointResponse, _abc.Awaitable[_hold_service_pb2.GetCheckpointResponse]]:
+        context: _aio.ServicerContext[_hold_service_pb2.GetCheckpointRequest, _abc.Awaitable[_hold_service_pb2.GetCheckpointResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.GetCheckpointResponse]:
         """Reads the workflow's checkpoint. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
 
-def add_HoldServiceServicer_to_server(servicer: HoldServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_HoldServiceServicer_to_server(servicer: HoldServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import host_service_pb2 as _host_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,78 +14,54 @@ GRPC_VERSION: str
 class HostServiceStub:
     """The machines that host browsers."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> HostServiceAsyncStub: ...
-    ListHosts: _grpc.UnaryUnaryMultiCallable[_host_service_pb2.ListHostsRequest, _host_service_pb2.ListHostsResponse]
-    """Lists the hosts alive now. Errors: STORE_UNAVAILABLE."""
-    CordonHost: _grpc.UnaryUnaryMultiCallable[_host_service_pb2.CordonHostRequest, _host_service_pb2.CordonHostResponse]
-    """Keeps new profiles away from a host. Administrators only. Idempotent."""
-    UncordonHost: _grpc.UnaryUnaryMultiCallable[_host_service_pb2.UncordonHostRequest, _host_service_pb2.UncordonHostResponse]
-    """Takes that back. Administrators only. Idempotent."""
-    DrainHost: _grpc.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]
-    """Closes what is free and moves it away. Administrators only. Idempotent."""
-    Prewarm: _grpc.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]
-    """Launches a free profile's browser ahead of its next session. Idempotent."""
-
-@_typing.type_check_only
-class HostServiceAsyncStub(HostServiceStub):
-    """The machines that host browsers."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ListHosts: _aio.UnaryUnaryMultiCallable[_host_service_pb2.ListHostsRequest, _host_service_pb2.ListHostsResponse]  # type: ignore[assignment]
+    ListHosts: _aio.UnaryUnaryMultiCallable[_host_service_pb2.ListHostsRequest, _host_service_pb2.ListHostsResponse]
     """Lists the hosts alive now. Errors: STORE_UNAVAILABLE."""
-    CordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.CordonHostRequest, _host_service_pb2.CordonHostResponse]  # type: ignore[assignment]
+    CordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.CordonHostRequest, _host_service_pb2.CordonHostResponse]
     """Keeps new profiles away from a host. Administrators only. Idempotent."""
-    UncordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.UncordonHostRequest, _host_service_pb2.UncordonHostResponse]  # type: ignore[assignment]
+    UncordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.UncordonHostRequest, _host_service_pb2.UncordonHostResponse]
     """Takes that back. Administrators only. Idempotent."""
-    DrainHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]  # type: ignore[assignment]
+    DrainHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]
     """Closes what is free and moves it away. Administrators only. Idempotent."""
-    Prewarm: _aio.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]  # type: ignore[assignment]
+    Prewarm: _aio.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]
     """Launches a free profile's browser ahead of its next session. Idempotent."""
 
-class HostServiceServicer(metaclass=_abc_1.ABCMeta):
+class HostServiceServicer:
     """The machines that host browsers."""
 
-    @_abc_1.abstractmethod
     def ListHosts(
         self,
         request: _host_service_pb2.ListHostsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_host_service_pb2.ListHostsResponse, _abc.Awaitable[_host_service_pb2.ListHostsResponse]]:
+        context: _aio.ServicerContext[_host_service_pb2.ListHostsRequest, _abc.Awaitable[_host_service_pb2.ListHostsResponse]],
+    ) -> _abc.Awaitable[_host_service_pb2.ListHostsResponse]:
         """Lists the hosts alive now. Errors: STORE_UNAVAILABLE."""
 
-    @_abc_1.abstractmethod
     def CordonHost(
         self,
         request: _host_service_pb2.CordonHostRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_host_service_pb2.CordonHostResponse, _abc.Awaitable[_host_service_pb2.CordonHostResponse]]:
+        context: _aio.ServicerContext[_host_service_pb2.CordonHostRequest, _abc.Awaitable[_host_service_pb2.CordonHostResponse]],
+    ) -> _abc.Awaitable[_host_service_pb2.CordonHostResponse]:
         """Keeps new profiles away from a host. Administrators only. Idempotent."""
 
-    @_abc_1.abstractmethod
     def UncordonHost(
         self,
         request: _host_service_pb2.UncordonHostRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_host_service_pb2.UncordonHostResponse, _abc.Awaitable[_host_service_pb2.UncordonHostResponse]]:
+        context: _aio.ServicerContext[_host_service_pb2.UncordonHostRequest, _abc.Awaitable[_host_service_pb2.UncordonHostResponse]],
+    ) -> _abc.Awaitable[_host_service_pb2.UncordonHostResponse]:
         """Takes that back. Administrators only. Idempotent."""
 
-    @_abc_1.abstractmethod
     def DrainHost(
         self,
         request: _host_service_pb2.DrainHostRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_host_service_pb2.DrainHostResponse, _abc.Awaitable[_host_service_pb2.DrainHostResponse]]:
+        context: _aio.ServicerContext[_host_service_pb2.DrainHostRequest, _abc.Awaitable[_host_service_pb2.DrainHostResponse]],
+    ) -> _abc.Awaitable[_host_service_pb2.DrainHostResponse]:
         """Closes what is free and moves it away. Administrators only. Idempotent."""
 
-    @_abc_1.abstractmethod
     def Prewarm(
         self,
         request: _host_service_pb2.PrewarmRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_host_service_pb2.PrewarmResponse, _abc.Awaitable[_host_service_pb2.PrewarmResponse]]:
+        context: _aio.ServicerContext[_host_service_pb2.PrewarmRequest, _abc.Awaitable[_host_service_pb2.PrewarmResponse]],
+    ) -> _abc.Awaitable[_host_service_pb2.PrewarmResponse]:
         """Launches a free profile's browser ahead of its next session. Idempotent."""
 
-def add_HostServiceServicer_to_server(servicer: HostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_HostServiceServicer_to_server(servicer: HostServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import incident_service_pb2 as _incident_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,102 +14,72 @@ GRPC_VERSION: str
 class IncidentServiceStub:
     """Holds that ended without a release, and what becomes of their profiles."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> IncidentServiceAsyncStub: ...
-    GetIncident: _grpc.UnaryUnaryMultiCallable[_incident_service_pb2.GetIncidentRequest, _incident_service_pb2.GetIncidentResponse]
-    """Reads an incident."""
-    ListIncidents: _grpc.UnaryUnaryMultiCallable[_incident_service_pb2.ListIncidentsRequest, _incident_service_pb2.ListIncidentsResponse]
-    """Lists the tenant's incidents, newest first."""
-    WatchIncidents: _grpc.UnaryStreamMultiCallable[_incident_service_pb2.WatchIncidentsRequest, _incident_service_pb2.WatchIncidentsResponse]
-    """Streams incidents as they change."""
-    ListEvidence: _grpc.UnaryUnaryMultiCallable[_incident_service_pb2.ListEvidenceRequest, _incident_service_pb2.ListEvidenceResponse]
-    """Lists the evidence of an incident."""
-    ReadEvidence: _grpc.UnaryStreamMultiCallable[_incident_service_pb2.ReadEvidenceRequest, _incident_service_pb2.ReadEvidenceResponse]
-    """Reads the bytes of a piece of evidence."""
-    ResolveIncident: _grpc.UnaryUnaryMultiCallable[_incident_service_pb2.ResolveIncidentRequest, _incident_service_pb2.ResolveIncidentResponse]
-    """A person's verdict on an incident in review. Guarded by etag. Reviewers only."""
-    SimulateDecision: _grpc.UnaryUnaryMultiCallable[_incident_service_pb2.SimulateDecisionRequest, _incident_service_pb2.SimulateDecisionResponse]
-    """Says what would be decided on given evidence. Changes nothing."""
-
-@_typing.type_check_only
-class IncidentServiceAsyncStub(IncidentServiceStub):
-    """Holds that ended without a release, and what becomes of their profiles."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.GetIncidentRequest, _incident_service_pb2.GetIncidentResponse]  # type: ignore[assignment]
+    GetIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.GetIncidentRequest, _incident_service_pb2.GetIncidentResponse]
     """Reads an incident."""
-    ListIncidents: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListIncidentsRequest, _incident_service_pb2.ListIncidentsResponse]  # type: ignore[assignment]
+    ListIncidents: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListIncidentsRequest, _incident_service_pb2.ListIncidentsResponse]
     """Lists the tenant's incidents, newest first."""
-    WatchIncidents: _aio.UnaryStreamMultiCallable[_incident_service_pb2.WatchIncidentsRequest, _incident_service_pb2.WatchIncidentsResponse]  # type: ignore[assignment]
+    WatchIncidents: _aio.UnaryStreamMultiCallable[_incident_service_pb2.WatchIncidentsRequest, _incident_service_pb2.WatchIncidentsResponse]
     """Streams incidents as they change."""
-    ListEvidence: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListEvidenceRequest, _incident_service_pb2.ListEvidenceResponse]  # type: ignore[assignment]
+    ListEvidence: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListEvidenceRequest, _incident_service_pb2.ListEvidenceResponse]
     """Lists the evidence of an incident."""
-    ReadEvidence: _aio.UnaryStreamMultiCallable[_incident_service_pb2.ReadEvidenceRequest, _incident_service_pb2.ReadEvidenceResponse]  # type: ignore[assignment]
+    ReadEvidence: _aio.UnaryStreamMultiCallable[_incident_service_pb2.ReadEvidenceRequest, _incident_service_pb2.ReadEvidenceResponse]
     """Reads the bytes of a piece of evidence."""
-    ResolveIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ResolveIncidentRequest, _incident_service_pb2.ResolveIncidentResponse]  # type: ignore[assignment]
+    ResolveIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ResolveIncidentRequest, _incident_service_pb2.ResolveIncidentResponse]
     """A person's verdict on an incident in review. Guarded by etag. Reviewers only."""
-    SimulateDecision: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.SimulateDecisionRequest, _incident_service_pb2.SimulateDecisionResponse]  # type: ignore[assignment]
+    SimulateDecision: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.SimulateDecisionRequest, _incident_service_pb2.SimulateDecisionResponse]
     """Says what would be decided on given evidence. Changes nothing."""
 
-class IncidentServiceServicer(metaclass=_abc_1.ABCMeta):
+class IncidentServiceServicer:
     """Holds that ended without a release, and what becomes of their profiles."""
 
-    @_abc_1.abstractmethod
     def GetIncident(
         self,
         request: _incident_service_pb2.GetIncidentRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_incident_service_pb2.GetIncidentResponse, _abc.Awaitable[_incident_service_pb2.GetIncidentResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.GetIncidentRequest, _abc.Awaitable[_incident_service_pb2.GetIncidentResponse]],
+    ) -> _abc.Awaitable[_incident_service_pb2.GetIncidentResponse]:
         """Reads an incident."""
 
-    @_abc_1.abstractmethod
     def ListIncidents(
         self,
         request: _incident_service_pb2.ListIncidentsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_incident_service_pb2.ListIncidentsResponse, _abc.Awaitable[_incident_service_pb2.ListIncidentsResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.ListIncidentsRequest, _abc.Awaitable[_incident_service_pb2.ListIncidentsResponse]],
+    ) -> _abc.Awaitable[_incident_service_pb2.ListIncidentsResponse]:
         """Lists the tenant's incidents, newest first."""
 
-    @_abc_1.abstractmethod
     def WatchIncidents(
         self,
         request: _incident_service_pb2.WatchIncidentsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_incident_service_pb2.WatchIncidentsResponse], _abc.AsyncIterator[_incident_service_pb2.WatchIncidentsResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.WatchIncidentsRequest, _abc.AsyncIterator[_incident_service_pb2.WatchIncidentsResponse]],
+    ) -> _abc.AsyncIterator[_incident_service_pb2.WatchIncidentsResponse]:
         """Streams incidents as they change."""
 
-    @_abc_1.abstractmethod
     def ListEvidence(
         self,
         request: _incident_service_pb2.ListEvidenceRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_incident_service_pb2.ListEvidenceResponse, _abc.Awaitable[_incident_service_pb2.ListEvidenceResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.ListEvidenceRequest, _abc.Awaitable[_incident_service_pb2.ListEvidenceResponse]],
+    ) -> _abc.Awaitable[_incident_service_pb2.ListEvidenceResponse]:
         """Lists the evidence of an incident."""
 
-    @_abc_1.abstractmethod
     def ReadEvidence(
         self,
         request: _incident_service_pb2.ReadEvidenceRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_incident_service_pb2.ReadEvidenceResponse], _abc.AsyncIterator[_incident_service_pb2.ReadEvidenceResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.ReadEvidenceRequest, _abc.AsyncIterator[_incident_service_pb2.ReadEvidenceResponse]],
+    ) -> _abc.AsyncIterator[_incident_service_pb2.ReadEvidenceResponse]:
         """Reads the bytes of a piece of evidence."""
 
-    @_abc_1.abstractmethod
     def ResolveIncident(
         self,
         request: _incident_service_pb2.ResolveIncidentRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_incident_service_pb2.ResolveIncidentResponse, _abc.Awaitable[_incident_service_pb2.ResolveIncidentResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.ResolveIncidentRequest, _abc.Awaitable[_incident_service_pb2.ResolveIncidentResponse]],
+    ) -> _abc.Awaitable[_incident_service_pb2.ResolveIncidentResponse]:
         """A person's verdict on an incident in review. Guarded by etag. Reviewers only."""
 
-    @_abc_1.abstractmethod
     def SimulateDecision(
         self,
         request: _incident_service_pb2.SimulateDecisionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_incident_service_pb2.SimulateDecisionResponse, _abc.Awaitable[_incident_service_pb2.SimulateDecisionResponse]]:
+        context: _aio.ServicerContext[_incident_service_pb2.SimulateDecisionRequest, _abc.Awaitable[_incident_service_pb2.SimulateDecisionResponse]],
+    ) -> _abc.Awaitable[_incident_service_pb2.SimulateDecisionResponse]:
         """Says what would be decided on given evidence. Changes nothing."""
 
-def add_IncidentServiceServicer_to_server(servicer: IncidentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_IncidentServiceServicer_to_server(servicer: IncidentServiceServicer, server: _aio.Server) -> None: ...

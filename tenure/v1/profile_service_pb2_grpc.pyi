@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import profile_service_pb2 as _profile_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,102 +14,72 @@ GRPC_VERSION: str
 class ProfileServiceStub:
     """Profiles as things to look at and administer. Nothing here deletes a directory."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> ProfileServiceAsyncStub: ...
-    GetProfile: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.GetProfileRequest, _profile_service_pb2.GetProfileResponse]
-    """Reads a profile. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE."""
-    ListProfiles: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.ListProfilesRequest, _profile_service_pb2.ListProfilesResponse]
-    """Lists the tenant's profiles by name. Errors: INVALID_FIELD (page_size, page_token, state), STORE_UNAVAILABLE."""
-    WatchProfiles: _grpc.UnaryStreamMultiCallable[_profile_service_pb2.WatchProfilesRequest, _profile_service_pb2.WatchProfilesResponse]
-    """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from."""
-    CreateProfile: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.CreateProfileRequest, _profile_service_pb2.CreateProfileResponse]
-    """Creates a profile before its first use. Administrators only."""
-    UpdateProfile: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
-    """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag."""
-    RetireProfile: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]
-    """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
-    ExplainProfile: _grpc.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
-    """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done."""
-
-@_typing.type_check_only
-class ProfileServiceAsyncStub(ProfileServiceStub):
-    """Profiles as things to look at and administer. Nothing here deletes a directory."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.GetProfileRequest, _profile_service_pb2.GetProfileResponse]  # type: ignore[assignment]
+    GetProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.GetProfileRequest, _profile_service_pb2.GetProfileResponse]
     """Reads a profile. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE."""
-    ListProfiles: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ListProfilesRequest, _profile_service_pb2.ListProfilesResponse]  # type: ignore[assignment]
+    ListProfiles: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ListProfilesRequest, _profile_service_pb2.ListProfilesResponse]
     """Lists the tenant's profiles by name. Errors: INVALID_FIELD (page_size, page_token, state), STORE_UNAVAILABLE."""
-    WatchProfiles: _aio.UnaryStreamMultiCallable[_profile_service_pb2.WatchProfilesRequest, _profile_service_pb2.WatchProfilesResponse]  # type: ignore[assignment]
+    WatchProfiles: _aio.UnaryStreamMultiCallable[_profile_service_pb2.WatchProfilesRequest, _profile_service_pb2.WatchProfilesResponse]
     """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from."""
-    CreateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.CreateProfileRequest, _profile_service_pb2.CreateProfileResponse]  # type: ignore[assignment]
+    CreateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.CreateProfileRequest, _profile_service_pb2.CreateProfileResponse]
     """Creates a profile before its first use. Administrators only."""
-    UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]  # type: ignore[assignment]
+    UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
     """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag."""
-    RetireProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]  # type: ignore[assignment]
+    RetireProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]
     """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
-    ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]  # type: ignore[assignment]
+    ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
     """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done."""
 
-class ProfileServiceServicer(metaclass=_abc_1.ABCMeta):
+class ProfileServiceServicer:
     """Profiles as things to look at and administer. Nothing here deletes a directory."""
 
-    @_abc_1.abstractmethod
     def GetProfile(
         self,
         request: _profile_service_pb2.GetProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.GetProfileResponse, _abc.Awaitable[_profile_service_pb2.GetProfileResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.GetProfileRequest, _abc.Awaitable[_profile_service_pb2.GetProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.GetProfileResponse]:
         """Reads a profile. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE."""
 
-    @_abc_1.abstractmethod
     def ListProfiles(
         self,
         request: _profile_service_pb2.ListProfilesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.ListProfilesResponse, _abc.Awaitable[_profile_service_pb2.ListProfilesResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.ListProfilesRequest, _abc.Awaitable[_profile_service_pb2.ListProfilesResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.ListProfilesResponse]:
         """Lists the tenant's profiles by name. Errors: INVALID_FIELD (page_size, page_token, state), STORE_UNAVAILABLE."""
 
-    @_abc_1.abstractmethod
     def WatchProfiles(
         self,
         request: _profile_service_pb2.WatchProfilesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_profile_service_pb2.WatchProfilesResponse], _abc.AsyncIterator[_profile_service_pb2.WatchProfilesResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.WatchProfilesRequest, _abc.AsyncIterator[_profile_service_pb2.WatchProfilesResponse]],
+    ) -> _abc.AsyncIterator[_profile_service_pb2.WatchProfilesResponse]:
         """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from."""
 
-    @_abc_1.abstractmethod
     def CreateProfile(
         self,
         request: _profile_service_pb2.CreateProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.CreateProfileResponse, _abc.Awaitable[_profile_service_pb2.CreateProfileResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.CreateProfileRequest, _abc.Awaitable[_profile_service_pb2.CreateProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.CreateProfileResponse]:
         """Creates a profile before its first use. Administrators only."""
 
-    @_abc_1.abstractmethod
     def UpdateProfile(
         self,
         request: _profile_service_pb2.UpdateProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.UpdateProfileResponse, _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.UpdateProfileRequest, _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]:
         """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag."""
 
-    @_abc_1.abstractmethod
     def RetireProfile(
         self,
         request: _profile_service_pb2.RetireProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.RetireProfileResponse, _abc.Awaitable[_profile_service_pb2.RetireProfileResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.RetireProfileRequest, _abc.Awaitable[_profile_service_pb2.RetireProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.RetireProfileResponse]:
         """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
 
-    @_abc_1.abstractmethod
     def ExplainProfile(
         self,
         request: _profile_service_pb2.ExplainProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_profile_service_pb2.ExplainProfileResponse, _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]]:
+        context: _aio.ServicerContext[_profile_service_pb2.ExplainProfileRequest, _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]:
         """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done."""
 
-def add_ProfileServiceServicer_to_server(servicer: ProfileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_ProfileServiceServicer_to_server(servicer: ProfileServiceServicer, server: _aio.Server) -> None: ...

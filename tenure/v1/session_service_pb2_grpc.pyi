@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import session_service_pb2 as _session_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,49 +14,8 @@ GRPC_VERSION: str
 class SessionServiceStub:
     """Browsers under holds: the main job."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
-    OpenSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.OpenSessionRequest, _session_service_pb2.OpenSessionResponse]
-    """Opens a browser on a profile: acquires the profile when no token is given, brings the request to the profile's host, and
-    answers when start_url has landed. Idempotent by request_id (or by fencing_token): the same session again, not a second one.
-    Default deadline: 120 s, or `wait` + 120 s. When the open fails, a hold that this call acquired is released again.
-    Errors: all of AcquireHold's; INVALID_FIELD (start_url, proxy, lease_ttl, state_key), TOKEN_SUPERSEDED, PROXY_DOWN,
-    PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
-    HOST_UNREACHABLE, OUTCOME_UNKNOWN (call again with the same request_id).
-    """
-    GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
-    """Reads a session. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, HOST_UNREACHABLE."""
-    ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
-    """Lists the tenant's open sessions."""
-    CloseSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
-    """Ends a session and releases its hold; the browser stays warm for the next one. Idempotent.
-    Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
-    """
-    ShutdownBrowser: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ShutdownBrowserRequest, _session_service_pb2.ShutdownBrowserResponse]
-    """Ends a session and closes its browser for good; the hold goes on. Idempotent.
-    Errors: TOKEN_SUPERSEDED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
-    """
-    Act: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ActRequest, _session_service_pb2.ActResponse]
-    """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again."""
-    CaptureScreenshot: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CaptureScreenshotRequest, _session_service_pb2.CaptureScreenshotResponse]
-    """Takes a picture of the window."""
-    IssueCdpUrl: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]
-    """Issues a further address for CDP clients."""
-    UploadFile: _grpc.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]
-    """Puts a file where the session's pages may choose it."""
-    ListDownloads: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListDownloadsRequest, _session_service_pb2.ListDownloadsResponse]
-    """Lists what the session's browser downloaded."""
-    DownloadFile: _grpc.UnaryStreamMultiCallable[_session_service_pb2.DownloadFileRequest, _session_service_pb2.DownloadFileResponse]
-    """Reads a download."""
-
-@_typing.type_check_only
-class SessionServiceAsyncStub(SessionServiceStub):
-    """Browsers under holds: the main job."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    OpenSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.OpenSessionRequest, _session_service_pb2.OpenSessionResponse]  # type: ignore[assignment]
+    OpenSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.OpenSessionRequest, _session_service_pb2.OpenSessionResponse]
     """Opens a browser on a profile: acquires the profile when no token is given, brings the request to the profile's host, and
     answers when start_url has landed. Idempotent by request_id (or by fencing_token): the same session again, not a second one.
     Default deadline: 120 s, or `wait` + 120 s. When the open fails, a hold that this call acquired is released again.
@@ -79,40 +23,39 @@ class SessionServiceAsyncStub(SessionServiceStub):
     PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
     HOST_UNREACHABLE, OUTCOME_UNKNOWN (call again with the same request_id).
     """
-    GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
+    GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Reads a session. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, HOST_UNREACHABLE."""
-    ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists the tenant's open sessions."""
-    CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]  # type: ignore[assignment]
+    CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
     """Ends a session and releases its hold; the browser stays warm for the next one. Idempotent.
     Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
-    ShutdownBrowser: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ShutdownBrowserRequest, _session_service_pb2.ShutdownBrowserResponse]  # type: ignore[assignment]
+    ShutdownBrowser: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ShutdownBrowserRequest, _session_service_pb2.ShutdownBrowserResponse]
     """Ends a session and closes its browser for good; the hold goes on. Idempotent.
     Errors: TOKEN_SUPERSEDED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
     """
-    Act: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ActRequest, _session_service_pb2.ActResponse]  # type: ignore[assignment]
+    Act: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ActRequest, _session_service_pb2.ActResponse]
     """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again."""
-    CaptureScreenshot: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CaptureScreenshotRequest, _session_service_pb2.CaptureScreenshotResponse]  # type: ignore[assignment]
+    CaptureScreenshot: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CaptureScreenshotRequest, _session_service_pb2.CaptureScreenshotResponse]
     """Takes a picture of the window."""
-    IssueCdpUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]  # type: ignore[assignment]
+    IssueCdpUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]
     """Issues a further address for CDP clients."""
-    UploadFile: _aio.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]  # type: ignore[assignment]
+    UploadFile: _aio.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]
     """Puts a file where the session's pages may choose it."""
-    ListDownloads: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListDownloadsRequest, _session_service_pb2.ListDownloadsResponse]  # type: ignore[assignment]
+    ListDownloads: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListDownloadsRequest, _session_service_pb2.ListDownloadsResponse]
     """Lists what the session's browser downloaded."""
-    DownloadFile: _aio.UnaryStreamMultiCallable[_session_service_pb2.DownloadFileRequest, _session_service_pb2.DownloadFileResponse]  # type: ignore[assignment]
+    DownloadFile: _aio.UnaryStreamMultiCallable[_session_service_pb2.DownloadFileRequest, _session_service_pb2.DownloadFileResponse]
     """Reads a download."""
 
-class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
+class SessionServiceServicer:
     """Browsers under holds: the main job."""
 
-    @_abc_1.abstractmethod
     def OpenSession(
         self,
         request: _session_service_pb2.OpenSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.OpenSessionResponse, _abc.Awaitable[_session_service_pb2.OpenSessionResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.OpenSessionRequest, _abc.Awaitable[_session_service_pb2.OpenSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.OpenSessionResponse]:
         """Opens a browser on a profile: acquires the profile when no token is given, brings the request to the profile's host, and
         answers when start_url has landed. Idempotent by request_id (or by fencing_token): the same session again, not a second one.
         Default deadline: 120 s, or `wait` + 120 s. When the open fails, a hold that this call acquired is released again.
@@ -121,88 +64,78 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         HOST_UNREACHABLE, OUTCOME_UNKNOWN (call again with the same request_id).
         """
 
-    @_abc_1.abstractmethod
     def GetSession(
         self,
         request: _session_service_pb2.GetSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.GetSessionResponse, _abc.Awaitable[_session_service_pb2.GetSessionResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.GetSessionRequest, _abc.Awaitable[_session_service_pb2.GetSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.GetSessionResponse]:
         """Reads a session. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, HOST_UNREACHABLE."""
 
-    @_abc_1.abstractmethod
     def ListSessions(
         self,
         request: _session_service_pb2.ListSessionsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.ListSessionsRequest, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ListSessionsResponse]:
         """Lists the tenant's open sessions."""
 
-    @_abc_1.abstractmethod
     def CloseSession(
         self,
         request: _session_service_pb2.CloseSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.CloseSessionResponse, _abc.Awaitable[_session_service_pb2.CloseSessionResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.CloseSessionRequest, _abc.Awaitable[_session_service_pb2.CloseSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.CloseSessionResponse]:
         """Ends a session and releases its hold; the browser stays warm for the next one. Idempotent.
         Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
-    @_abc_1.abstractmethod
     def ShutdownBrowser(
         self,
         request: _session_service_pb2.ShutdownBrowserRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.ShutdownBrowserResponse, _abc.Awaitable[_session_service_pb2.ShutdownBrowserResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.ShutdownBrowserRequest, _abc.Awaitable[_session_service_pb2.ShutdownBrowserResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ShutdownBrowserResponse]:
         """Ends a session and closes its browser for good; the hold goes on. Idempotent.
         Errors: TOKEN_SUPERSEDED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
 
-    @_abc_1.abstractmethod
     def Act(
         self,
         request: _session_service_pb2.ActRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.ActResponse, _abc.Awaitable[_session_service_pb2.ActResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.ActRequest, _abc.Awaitable[_session_service_pb2.ActResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ActResponse]:
         """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again."""
 
-    @_abc_1.abstractmethod
     def CaptureScreenshot(
         self,
         request: _session_service_pb2.CaptureScreenshotRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.CaptureScreenshotResponse, _abc.Awaitable[_session_service_pb2.CaptureScreenshotResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.CaptureScreenshotRequest, _abc.Awaitable[_session_service_pb2.CaptureScreenshotResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.CaptureScreenshotResponse]:
         """Takes a picture of the window."""
 
-    @_abc_1.abstractmethod
     def IssueCdpUrl(
         self,
         request: _session_service_pb2.IssueCdpUrlRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.IssueCdpUrlResponse, _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.IssueCdpUrlRequest, _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]:
         """Issues a further address for CDP clients."""
 
-    @_abc_1.abstractmethod
     def UploadFile(
         self,
-        request_iterator: _MaybeAsyncIterator[_session_service_pb2.UploadFileRequest],
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.UploadFileResponse, _abc.Awaitable[_session_service_pb2.UploadFileResponse]]:
+        request_iterator: _abc.AsyncIterator[_session_service_pb2.UploadFileRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_session_service_pb2.UploadFileRequest], _abc.Awaitable[_session_service_pb2.UploadFileResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.UploadFileResponse]:
         """Puts a file where the session's pages may choose it."""
 
-    @_abc_1.abstractmethod
     def ListDownloads(
         self,
         request: _session_service_pb2.ListDownloadsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_session_service_pb2.ListDownloadsResponse, _abc.Awaitable[_session_service_pb2.ListDownloadsResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.ListDownloadsRequest, _abc.Awaitable[_session_service_pb2.ListDownloadsResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ListDownloadsResponse]:
         """Lists what the session's browser downloaded."""
 
-    @_abc_1.abstractmethod
     def DownloadFile(
         self,
         request: _session_service_pb2.DownloadFileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_session_service_pb2.DownloadFileResponse], _abc.AsyncIterator[_session_service_pb2.DownloadFileResponse]]:
+        context: _aio.ServicerContext[_session_service_pb2.DownloadFileRequest, _abc.AsyncIterator[_session_service_pb2.DownloadFileResponse]],
+    ) -> _abc.AsyncIterator[_session_service_pb2.DownloadFileResponse]:
         """Reads a download."""
 
-def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import system_service_pb2 as _system_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,30 +14,18 @@ GRPC_VERSION: str
 class SystemServiceStub:
     """The system itself."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> SystemServiceAsyncStub: ...
-    GetServerInfo: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]
-    """Says what runs here, its limits, and who the caller is taken for."""
-
-@_typing.type_check_only
-class SystemServiceAsyncStub(SystemServiceStub):
-    """The system itself."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
+    GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]
     """Says what runs here, its limits, and who the caller is taken for."""
 
-class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
+class SystemServiceServicer:
     """The system itself."""
 
-    @_abc_1.abstractmethod
     def GetServerInfo(
         self,
         request: _system_service_pb2.GetServerInfoRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_system_service_pb2.GetServerInfoResponse, _abc.Awaitable[_system_service_pb2.GetServerInfoResponse]]:
+        context: _aio.ServicerContext[_system_service_pb2.GetServerInfoRequest, _abc.Awaitable[_system_service_pb2.GetServerInfoResponse]],
+    ) -> _abc.Awaitable[_system_service_pb2.GetServerInfoResponse]:
         """Says what runs here, its limits, and who the caller is taken for."""
 
-def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.v1 import worker_service_pb2 as _worker_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,90 +14,61 @@ GRPC_VERSION: str
 class WorkerServiceStub:
     """Heartbeats of workers."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
-    RegisterWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.RegisterWorkerRequest, _worker_service_pb2.RegisterWorkerResponse]
-    """Registers a worker and starts its lease. Not idempotent: each call makes a new worker.
-    Errors: INVALID_FIELD (ttl, labels), STORE_UNAVAILABLE.
-    """
-    RenewWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.RenewWorkerRequest, _worker_service_pb2.RenewWorkerResponse]
-    """Renews the lease and lists the holds; call it every third of the ttl. Idempotent. A hold that the caller does not know is
-    one whose grant it never learnt of: it should release it.
-    Errors: LEASE_EXPIRED (stop all work under this worker; register anew), STORE_UNAVAILABLE.
-    """
-    KeepAlive: _grpc.StreamStreamMultiCallable[_worker_service_pb2.KeepAliveRequest, _worker_service_pb2.KeepAliveResponse]
-    """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone."""
-    EndWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.EndWorkerRequest, _worker_service_pb2.EndWorkerResponse]
-    """Ends the worker and its lease, and takes it from all queues. Idempotent. Holds that it still has become suspect:
-    release them first.
-    Errors: STORE_UNAVAILABLE.
-    """
-
-@_typing.type_check_only
-class WorkerServiceAsyncStub(WorkerServiceStub):
-    """Heartbeats of workers."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    RegisterWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RegisterWorkerRequest, _worker_service_pb2.RegisterWorkerResponse]  # type: ignore[assignment]
+    RegisterWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RegisterWorkerRequest, _worker_service_pb2.RegisterWorkerResponse]
     """Registers a worker and starts its lease. Not idempotent: each call makes a new worker.
     Errors: INVALID_FIELD (ttl, labels), STORE_UNAVAILABLE.
     """
-    RenewWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RenewWorkerRequest, _worker_service_pb2.RenewWorkerResponse]  # type: ignore[assignment]
+    RenewWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RenewWorkerRequest, _worker_service_pb2.RenewWorkerResponse]
     """Renews the lease and lists the holds; call it every third of the ttl. Idempotent. A hold that the caller does not know is
     one whose grant it never learnt of: it should release it.
     Errors: LEASE_EXPIRED (stop all work under this worker; register anew), STORE_UNAVAILABLE.
     """
-    KeepAlive: _aio.StreamStreamMultiCallable[_worker_service_pb2.KeepAliveRequest, _worker_service_pb2.KeepAliveResponse]  # type: ignore[assignment]
+    KeepAlive: _aio.StreamStreamMultiCallable[_worker_service_pb2.KeepAliveRequest, _worker_service_pb2.KeepAliveResponse]
     """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone."""
-    EndWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.EndWorkerRequest, _worker_service_pb2.EndWorkerResponse]  # type: ignore[assignment]
+    EndWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.EndWorkerRequest, _worker_service_pb2.EndWorkerResponse]
     """Ends the worker and its lease, and takes it from all queues. Idempotent. Holds that it still has become suspect:
     release them first.
     Errors: STORE_UNAVAILABLE.
     """
 
-class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
+class WorkerServiceServicer:
     """Heartbeats of workers."""
 
-    @_abc_1.abstractmethod
     def RegisterWorker(
         self,
         request: _worker_service_pb2.RegisterWorkerRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_worker_service_pb2.RegisterWorkerResponse, _abc.Awaitable[_worker_service_pb2.RegisterWorkerResponse]]:
+        context: _aio.ServicerContext[_worker_service_pb2.RegisterWorkerRequest, _abc.Awaitable[_worker_service_pb2.RegisterWorkerResponse]],
+    ) -> _abc.Awaitable[_worker_service_pb2.RegisterWorkerResponse]:
         """Registers a worker and starts its lease. Not idempotent: each call makes a new worker.
         Errors: INVALID_FIELD (ttl, labels), STORE_UNAVAILABLE.
         """
 
-    @_abc_1.abstractmethod
     def RenewWorker(
         self,
         request: _worker_service_pb2.RenewWorkerRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_worker_service_pb2.RenewWorkerResponse, _abc.Awaitable[_worker_service_pb2.RenewWorkerResponse]]:
+        context: _aio.ServicerContext[_worker_service_pb2.RenewWorkerRequest, _abc.Awaitable[_worker_service_pb2.RenewWorkerResponse]],
+    ) -> _abc.Awaitable[_worker_service_pb2.RenewWorkerResponse]:
         """Renews the lease and lists the holds; call it every third of the ttl. Idempotent. A hold that the caller does not know is
         one whose grant it never learnt of: it should release it.
         Errors: LEASE_EXPIRED (stop all work under this worker; register anew), STORE_UNAVAILABLE.
         """
 
-    @_abc_1.abstractmethod
     def KeepAlive(
         self,
-        request_iterator: _MaybeAsyncIterator[_worker_service_pb2.KeepAliveRequest],
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.KeepAliveResponse], _abc.AsyncIterator[_worker_service_pb2.KeepAliveResponse]]:
+        request_iterator: _abc.AsyncIterator[_worker_service_pb2.KeepAliveRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_worker_service_pb2.KeepAliveRequest], _abc.AsyncIterator[_worker_service_pb2.KeepAliveResponse]],
+    ) -> _abc.AsyncIterator[_worker_service_pb2.KeepAliveResponse]:
         """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone."""
 
-    @_abc_1.abstractmethod
     def EndWorker(
         self,
         request: _worker_service_pb2.EndWorkerRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_worker_service_pb2.EndWorkerResponse, _abc.Awaitable[_worker_service_pb2.EndWorkerResponse]]:
+        context: _aio.ServicerContext[_worker_service_pb2.EndWorkerRequest, _abc.Awaitable[_worker_service_pb2.EndWorkerResponse]],
+    ) -> _abc.Awaitable[_worker_service_pb2.EndWorkerResponse]:
         """Ends the worker and its lease, and takes it from all queues. Idempotent. Holds that it still has become suspect:
         release them first.
         Errors: STORE_UNAVAILABLE.
         """
 
-def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.internal.v1 import browser_host_service_pb2 as _browser_host_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,93 +14,64 @@ GRPC_VERSION: str
 class BrowserHostServiceStub:
     """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> BrowserHostServiceAsyncStub: ...
-    OpenBrowser: _grpc.UnaryUnaryMultiCallable[_browser_host_service_pb2.OpenBrowserRequest, _browser_host_service_pb2.OpenBrowserResponse]
-    """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
-    Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
-    NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
-    """
-    CloseHold: _grpc.UnaryUnaryMultiCallable[_browser_host_service_pb2.CloseHoldRequest, _browser_host_service_pb2.CloseHoldResponse]
-    """Ends a token at this host (PROTOCOL.md 16): floor = max(floor, token + 1), drains what is at or below the token, flushes, and
-    answers after the fsync. The browser stays warm. Idempotent; a late call never touches a later hold.
-    """
-    EndSession: _grpc.UnaryUnaryMultiCallable[_browser_host_service_pb2.EndSessionRequest, _browser_host_service_pb2.EndSessionResponse]
-    """Ends the token's session, keeping the hold: the browser stays warm, a further OpenBrowser under the token is served."""
-    ShutdownProfileBrowser: _grpc.UnaryUnaryMultiCallable[_browser_host_service_pb2.ShutdownProfileBrowserRequest, _browser_host_service_pb2.ShutdownProfileBrowserResponse]
-    """Ends the token's session and closes the browser for good; the hold goes on. Idempotent."""
-    DescribeSessions: _grpc.UnaryUnaryMultiCallable[_browser_host_service_pb2.DescribeSessionsRequest, _browser_host_service_pb2.DescribeSessionsResponse]
-    """Reads sessions: one profile's, a tenant's, or all. Without secrets."""
-
-@_typing.type_check_only
-class BrowserHostServiceAsyncStub(BrowserHostServiceStub):
-    """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    OpenBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.OpenBrowserRequest, _browser_host_service_pb2.OpenBrowserResponse]  # type: ignore[assignment]
+    OpenBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.OpenBrowserRequest, _browser_host_service_pb2.OpenBrowserResponse]
     """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
     Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
     NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
     """
-    CloseHold: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.CloseHoldRequest, _browser_host_service_pb2.CloseHoldResponse]  # type: ignore[assignment]
+    CloseHold: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.CloseHoldRequest, _browser_host_service_pb2.CloseHoldResponse]
     """Ends a token at this host (PROTOCOL.md 16): floor = max(floor, token + 1), drains what is at or below the token, flushes, and
     answers after the fsync. The browser stays warm. Idempotent; a late call never touches a later hold.
     """
-    EndSession: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.EndSessionRequest, _browser_host_service_pb2.EndSessionResponse]  # type: ignore[assignment]
+    EndSession: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.EndSessionRequest, _browser_host_service_pb2.EndSessionResponse]
     """Ends the token's session, keeping the hold: the browser stays warm, a further OpenBrowser under the token is served."""
-    ShutdownProfileBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ShutdownProfileBrowserRequest, _browser_host_service_pb2.ShutdownProfileBrowserResponse]  # type: ignore[assignment]
+    ShutdownProfileBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ShutdownProfileBrowserRequest, _browser_host_service_pb2.ShutdownProfileBrowserResponse]
     """Ends the token's session and closes the browser for good; the hold goes on. Idempotent."""
-    DescribeSessions: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.DescribeSessionsRequest, _browser_host_service_pb2.DescribeSessionsResponse]  # type: ignore[assignment]
+    DescribeSessions: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.DescribeSessionsRequest, _browser_host_service_pb2.DescribeSessionsResponse]
     """Reads sessions: one profile's, a tenant's, or all. Without secrets."""
 
-class BrowserHostServiceServicer(metaclass=_abc_1.ABCMeta):
+class BrowserHostServiceServicer:
     """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
 
-    @_abc_1.abstractmethod
     def OpenBrowser(
         self,
         request: _browser_host_service_pb2.OpenBrowserRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_browser_host_service_pb2.OpenBrowserResponse, _abc.Awaitable[_browser_host_service_pb2.OpenBrowserResponse]]:
+        context: _aio.ServicerContext[_browser_host_service_pb2.OpenBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.OpenBrowserResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.OpenBrowserResponse]:
         """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
         Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
         NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
         """
 
-    @_abc_1.abstractmethod
     def CloseHold(
         self,
         request: _browser_host_service_pb2.CloseHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_browser_host_service_pb2.CloseHoldResponse, _abc.Awaitable[_browser_host_service_pb2.CloseHoldResponse]]:
+        context: _aio.ServicerContext[_browser_host_service_pb2.CloseHoldRequest, _abc.Awaitable[_browser_host_service_pb2.CloseHoldResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.CloseHoldResponse]:
         """Ends a token at this host (PROTOCOL.md 16): floor = max(floor, token + 1), drains what is at or below the token, flushes, and
         answers after the fsync. The browser stays warm. Idempotent; a late call never touches a later hold.
         """
 
-    @_abc_1.abstractmethod
     def EndSession(
         self,
         request: _browser_host_service_pb2.EndSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_browser_host_service_pb2.EndSessionResponse, _abc.Awaitable[_browser_host_service_pb2.EndSessionResponse]]:
+        context: _aio.ServicerContext[_browser_host_service_pb2.EndSessionRequest, _abc.Awaitable[_browser_host_service_pb2.EndSessionResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.EndSessionResponse]:
         """Ends the token's session, keeping the hold: the browser stays warm, a further OpenBrowser under the token is served."""
 
-    @_abc_1.abstractmethod
     def ShutdownProfileBrowser(
         self,
         request: _browser_host_service_pb2.ShutdownProfileBrowserRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_browser_host_service_pb2.ShutdownProfileBrowserResponse, _abc.Awaitable[_browser_host_service_pb2.ShutdownProfileBrowserResponse]]:
+        context: _aio.ServicerContext[_browser_host_service_pb2.ShutdownProfileBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.ShutdownProfileBrowserResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ShutdownProfileBrowserResponse]:
         """Ends the token's session and closes the browser for good; the hold goes on. Idempotent."""
 
-    @_abc_1.abstractmethod
     def DescribeSessions(
         self,
         request: _browser_host_service_pb2.DescribeSessionsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_browser_host_service_pb2.DescribeSessionsResponse, _abc.Awaitable[_browser_host_service_pb2.DescribeSessionsResponse]]:
+        context: _aio.ServicerContext[_browser_host_service_pb2.DescribeSessionsRequest, _abc.Awaitable[_browser_host_service_pb2.DescribeSessionsResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.DescribeSessionsResponse]:
         """Reads sessions: one profile's, a tenant's, or all. Without secrets."""
 
-def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _aio.Server) -> None: ...

@@ -6,22 +6,7 @@ What Tenure's services say to each other. Not published; every call needs a dead
 from collections import abc as _abc
 from grpc import aio as _aio
 from tenure.internal.v1 import lock_service_pb2 as _lock_service_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,132 +14,93 @@ GRPC_VERSION: str
 class LockServiceStub:
     """The lock service as gateways, hosts and recovery use it."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> LockServiceAsyncStub: ...
-    AcquireForSession: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireForSessionRequest, _lock_service_pb2.AcquireForSessionResponse]
-    """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
-    Errors: as AcquireHold.
-    """
-    ReleaseDrained: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseDrainedRequest, _lock_service_pb2.ReleaseDrainedResponse]
-    """Releases after the host has drained the token (PROTOCOL.md 6). Idempotent by token; guarded by mod(p) = token.
-    Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
-    """
-    VerifyTokens: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.VerifyTokensRequest, _lock_service_pb2.VerifyTokensResponse]
-    """Verifies tokens for a host: HELD, mod(p) = token, create(w) as stored, home = the host, epoch (PROTOCOL.md 14); ordered with
-    all writes. One answer a question, in order.
-    """
-    SuspectHold: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.SuspectHoldRequest, _lock_service_pb2.SuspectHoldResponse]
-    """Makes a hold suspect (PROTOCOL.md 10): mod(p) = token, and the reason holds. Idempotent; answers whether it is suspect now."""
-    LocateProfile: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.LocateProfileRequest, _lock_service_pb2.LocateProfileResponse]
-    """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law."""
-    RegisterHost: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterHostRequest, _lock_service_pb2.RegisterHostResponse]
-    """Registers a host and starts its lease, or takes its registration over after a restart. Idempotent by name."""
-    RenewHost: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.RenewHostRequest, _lock_service_pb2.RenewHostResponse]
-    """Renews a host's lease and its facts. Errors: LEASE_EXPIRED (register again)."""
-    ListAliveHosts: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]
-    """Lists the hosts alive."""
-
-@_typing.type_check_only
-class LockServiceAsyncStub(LockServiceStub):
-    """The lock service as gateways, hosts and recovery use it."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    AcquireForSession: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireForSessionRequest, _lock_service_pb2.AcquireForSessionResponse]  # type: ignore[assignment]
+    AcquireForSession: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireForSessionRequest, _lock_service_pb2.AcquireForSessionResponse]
     """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
     Errors: as AcquireHold.
     """
-    ReleaseDrained: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseDrainedRequest, _lock_service_pb2.ReleaseDrainedResponse]  # type: ignore[assignment]
+    ReleaseDrained: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseDrainedRequest, _lock_service_pb2.ReleaseDrainedResponse]
     """Releases after the host has drained the token (PROTOCOL.md 6). Idempotent by token; guarded by mod(p) = token.
     Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
-    VerifyTokens: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.VerifyTokensRequest, _lock_service_pb2.VerifyTokensResponse]  # type: ignore[assignment]
+    VerifyTokens: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.VerifyTokensRequest, _lock_service_pb2.VerifyTokensResponse]
     """Verifies tokens for a host: HELD, mod(p) = token, create(w) as stored, home = the host, epoch (PROTOCOL.md 14); ordered with
     all writes. One answer a question, in order.
     """
-    SuspectHold: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.SuspectHoldRequest, _lock_service_pb2.SuspectHoldResponse]  # type: ignore[assignment]
+    SuspectHold: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.SuspectHoldRequest, _lock_service_pb2.SuspectHoldResponse]
     """Makes a hold suspect (PROTOCOL.md 10): mod(p) = token, and the reason holds. Idempotent; answers whether it is suspect now."""
-    LocateProfile: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.LocateProfileRequest, _lock_service_pb2.LocateProfileResponse]  # type: ignore[assignment]
+    LocateProfile: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.LocateProfileRequest, _lock_service_pb2.LocateProfileResponse]
     """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law."""
-    RegisterHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterHostRequest, _lock_service_pb2.RegisterHostResponse]  # type: ignore[assignment]
+    RegisterHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterHostRequest, _lock_service_pb2.RegisterHostResponse]
     """Registers a host and starts its lease, or takes its registration over after a restart. Idempotent by name."""
-    RenewHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RenewHostRequest, _lock_service_pb2.RenewHostResponse]  # type: ignore[assignment]
+    RenewHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RenewHostRequest, _lock_service_pb2.RenewHostResponse]
     """Renews a host's lease and its facts. Errors: LEASE_EXPIRED (register again)."""
-    ListAliveHosts: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]  # type: ignore[assignment]
+    ListAliveHosts: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]
     """Lists the hosts alive."""
 
-class LockServiceServicer(metaclass=_abc_1.ABCMeta):
+class LockServiceServicer:
     """The lock service as gateways, hosts and recovery use it."""
 
-    @_abc_1.abstractmethod
     def AcquireForSession(
         self,
         request: _lock_service_pb2.AcquireForSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.AcquireForSessionResponse, _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.AcquireForSessionRequest, _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]:
         """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
         Errors: as AcquireHold.
         """
 
-    @_abc_1.abstractmethod
     def ReleaseDrained(
         self,
         request: _lock_service_pb2.ReleaseDrainedRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.ReleaseDrainedResponse, _abc.Awaitable[_lock_service_pb2.ReleaseDrainedResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.ReleaseDrainedRequest, _abc.Awaitable[_lock_service_pb2.ReleaseDrainedResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ReleaseDrainedResponse]:
         """Releases after the host has drained the token (PROTOCOL.md 6). Idempotent by token; guarded by mod(p) = token.
         Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
-    @_abc_1.abstractmethod
     def VerifyTokens(
         self,
         request: _lock_service_pb2.VerifyTokensRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.VerifyTokensResponse, _abc.Awaitable[_lock_service_pb2.VerifyTokensResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.VerifyTokensRequest, _abc.Awaitable[_lock_service_pb2.VerifyTokensResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.VerifyTokensResponse]:
         """Verifies tokens for a host: HELD, mod(p) = token, create(w) as stored, home = the host, epoch (PROTOCOL.md 14); ordered with
         all writes. One answer a question, in order.
         """
 
-    @_abc_1.abstractmethod
     def SuspectHold(
         self,
         request: _lock_service_pb2.SuspectHoldRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.SuspectHoldResponse, _abc.Awaitable[_lock_service_pb2.SuspectHoldResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.SuspectHoldRequest, _abc.Awaitable[_lock_service_pb2.SuspectHoldResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.SuspectHoldResponse]:
         """Makes a hold suspect (PROTOCOL.md 10): mod(p) = token, and the reason holds. Idempotent; answers whether it is suspect now."""
 
-    @_abc_1.abstractmethod
     def LocateProfile(
         self,
         request: _lock_service_pb2.LocateProfileRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.LocateProfileResponse, _abc.Awaitable[_lock_service_pb2.LocateProfileResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.LocateProfileRequest, _abc.Awaitable[_lock_service_pb2.LocateProfileResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.LocateProfileResponse]:
         """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law."""
 
-    @_abc_1.abstractmethod
     def RegisterHost(
         self,
         request: _lock_service_pb2.RegisterHostRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.RegisterHostResponse, _abc.Awaitable[_lock_service_pb2.RegisterHostResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.RegisterHostRequest, _abc.Awaitable[_lock_service_pb2.RegisterHostResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RegisterHostResponse]:
         """Registers a host and starts its lease, or takes its registration over after a restart. Idempotent by name."""
 
-    @_abc_1.abstractmethod
     def RenewHost(
         self,
         request: _lock_service_pb2.RenewHostRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.RenewHostResponse, _abc.Awaitable[_lock_service_pb2.RenewHostResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.RenewHostRequest, _abc.Awaitable[_lock_service_pb2.RenewHostResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RenewHostResponse]:
         """Renews a host's lease and its facts. Errors: LEASE_EXPIRED (register again)."""
 
-    @_abc_1.abstractmethod
     def ListAliveHosts(
         self,
         request: _lock_service_pb2.ListAliveHostsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lock_service_pb2.ListAliveHostsResponse, _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]]:
+        context: _aio.ServicerContext[_lock_service_pb2.ListAliveHostsRequest, _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]:
         """Lists the hosts alive."""
 
-def add_LockServiceServicer_to_server(servicer: LockServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_LockServiceServicer_to_server(servicer: LockServiceServicer, server: _aio.Server) -> None: ...
