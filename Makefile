@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint bench protos lock bare
+
+# Every program of the project's own environment; setup makes it.
+BIN := .venv/bin
+# The suite that `make bench` runs: a module of tests/bench.
+SUITE ?= browser
+
+help: ## Say what there is to do
+	@echo 'Tenure: safe, fast custody of real browser profiles. Start with `make demo`.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@echo
+	@echo 'No step comes before any of these: what a machine lacks is installed first, once.'
+
+setup: ## Install what this machine lacks: Debian packages, .venv, pinned dependencies
+	@scripts/setup
+
+demo: setup ## Run the main job on a demo site: sign in, reuse, wait, fence, restart
+	@$(BIN)/tenure demo
+
+up: setup ## Run the whole system on embedded etcd until Ctrl-C
+	@$(BIN)/tenure up
+
+test: setup ## Run the tests; ARGS='-k name' narrows them
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, types, import directions, protos and generated code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	scripts/breaking
+	scripts/protos --check
+
+bench: setup ## Measure; SUITE=browser writes build/bench/browser.json
+	@$(BIN)/python -m tests.bench.$(SUITE)
+
+protos: setup ## Generate the Python code of protos/
+	@scripts/protos
+
+lock: setup ## Re-make requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(BIN)/uv --no-config pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+		--quiet --output-file requirements.lock $(ARGS)
+
+bare: ## Run the demo inside a bare Debian root; FULL=1 runs the tests there too
+	@scripts/bare
