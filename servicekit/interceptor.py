@@ -1,0 +1,152 @@
+"""What happens around every call a service answers, in one place and one wrapper.
+
+In order: take or mint the request id, learn who calls, settle the deadline, run the
+handler, translate what it raised. A TenureError becomes its documented status; anything
+else is a bug: logged here with its traceback, answered as INTERNAL with nothing but the
+request id. Cancellation passes untouched. Health and reflection are not wrapped: probes
+and tools call them without credentials and without a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import structlog
+
+from servicekit import call
+from servicekit.deadlines import Deadlines
+from tenure.errors import STATUS_DETAILS_KEY, Internal, OutcomeUnknown, TenureError
+
+# A handler of either form that grpc.aio allows: a coroutine, or an async generator.
+Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Any]
+Identify = Callable[[Mapping[str, str]], call.Identity]
+
+_log = structlog.get_logger("call")
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler of a server; `identify` raises Unauthenticated for nobody."""
+
+    def __init__(self, identify: Identify, deadlines: Deadlines) -> None:
+        self._identify = identify
+        self._deadlines = deadlines
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        details = handler_call_details
+        handler = await continuation(details)
+        if handler is None or details.method.startswith("/grpc."):
+            return handler
+        # Four fields hold one behaviour; which one is set follows from the two flags.
+        behaviour = cast(
+            "Behaviour",
+            handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream,
+        )
+        wrap = self._wrap_stream if handler.response_streaming else self._wrap_single
+        return _FACTORIES[handler.request_streaming, handler.response_streaming](
+            wrap(behaviour, details, long_lived=handler.request_streaming),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    def _wrap_single(
+        self, behaviour: Behaviour, details: grpc.HandlerCallDetails, long_lived: bool
+    ) -> Behaviour:
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with self._around(details, context, request, long_lived):
+                return await behaviour(request, context)
+
+        return answer
+
+    def _wrap_stream(
+        self, behaviour: Behaviour, details: grpc.HandlerCallDetails, long_lived: bool
+    ) -> Behaviour:
+        del long_lived  # an answer that streams always is
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with self._around(details, context, request, long_lived=True):
+                result = behaviour(request, context)
+                if not hasattr(result, "__aiter__"):
+                    await result  # a coroutine that uses context.write()
+                    return
+                async with aclosing(result) as messages:
+                    async for message in messages:
+                        yield message
+
+        return answer
+
+    @asynccontextmanager
+    async def _around(
+        self,
+        details: grpc.HandlerCallDetails,
+        context: grpc.aio.ServicerContext[Any, Any],
+        request: object,
+        long_lived: bool,
+    ) -> AsyncIterator[None]:
+        metadata = {k: v for k, v in details.invocation_metadata or () if isinstance(v, str)}
+        request_id = call.begin(metadata)
+        # The context is the call's own task's: nothing to unbind.
+        structlog.contextvars.bind_contextvars(request_id=request_id, method=details.method)
+        context.set_trailing_metadata(((call.REQUEST_ID_KEY, request_id),))
+        try:
+            call.identify(self._identify(metadata))
+            # None at run time without a deadline, though typed float.
+            remaining = cast("float | None", context.time_remaining())
+            default = None
+            if remaining is None and not long_lived:
+                remaining = default = self._deadlines.seconds(details.method, request)
+            call.limit(remaining)
+            # With a deadline of the caller's gRPC itself cancels the handler; a default
+            # it does not know of, so it is kept here.
+            async with _default_deadline(default):
+                yield
+        except TenureError as error:
+            _log.info("refused", reason=error.reason, message=str(error))
+            await _abort(context, error, request_id)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            _log.exception("failed")
+            await _abort(context, Internal(request_id=request_id), request_id)
+
+
+@asynccontextmanager
+async def _default_deadline(seconds: float | None) -> AsyncIterator[None]:
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            yield
+    except TimeoutError:
+        if not timeout.expired():
+            raise  # the handler's own
+        raise OutcomeUnknown(
+            f"No answer within the default deadline of {seconds:g} s; the call set none. "
+            "Repeat it with the same request_id, or with a longer deadline."
+        ) from None
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TenureError, request_id: str) -> None:
+    await context.abort(
+        error.code,
+        str(error),
+        (
+            (STATUS_DETAILS_KEY, error.to_status().SerializeToString()),
+            (call.REQUEST_ID_KEY, request_id),
+        ),
+    )
+
+
+_FACTORIES = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}

@@ -1,0 +1,64 @@
+"""The outermost frame of a service's process: settings, logs, event loop, signals.
+
+Signals are known only here. SIGTERM and SIGINT set the shutdown event that the service
+waits for; a second SIGINT ends the process at once, for a person who will not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import structlog
+import uvloop
+
+from servicekit import logs
+from servicekit.server import BindError
+from servicekit.settings import ServiceSettings, load
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+EXIT_FAILED = 1
+EXIT_HARD = 130
+
+
+def run(
+    service: str,
+    settings_type: type[Settings],
+    serve: Callable[[Settings, asyncio.Event], Awaitable[None]],
+) -> NoReturn:
+    """Run `serve(settings, shutdown)` to its end and exit: 0 well, 1 failed, 2 bad settings."""
+    settings = load(settings_type, sys.argv[1:], os.environ, program=f"python -m {service}")
+    logs.configure(service, settings.log_level, settings.log_format)
+    log = structlog.get_logger("main")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_shutdown(serve, settings))
+    except BindError as error:
+        log.error("cannot start", why=str(error))
+        sys.exit(EXIT_FAILED)
+    except Exception:
+        log.exception("failed")
+        sys.exit(EXIT_FAILED)
+    log.info("stopped")
+    sys.exit(0)
+
+
+async def _until_shutdown(
+    serve: Callable[[Settings, asyncio.Event], Awaitable[None]], settings: Settings
+) -> None:
+    shutdown = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, shutdown.set)
+    loop.add_signal_handler(signal.SIGINT, _interrupted, shutdown)
+    await serve(settings, shutdown)
+
+
+def _interrupted(shutdown: asyncio.Event) -> None:
+    if shutdown.is_set():
+        os._exit(EXIT_HARD)
+    shutdown.set()

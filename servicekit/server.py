@@ -1,0 +1,165 @@
+"""A gRPC server that starts, says that it is ready, and drains in order.
+
+Health says NOT_SERVING while starting, while draining, and while a dependency is away.
+The drain: refuse new calls, let the running ones finish for a grace period, cancel what
+is left; the resources they used are released after that, by whoever holds them around
+the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from servicekit.deadlines import Deadlines
+from servicekit.interceptor import CallInterceptor, Identify
+from servicekit.settings import ServiceSettings
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# so_reuseport off: a taken port is an error, never two servers sharing it. Of the options
+# that allow clients' keep-alive pings only this spelling works in grpcio 1.85.
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+)
+
+_log = structlog.get_logger("server")
+
+
+class BindError(Exception):
+    """The listen address cannot be had; nothing was started."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(address, why)
+        self.address = address
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.address}: {self.why}. "
+            "Choose another address with --listen or TENURE_LISTEN (port 0 takes a free one)."
+        )
+
+
+class Server:
+    """One service's gRPC server. Owned: `async with`; leaving the block drains it.
+
+    Add servicers to `grpc` and name their services with `serves`, then `start`, then
+    `ready`. `draining` is set when the drain begins, for calls that are parked.
+    """
+
+    def __init__(
+        self, name: str, settings: ServiceSettings, identify: Identify, deadlines: Deadlines
+    ) -> None:
+        self.name = name
+        self.grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(identify, deadlines)], options=SERVER_OPTIONS
+        )
+        self.address = settings.listen
+        self.draining = asyncio.Event()
+        self._settings = settings
+        self._services: list[str] = []
+        self._health = health.aio.HealthServicer()
+        self._away: dict[str, str] = {"start": "still starting"}
+
+    def serves(self, add: Callable[[grpc.aio.Server], None], *services: str) -> None:
+        """Add what `add` registers, listed in reflection and health under `services`."""
+        add(self.grpc)
+        self._services.extend(services)
+
+    async def start(self) -> None:
+        """Bind and answer calls; health stays NOT_SERVING until `ready`. Raises BindError."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        await self._tell_health()
+        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.grpc)
+        self.address = _bind(self.grpc, self._settings.listen)
+        await self.grpc.start()
+
+    async def ready(self) -> None:
+        """Say SERVING, and announce the address on the descriptor that the settings name."""
+        await self.available("start")
+        _log.info("ready", service=self.name, address=self.address)
+        if self._settings.ready_fd is not None:
+            line = json.dumps({"service": self.name, "address": self.address}) + "\n"
+            os.write(self._settings.ready_fd, line.encode())
+            os.close(self._settings.ready_fd)
+
+    async def unavailable(self, dependency: str, why: str) -> None:
+        """Say NOT_SERVING until `available` is told of the same dependency. Idempotent."""
+        if self._away.get(dependency) != why:
+            _log.warning("not serving", dependency=dependency, why=why)
+            self._away[dependency] = why
+            await self._tell_health()
+
+    async def available(self, dependency: str) -> None:
+        """Take `unavailable` back. Idempotent."""
+        if self._away.pop(dependency, None) is not None:
+            _log.info("dependency is there", dependency=dependency)
+            await self._tell_health()
+
+    async def drain(self) -> None:
+        """Refuse new calls, finish, then cancel after the grace period. Idempotent."""
+        if self.draining.is_set():
+            return
+        self.draining.set()
+        _log.info("draining", service=self.name, grace_s=self._settings.grace_s)
+        await self._health.enter_graceful_shutdown()
+        await self.grpc.stop(self._settings.grace_s)
+
+    async def _tell_health(self) -> None:
+        status = _NOT_SERVING if self._away else _SERVING
+        for service in ("", *self._services):
+            await self._health.set(service, status)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drain = asyncio.ensure_future(self.drain())
+        try:
+            await asyncio.shield(drain)
+        except asyncio.CancelledError:
+            await drain  # bounded by the grace period; what we hold is released after it
+            raise
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    """Bind and return the address with the port that was taken."""
+    host, _, port = address.rpartition(":")
+    try:
+        # gRPC does not say why it cannot bind; the socket call does.
+        family, kind, proto, _, where = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            probe.listen()
+    except OSError as error:
+        raise BindError(address, (error.strerror or str(error)).lower()) from None
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise BindError(address, str(error)) from None
+    return f"{host}:{bound}"
