@@ -20,7 +20,7 @@ import structlog
 
 from servicekit import call
 from servicekit.deadlines import Deadlines
-from tenure.errors import STATUS_DETAILS_KEY, Internal, OutcomeUnknown, TenureError
+from tenure.errors import STATUS_DETAILS_KEY, Internal, OutcomeUnknown, TenureError, Unimplemented
 
 # A handler of either form that grpc.aio allows: a coroutine, or an async generator.
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Any]
@@ -30,9 +30,15 @@ _log = structlog.get_logger("call")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler of a server; `identify` raises Unauthenticated for nobody."""
+    """Wraps every handler of a server; `identify` raises Unauthenticated for nobody.
+
+    `idle` is set while none of the wrapped handlers runs.
+    """
 
     def __init__(self, identify: Identify, deadlines: Deadlines) -> None:
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._running = 0
         self._identify = identify
         self._deadlines = deadlines
 
@@ -96,6 +102,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         # The context is the call's own task's: nothing to unbind.
         structlog.contextvars.bind_contextvars(request_id=request_id, method=details.method)
         context.set_trailing_metadata(((call.REQUEST_ID_KEY, request_id),))
+        self._running += 1
+        self.idle.clear()
         try:
             call.identify(self._identify(metadata))
             # None at run time without a deadline, though typed float.
@@ -113,9 +121,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, error, request_id)
         except grpc.aio.AbortError:
             raise
+        except NotImplementedError:
+            # The generated base class raises it for every method that a service leaves out.
+            await _abort(context, Unimplemented(method=details.method), request_id)
         except Exception:
             _log.exception("failed")
             await _abort(context, Internal(request_id=request_id), request_id)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self.idle.set()
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from servicekit.deadlines import Deadlines
+from servicekit.dependency import follow_health
 from servicekit.interceptor import CallInterceptor, Identify
 from servicekit.settings import ServiceSettings
 
@@ -37,6 +38,9 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
 )
+
+# How long cancelled handlers get for their own clean-up.
+CLEAN_UP_S = 2.0
 
 _log = structlog.get_logger("server")
 
@@ -67,15 +71,15 @@ class Server:
         self, name: str, settings: ServiceSettings, identify: Identify, deadlines: Deadlines
     ) -> None:
         self.name = name
-        self.grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(identify, deadlines)], options=SERVER_OPTIONS
-        )
+        self._calls = CallInterceptor(identify, deadlines)
+        self.grpc = grpc.aio.server(interceptors=[self._calls], options=SERVER_OPTIONS)
         self.address = settings.listen
         self.draining = asyncio.Event()
         self._settings = settings
         self._services: list[str] = []
         self._health = health.aio.HealthServicer()
         self._away: dict[str, str] = {"start": "still starting"}
+        self._followers: list[asyncio.Task[None]] = []
 
     def serves(self, add: Callable[[grpc.aio.Server], None], *services: str) -> None:
         """Add what `add` registers, listed in reflection and health under `services`."""
@@ -93,7 +97,8 @@ class Server:
 
     async def ready(self) -> None:
         """Say SERVING, and announce the address on the descriptor that the settings name."""
-        await self.available("start")
+        self._away.pop("start", None)
+        await self._tell_health()
         _log.info("ready", service=self.name, address=self.address)
         if self._settings.ready_fd is not None:
             line = json.dumps({"service": self.name, "address": self.address}) + "\n"
@@ -113,14 +118,37 @@ class Server:
             _log.info("dependency is there", dependency=dependency)
             await self._tell_health()
 
+    def depends_on(self, dependency: str, channel: grpc.aio.Channel) -> None:
+        """Say NOT_SERVING whenever the service behind `channel` does. Call it once running."""
+
+        async def tell(why: str | None) -> None:
+            if why is None:
+                await self.available(dependency)
+            else:
+                await self.unavailable(dependency, why)
+
+        self._away[dependency] = "not reached yet"
+        self._followers.append(asyncio.create_task(follow_health(channel, tell)))
+
     async def drain(self) -> None:
         """Refuse new calls, finish, then cancel after the grace period. Idempotent."""
         if self.draining.is_set():
             return
         self.draining.set()
         _log.info("draining", service=self.name, grace_s=self._settings.grace_s)
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
-        await self.grpc.stop(self._settings.grace_s)
+        refusing = asyncio.create_task(self.grpc.stop(self._settings.grace_s))
+        finished = asyncio.create_task(self._calls.idle.wait())
+        await asyncio.wait({refusing, finished}, return_when=asyncio.FIRST_COMPLETED)
+        # What runs now is health watches, which never end, and calls past the grace period.
+        await self.grpc.stop(None)
+        await refusing
+        # Handlers that were cancelled clean up after themselves before we let go of what they use.
+        await asyncio.wait({finished}, timeout=CLEAN_UP_S)
+        finished.cancel()
 
     async def _tell_health(self) -> None:
         status = _NOT_SERVING if self._away else _SERVING

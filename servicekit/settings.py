@@ -59,26 +59,26 @@ class ServiceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     listen: LoopbackAddress = Field(
-        "127.0.0.1:0",
+        default="127.0.0.1:0",
         description="address to serve gRPC on; port 0 takes a free one",
         examples=["127.0.0.1:7433"],
     )
     ready_fd: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="descriptor to write one JSON line with the address to, once ready",
         examples=["3"],
     )
     grace_s: float = Field(
-        5.0,
+        default=5.0,
         ge=0,
         le=600,
         description="seconds that running calls get to finish when the service stops",
         examples=["5"],
     )
-    log_level: Level = Field("info", description="debug, info, warning or error", examples=["info"])
+    log_level: Level = Field(default="info", description="debug, info, warning or error", examples=["info"])
     log_format: Format = Field(
-        "auto", description="json, text, or auto: text on a terminal", examples=["json"]
+        default="auto", description="json, text, or auto: text on a terminal", examples=["json"]
     )
 
 
