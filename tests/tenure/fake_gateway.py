@@ -1,0 +1,178 @@
+"""A gateway in memory on a real gRPC port: as much of the API as the SDK speaks, and its faults on order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc.aio
+
+from tenure import errors
+from tenure.duration import to_duration
+from tenure.v1 import (
+    hold_pb2,
+    hold_service_pb2,
+    hold_service_pb2_grpc,
+    session_pb2,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    system_service_pb2,
+    system_service_pb2_grpc,
+    worker_pb2,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
+)
+
+
+class FakeGateway(
+    worker_service_pb2_grpc.WorkerServiceServicer,
+    hold_service_pb2_grpc.HoldServiceServicer,
+    session_service_pb2_grpc.SessionServiceServicer,
+    system_service_pb2_grpc.SystemServiceServicer,
+):
+    """Grants what is free. `calls`: every request by method; `faults`: what a method's next calls raise."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self.calls: dict[str, list[Any]] = defaultdict(list)
+        self.faults: dict[str, list[errors.TenureError]] = defaultdict(list)
+        self.faults_after: dict[str, list[errors.TenureError]] = defaultdict(list)
+        self.called: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.stalled: set[str] = set()
+        self.holds: dict[str, hold_pb2.Hold] = {}
+        self.ended: dict[str, int] = {}
+        self.lost: list[hold_pb2.Hold] = []
+        self.ttl = 15.0
+        self._workers = 0
+        self._token = 100
+
+    async def _enter(self, method: str, request: Any, context: Any) -> None:
+        self.calls[method].append(request)
+        self.called[method].set()
+        if method in self.stalled:
+            await asyncio.Event().wait()
+        await self._raise(self.faults[method], context)
+
+    async def _raise(self, faults: list[errors.TenureError], context: Any) -> None:
+        if faults:
+            status = faults.pop(0).to_status()
+            context.set_trailing_metadata(((errors.STATUS_DETAILS_KEY, status.SerializeToString()),))
+            code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+            await context.abort(code, status.message)
+
+    async def RegisterWorker(self, request: Any, context: Any) -> Any:
+        await self._enter("RegisterWorker", request, context)
+        self._workers += 1
+        worker = worker_pb2.Worker(name=f"workers/w{self._workers}", ttl=to_duration(self.ttl))
+        return worker_service_pb2.RegisterWorkerResponse(worker=worker)
+
+    async def RenewWorker(self, request: Any, context: Any) -> Any:
+        await self._enter("RenewWorker", request, context)
+        held = [hold for hold in self.holds.values() if hold.worker == request.worker]
+        return worker_service_pb2.RenewWorkerResponse(ttl=to_duration(self.ttl), holds=held, lost=self.lost)
+
+    async def EndWorker(self, request: Any, context: Any) -> Any:
+        await self._enter("EndWorker", request, context)
+        return worker_service_pb2.EndWorkerResponse()
+
+    def grant(self, profile: str, worker: str, request_id: str, **fields: str) -> hold_pb2.Hold:
+        """Give the profile to a worker, or find the grant of the same request again."""
+        hold = self.holds.get(profile)
+        if hold is None:
+            self._token += 1
+            hold = self.holds[profile] = hold_pb2.Hold(
+                profile=profile, worker=worker, request_id=request_id, fencing_token=self._token, **fields
+            )
+        if hold.request_id != request_id:
+            raise errors.ProfileBusy(profile=profile, holder_run_id=hold.run_id)
+        return hold
+
+    async def _granted(self, request: Any, context: Any) -> hold_pb2.Hold:
+        try:
+            return self.grant(
+                request.profile,
+                request.worker,
+                request.request_id,
+                run_id=request.run_id,
+                workflow_id=request.workflow_id,
+            )
+        except errors.ProfileBusy as busy:
+            await self._raise([busy], context)
+            raise
+
+    async def AcquireHold(self, request: Any, context: Any) -> Any:
+        await self._enter("AcquireHold", request, context)
+        hold = await self._granted(request, context)
+        await self._raise(self.faults_after["AcquireHold"], context)
+        return hold_service_pb2.AcquireHoldResponse(hold=hold)
+
+    async def ReleaseHold(self, request: Any, context: Any) -> Any:
+        await self._enter("ReleaseHold", request, context)
+        self._let_go(request.profile, request.result)
+        return hold_service_pb2.ReleaseHoldResponse(state=hold_pb2.PROFILE_STATE_AVAILABLE)
+
+    def _let_go(self, profile: str, result: int) -> None:
+        self.holds.pop(profile, None)
+        self.ended[profile] = result
+
+    async def CancelWait(self, request: Any, context: Any) -> Any:
+        await self._enter("CancelWait", request, context)
+        self.holds.pop(request.profile, None)
+        return hold_service_pb2.CancelWaitResponse(outcome=hold_service_pb2.CANCEL_OUTCOME_RELEASED)
+
+    async def VerifyHold(self, request: Any, context: Any) -> Any:
+        await self._enter("VerifyHold", request, context)
+        return hold_service_pb2.VerifyHoldResponse()
+
+    async def StartStep(self, request: Any, context: Any) -> Any:
+        await self._enter("StartStep", request, context)
+        return hold_service_pb2.StartStepResponse(step=hold_pb2.Step(seq=request.seq, name=request.name))
+
+    async def FinishStep(self, request: Any, context: Any) -> Any:
+        await self._enter("FinishStep", request, context)
+        return hold_service_pb2.FinishStepResponse()
+
+    async def SaveCheckpoint(self, request: Any, context: Any) -> Any:
+        await self._enter("SaveCheckpoint", request, context)
+        return hold_service_pb2.SaveCheckpointResponse()
+
+    async def OpenSession(self, request: Any, context: Any) -> Any:
+        await self._enter("OpenSession", request, context)
+        hold = await self._granted(request, context)
+        await self._raise(self.faults_after["OpenSession"], context)
+        name = f"tenants/default/profiles/{request.profile}/sessions/{hold.fencing_token}"
+        return session_service_pb2.OpenSessionResponse(
+            session=session_pb2.Session(name=name, cdp_url="ws://127.0.0.1:1/cdp/secret"),
+            hold=hold,
+            reused_session=True,
+            timings=[session_pb2.PhaseTiming(phase="launch", duration=to_duration(0.25))],
+        )
+
+    async def CloseSession(self, request: Any, context: Any) -> Any:
+        await self._enter("CloseSession", request, context)
+        profile = request.session.split("/")[3]
+        self._let_go(profile, request.result)
+        return session_service_pb2.CloseSessionResponse(state=hold_pb2.PROFILE_STATE_AVAILABLE)
+
+    async def GetServerInfo(self, request: Any, context: Any) -> Any:
+        await self._enter("GetServerInfo", request, context)
+        return system_service_pb2.GetServerInfoResponse(version="fake")
+
+
+@asynccontextmanager
+async def fake_gateway() -> AsyncIterator[FakeGateway]:
+    """Serve a FakeGateway on a free port."""
+    gateway, server = FakeGateway(), grpc.aio.server()
+    worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(gateway, server)
+    hold_service_pb2_grpc.add_HoldServiceServicer_to_server(gateway, server)
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(gateway, server)
+    system_service_pb2_grpc.add_SystemServiceServicer_to_server(gateway, server)
+    gateway.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield gateway
+    finally:
+        await server.stop(grace=None)

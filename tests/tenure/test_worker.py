@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+import tenure
+from tenure import errors
+from tenure.hold import Result
+from tests.tenure.fake_gateway import FakeGateway, fake_gateway
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    async with fake_gateway() as served:
+        # Short, and still longer than a busy machine stalls.
+        served.ttl = 1.2
+        yield served
+
+
+async def arrival(gateway: FakeGateway, method: str) -> None:
+    """Wait for the next call of a method."""
+    gateway.called[method].clear()
+    await gateway.called[method].wait()
+
+
+async def test_the_lease_is_kept_while_the_client_lives(gateway: FakeGateway) -> None:
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        for _ in range(4):
+            await arrival(gateway, "RenewWorker")
+    assert gateway.ended == {"alice": Result.SUCCEEDED}
+
+
+async def test_a_renewal_that_fails_is_tried_again_before_the_deadline(gateway: FakeGateway) -> None:
+    gateway.faults["RenewWorker"] = [errors.StoreUnavailable(), errors.StoreUnavailable()]
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        for _ in range(3):
+            await arrival(gateway, "RenewWorker")
+
+
+async def test_a_body_is_cancelled_at_the_deadline_when_renewals_stall(gateway: FakeGateway) -> None:
+    gateway.stalled.add("RenewWorker")
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.LeaseExpired):
+            async with client.open("alice"):
+                await asyncio.Event().wait()
+        assert gateway.calls["CloseSession"] == [], "a worker without a lease has no say about its hold"
+
+
+async def test_a_body_is_cancelled_at_once_when_the_server_says_that_the_lease_is_over(
+    gateway: FakeGateway,
+) -> None:
+    gateway.ttl = 3.0
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.LeaseExpired):
+            async with client.open("alice"), asyncio.timeout(2.5):
+                gateway.faults["RenewWorker"] = [errors.LeaseExpired(worker="workers/w1")]
+                await asyncio.Event().wait()
+
+
+async def test_a_lost_worker_is_abandoned_and_the_next_open_registers_anew(gateway: FakeGateway) -> None:
+    gateway.stalled.add("RenewWorker")
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.LeaseExpired):
+            async with client.open("alice"):
+                await asyncio.Event().wait()
+        renewals = len(gateway.calls["RenewWorker"])
+        gateway.stalled.clear()
+        async with client.open("bob"):
+            assert gateway.holds["bob"].worker == "workers/w2"
+        late = {request.worker for request in gateway.calls["RenewWorker"][renewals:]}
+    assert late <= {"workers/w2"}, "a renewal would keep alive a lease under which nobody works"
+
+
+async def test_a_hold_whose_grant_was_never_learnt_of_is_released(gateway: FakeGateway) -> None:
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        gateway.grant("bob", "workers/w1", "unknown")
+        await gateway.called["ReleaseHold"].wait()
+        assert gateway.calls["ReleaseHold"][0].result == Result.FAILED_UNTOUCHED
+        assert gateway.calls["ReleaseHold"][0].profile == "bob"
+    assert all(request.profile == "bob" for request in gateway.calls["ReleaseHold"])
+
+
+async def test_a_hold_that_is_being_acquired_is_not_taken_for_a_stray(gateway: FakeGateway) -> None:
+    async def open_bob() -> None:
+        async with client.open("bob"):
+            opened.set()
+
+    opened = asyncio.Event()
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        gateway.stalled.add("OpenSession")
+        task = asyncio.create_task(open_bob())
+        await arrival(gateway, "OpenSession")
+        # Granted at the server, while the answer is still on its way.
+        gateway.grant("bob", "workers/w1", gateway.calls["OpenSession"][-1].request_id)
+        for _ in range(2):
+            await arrival(gateway, "RenewWorker")
+        assert gateway.calls["ReleaseHold"] == []
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_close_that_failed_is_told_later_with_the_same_result(gateway: FakeGateway) -> None:
+    async with tenure.connect(gateway.target) as client:
+        gateway.faults["CloseSession"] = [errors.HostUnreachable(host="h")]
+        with pytest.raises(ZeroDivisionError):
+            async with client.open("alice"):
+                raise ZeroDivisionError
+        await gateway.called["ReleaseHold"].wait()
+    assert gateway.ended == {"alice": Result.NEEDS_REVIEW}
+
+
+async def test_strays_are_let_go_of_before_the_worker_ends(gateway: FakeGateway) -> None:
+    gateway.ttl = 30.0
+    async with tenure.connect(gateway.target) as client:
+        gateway.faults["CloseSession"] = [errors.HostUnreachable(host="h")]
+        with pytest.raises(errors.HostUnreachable):
+            async with client.open("alice"):
+                pass
+    assert gateway.ended == {"alice": Result.SUCCEEDED}
+    assert len(gateway.calls["EndWorker"]) == 1
+
+
+async def test_a_hold_listed_as_lost_ends_its_body_once_the_token_check_agrees(gateway: FakeGateway) -> None:
+    gateway.faults["VerifyHold"] = [errors.TokenSuperseded(profile="alice", token=101)]
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.TokenSuperseded):
+            async with client.open("alice") as session:
+                gateway.lost = [session.hold]
+                await asyncio.Event().wait()
+
+
+async def test_a_hold_listed_as_lost_goes_on_while_the_token_check_does_not_agree(
+    gateway: FakeGateway,
+) -> None:
+    async with tenure.connect(gateway.target) as client, client.open("alice") as session:
+        gateway.lost = [session.hold]
+        await gateway.called["VerifyHold"].wait()
+        await arrival(gateway, "RenewWorker")
+    assert gateway.ended == {"alice": Result.SUCCEEDED}
