@@ -1,0 +1,118 @@
+"""Three members, of which one is killed or frozen; and TLS."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lockservice.etcd import txn as t
+from lockservice.etcd.client import Etcd
+from lockservice.etcd.connection import Tls
+from lockservice.etcd.errors import EtcdError, OutcomeUnknown
+from lockservice.etcd.watch import Changes, Resumed
+from tests.fixtures.etcd import Cluster, Member, free_port, raft_index
+
+
+async def persist(client: Etcd, key: bytes, value: bytes) -> None:
+    """Write once, however often it must be sent: create-once is guarded, so the identical Txn may be
+    repeated.
+    """
+    while True:
+        try:
+            await client.kv.txn(t.txn([t.absent(key)], [t.put(key, value)]), 2.0)
+        except OutcomeUnknown:
+            continue
+        return
+
+
+@pytest.mark.parametrize("violence", ["freeze", "kill"])
+async def test_a_member_that_stops_answering_is_left_for_another(
+    etcd_cluster: Cluster, violence: str
+) -> None:
+    async with Etcd(etcd_cluster.endpoints) as client:
+        watch = aiter(client.watch(t.prefix(b"a")))
+        while not isinstance(await anext(watch), Resumed):
+            pass
+        lease = await client.leases.grant(60, 5.0)
+        await persist(client, b"a0", b"")
+        victim = etcd_cluster.members[0]
+        victim.freeze() if violence == "freeze" else victim.kill()
+        began = time.monotonic()
+        await persist(client, b"a1", b"after")
+        assert time.monotonic() - began < 12.0
+        assert (await client.leases.keep_alive(lease.id, 20.0)).ttl == 60
+        seen: list[bytes] = []
+        while b"a1" not in seen:
+            item = await anext(watch)
+            if isinstance(item, Changes):
+                seen += [e.kv.key for e in item.events]
+        assert seen == [b"a0", b"a1"]
+        if violence == "freeze":
+            victim.thaw()
+        await watch.aclose()  # type: ignore[attr-defined]  # an async generator in truth
+
+
+async def test_the_first_endpoints_may_be_dead_from_the_start(etcd_member: Member) -> None:
+    async with Etcd([f"127.0.0.1:{free_port()}", etcd_member.endpoint]) as client:
+        assert (await raft_index(client)).revision >= 1
+
+
+def openssl(directory: Path, *args: str) -> None:
+    subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """ca, server and client certificates made for the test."""
+    openssl(
+        tmp_path,
+        *["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+        *["-days", "2", "-subj", "/CN=ca"],
+        *["-keyout", "ca.key", "-out", "ca.pem"],
+    )
+    for name in ("server", "client"):
+        (tmp_path / f"{name}.ext").write_text("subjectAltName=DNS:etcd.test,IP:127.0.0.1\n")
+        openssl(
+            tmp_path,
+            *["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+            *f"-subj /CN={name} -keyout {name}.key -out {name}.csr".split(),
+        )
+        openssl(
+            tmp_path,
+            *f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2".split(),
+            *f"-extfile {name}.ext -out {name}.pem".split(),
+        )
+    return tmp_path
+
+
+async def test_tls_with_client_certificates(certificates: Path) -> None:
+    at = certificates
+    member = Member(
+        at,
+        extra=(
+            *(f"--cert-file={at}/server.pem", f"--key-file={at}/server.key"),
+            *("--client-cert-auth", f"--trusted-ca-file={at}/ca.pem"),
+        ),
+    )
+    member.start()
+    try:
+        member.wait_ready()
+        tls = Tls(at / "ca.pem", at / "client.pem", at / "client.key")
+        async with Etcd([member.endpoint], tls) as client:
+            assert (await raft_index(client)).revision
+        named = Tls(at / "ca.pem", at / "client.pem", at / "client.key", server_name="etcd.test")
+        async with Etcd([member.endpoint], named) as client:
+            assert (await raft_index(client)).revision
+        for refused in (
+            Tls(at / "ca.pem"),
+            Tls(at / "client.pem", at / "client.pem", at / "client.key"),
+            Tls(at / "ca.pem", at / "client.pem", at / "client.key", server_name="other.test"),
+        ):
+            async with Etcd([member.endpoint], refused) as client:
+                with pytest.raises(EtcdError):
+                    await client.kv.txn(t.txn([], [t.delete(b"absent")]), 1.0)
+    finally:
+        member.kill()
