@@ -48,6 +48,7 @@ def module_origin(name: str) -> str | None:
 
 VENV = Need("python3-venv", "makes the virtual environment", module="ensurepip")
 GIT = Need("git", "compares the protos with those of the last commit", ("git",))
+OPENSSL = Need("openssl", "makes the certificates of the tests", ("openssl",))
 ETCD = Need("etcd-server", "keeps holds, queues and tokens", ("etcd",))
 CHROME = Need(
     "chromium",
@@ -60,7 +61,7 @@ XDOTOOL = Need("xdotool", "sends real mouse and keyboard input", ("xdotool",))
 SETPRIV = Need("util-linux", "ends every service with its supervisor", ("setpriv",))
 FLOCK = Need("util-linux", "keeps two set-ups from meeting", ("flock",))
 
-NEEDS = (VENV, GIT, ETCD, CHROME, XVFB, XAUTH, XDOTOOL, SETPRIV, FLOCK)
+NEEDS = (VENV, GIT, OPENSSL, ETCD, CHROME, XVFB, XAUTH, XDOTOOL, SETPRIV, FLOCK)
 
 
 def missing(needs: Sequence[Need] = NEEDS, command: Locate = shutil.which) -> list[Need]:
