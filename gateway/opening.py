@@ -1,0 +1,243 @@
+"""One OpenSession: a worker, a hold, a browser; and what becomes of them when it fails.
+
+What is undone: a hold and an implicit worker that *this* call got, when the call has
+failed for certain, so that nothing stays held. What is not: after an unclear outcome
+(OUTCOME_UNKNOWN) the hold is left, because the browser may be open; the same request_id
+finds it again. A caller who went away and cannot repeat the request, because its id was
+minted here, is cleaned up after too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+
+from gateway.backends import Backends
+from gateway.placement import choose_host
+from gateway.release import Releaser
+from gateway.validate import OpenPlan
+from gateway.workers import ImplicitWorkers
+from servicekit import call
+from tenure.errors import (
+    HostUnreachable,
+    InvalidField,
+    NoRoom,
+    NotFound,
+    OutcomeUnknown,
+    TenureError,
+)
+from tenure.internal.v1.browser_host_service_pb2 import OpenBrowserRequest, OpenBrowserResponse
+from tenure.internal.v1.lock_service_pb2 import (
+    AcquireForSessionRequest,
+    AcquireForSessionResponse,
+    LocateProfileResponse,
+)
+from tenure.v1.hold_pb2 import Checkpoint, Hold, RunResult
+from tenure.v1.hold_service_pb2 import (
+    AcquireHoldRequest,
+    CancelWaitRequest,
+    GetCheckpointRequest,
+    VerifyHoldRequest,
+)
+from tenure.v1.host_pb2 import Host
+from tenure.v1.session_pb2 import PhaseTiming
+from tenure.v1.session_service_pb2 import OpenSessionResponse
+
+# How long the clean-up after a failure may take, whatever the caller's deadline left.
+UNDO_S = 20.0
+NO_ROOM_RETRY_S = 5.0
+
+_log = structlog.get_logger("opening")
+
+
+class Opening:
+    """One OpenSession under way. Use it once."""
+
+    def __init__(
+        self, backends: Backends, workers: ImplicitWorkers, releaser: Releaser, plan: OpenPlan
+    ) -> None:
+        self._backends = backends
+        self._workers = workers
+        self._releaser = releaser
+        self._plan = plan
+        self._worker = plan.worker
+        self._registered = False
+        self._unanswered = False
+        self._acquired: Hold | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._started = time.monotonic()
+
+    async def run(self) -> OpenSessionResponse:
+        """Open, or leave nothing behind. Raises what OpenSession documents."""
+        try:
+            return await self._run()
+        except OutcomeUnknown as error:
+            # The id may have been minted here: without it the caller could not ask again.
+            error.request_id = self._plan.request_id
+            if self._plan.minted and _caller_has_gone():
+                await _whole(self._undo())
+            raise
+        except TenureError:
+            await _whole(self._undo())
+            raise
+        except asyncio.CancelledError:
+            if self._plan.minted:
+                await _whole(self._undo())
+            raise
+
+    async def _run(self) -> OpenSessionResponse:
+        plan = self._plan
+        located = await self._backends.locate(plan.profile)
+        hosts = await self._backends.alive_hosts()
+        if plan.fencing_token:
+            phase, hold = "verify", await self._verify()
+        else:
+            phase, hold = "acquire", await self._acquire(located, hosts)
+        if not hold.home:
+            raise InvalidField(
+                field="fencing_token",
+                value=str(hold.fencing_token),
+                problem="is of a hold without a host: the profile never had a browser here",
+                remedy="release it, and open without a token",
+            )
+        got_hold = PhaseTiming(phase=phase)
+        got_hold.duration.FromNanoseconds(round((time.monotonic() - self._started) * 1e9))
+        opened = await self._open(hold, hosts)
+        return OpenSessionResponse(
+            session=opened.session,
+            hold=hold,
+            reused_session=opened.reused_session,
+            prewarmed=opened.prewarmed,
+            timings=[got_hold, *opened.timings],
+            checkpoint=self._checkpoint,
+        )
+
+    async def _verify(self) -> Hold:
+        plan = self._plan
+        request = VerifyHoldRequest(profile=str(plan.profile), fencing_token=plan.fencing_token)
+        hold = (await self._backends.invoke(self._backends.holds.VerifyHold, request)).hold
+        if plan.resume_state and hold.workflow_id:
+            wanted = GetCheckpointRequest(profile=str(plan.profile), workflow_id=hold.workflow_id)
+            try:
+                found = await self._backends.invoke(self._backends.holds.GetCheckpoint, wanted)
+            except NotFound:
+                return hold
+            self._checkpoint = found.checkpoint
+        return hold
+
+    async def _acquire(self, located: LocateProfileResponse, hosts: list[Host]) -> Hold:
+        plan = self._plan
+        home = located.home or self._choose(hosts)
+        # A home that is away is told before anything is held; it cannot be had elsewhere.
+        self._backends.host_among(hosts, home)
+        if not self._worker:
+            known = await self._workers.known(plan)
+            self._registered = known is None
+            self._worker = known or await self._workers.register(plan)
+        # The id as typed: the lock service keeps the first spelling, and names it when busy.
+        acquire = AcquireHoldRequest(
+            profile=plan.profile.as_sent,
+            worker=self._worker,
+            run_id=plan.run_id,
+            workflow_id=plan.workflow_id,
+            resume_state=plan.resume_state,
+            wait=_duration(plan.wait_s),
+            request_id=plan.request_id,
+            proxy_key=plan.proxy_key,
+        )
+        if plan.max_runtime_s is not None:
+            acquire.max_runtime.CopyFrom(_duration(plan.max_runtime_s))
+        answer = await self._ask(AcquireForSessionRequest(acquire=acquire, home_hint=home))
+        # A token that was there before this call is an earlier copy's hold, whose session may
+        # be in use: not ours to undo.
+        if answer.hold.fencing_token != located.fencing_token:
+            self._acquired = answer.hold
+        if answer.HasField("checkpoint"):
+            self._checkpoint = answer.checkpoint
+        return answer.hold
+
+    async def _ask(self, request: AcquireForSessionRequest) -> AcquireForSessionResponse:
+        self._unanswered = True
+        try:
+            answer = await self._backends.invoke(self._backends.lock.AcquireForSession, request)
+        except OutcomeUnknown:
+            raise
+        except TenureError:
+            self._unanswered = False
+            raise
+        self._unanswered = False
+        return answer
+
+    def _choose(self, hosts: list[Host]) -> str:
+        if not hosts:
+            raise HostUnreachable("No browser host is registered. Is one running?")
+        chosen = choose_host(hosts, str(self._plan.profile))
+        if chosen is None:
+            raise NoRoom(retry_after_s=NO_ROOM_RETRY_S)
+        return chosen
+
+    async def _open(self, hold: Hold, hosts: list[Host]) -> OpenBrowserResponse:
+        plan = self._plan
+        request = OpenBrowserRequest(
+            profile=str(plan.profile),
+            fencing_token=hold.fencing_token,
+            start_url=plan.start_url,
+            proxy_key=plan.proxy_key,
+            reuse_session=plan.reuse_session,
+        )
+        # The list is as old as the wait for the hold; look again only if that was long.
+        if time.monotonic() - self._started > 1:
+            hosts = await self._backends.alive_hosts()
+        host = self._backends.host_among(hosts, hold.home)
+        return await self._backends.invoke(host.OpenBrowser, request)
+
+    async def _undo(self) -> None:
+        """Let go of what this call got. Bounded; what fails is left to the lease's end."""
+        call.limit(UNDO_S)
+        try:
+            if self._acquired is not None:
+                await self._releaser.release(
+                    self._plan.profile,
+                    self._acquired.fencing_token,
+                    RunResult.RUN_RESULT_FAILED_UNTOUCHED,
+                )
+            elif self._unanswered:
+                # Whatever became, or will become, of the Acquire: nobody can ask for it again.
+                await self._backends.invoke(
+                    self._backends.holds.CancelWait,
+                    CancelWaitRequest(
+                        profile=str(self._plan.profile),
+                        worker=self._worker,
+                        request_id=self._plan.request_id,
+                    ),
+                )
+            if self._registered:
+                await self._workers.end(self._plan, self._worker)
+        except TenureError as error:
+            _log.warning("could not undo", profile=str(self._plan.profile), why=str(error))
+
+
+def _caller_has_gone() -> bool:
+    """Whether the deadline is over: what is answered now reaches nobody."""
+    remaining = call.remaining_s()
+    return remaining is not None and remaining < 0.05
+
+
+async def _whole(undo: Coroutine[None, None, None]) -> None:
+    """Run it to its end also when this call is cancelled meanwhile, as its deadline does."""
+    task = asyncio.ensure_future(undo)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

@@ -1,0 +1,99 @@
+"""Releasing a hold: through the profile's host first, whenever it has one.
+
+The host raises its floor above the token and drains what is at or below it, so nothing
+of the token is served once the lock service lets the next one in. A host that does not
+answer cannot promise that: then the hold becomes suspect instead of free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gateway.backends import Backends
+from tenure.errors import HostUnreachable, OutcomeUnknown
+from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
+from tenure.internal.v1.lock_service_pb2 import ReleaseDrainedRequest, SuspectHoldRequest
+from tenure.names import ProfileName
+from tenure.v1.hold_pb2 import RunResult
+from tenure.v1.hold_service_pb2 import ReleaseHoldRequest, ReleaseHoldResponse
+from tenure.v1.incident_pb2 import SuspicionCause
+
+# How long a host gets to come back (its supervisor starts it again) before the hold is
+# given up as suspect, and how long one attempt to drain may take.
+HOST_PATIENCE_S = 10.0
+DRAIN_S = 10.0
+RETRY_S = 0.5
+
+_log = structlog.get_logger("release")
+
+
+class Releaser:
+    """Ends holds. Idempotent by token, whatever went before."""
+
+    def __init__(self, backends: Backends, host_patience_s: float = HOST_PATIENCE_S) -> None:
+        self._backends = backends
+        self._host_patience_s = host_patience_s
+
+    async def release(
+        self, profile: ProfileName, fencing_token: int, result: RunResult.ValueType
+    ) -> tuple[ReleaseHoldResponse, CloseHoldResponse]:
+        """Release, and return what became of the profile and how its session ended.
+
+        Raises TokenSuperseded, LeaseExpired, HostUnreachable (the hold is suspect now),
+        StoreUnavailable or OutcomeUnknown (call again).
+        """
+        request = ReleaseHoldRequest(profile=str(profile), fencing_token=fencing_token, result=result)
+        home = (await self._backends.locate(profile)).home
+        if not home:
+            released = await self._backends.invoke(self._backends.holds.ReleaseHold, request)
+            return released, CloseHoldResponse()
+        try:
+            closed = await self._close_at_host(home, profile, fencing_token)
+        except HostUnreachable as error:
+            return await self._without_host(request, error), CloseHoldResponse()
+        drained = ReleaseDrainedRequest(release=request, used=closed.used)
+        if closed.HasField("flushed_at"):
+            drained.flushed_at.CopyFrom(closed.flushed_at)
+        answer = await self._backends.invoke(self._backends.lock.ReleaseDrained, drained)
+        return answer.release, closed
+
+    async def _close_at_host(self, home: str, profile: ProfileName, fencing_token: int) -> CloseHoldResponse:
+        """Drain at the host, trying again for a while: closing is idempotent."""
+        request = CloseHoldRequest(profile=str(profile), fencing_token=fencing_token)
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + self._host_patience_s
+        while True:
+            try:
+                host = await self._backends.host(home)
+                return await self._backends.invoke(host.CloseHold, request, timeout=DRAIN_S)
+            except (HostUnreachable, OutcomeUnknown) as error:
+                if clock() + RETRY_S > give_up:
+                    raise HostUnreachable(host=home) from error
+                _log.warning("host does not answer, trying again", host=home, why=str(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _without_host(
+        self, request: ReleaseHoldRequest, unreachable: HostUnreachable
+    ) -> ReleaseHoldResponse:
+        lock = self._backends.lock
+        answer = await self._backends.invoke(
+            lock.SuspectHold,
+            SuspectHoldRequest(
+                profile=request.profile,
+                fencing_token=request.fencing_token,
+                cause=SuspicionCause.SUSPICION_CAUSE_HOST_UNREACHABLE,
+                detail="released while its host did not answer",
+            ),
+        )
+        if answer.suspected:
+            raise HostUnreachable(
+                f"host '{unreachable.host}' does not answer, so the hold could not be drained. "
+                "It became suspect, and recovery decides about the profile.",
+                host=unreachable.host,
+            ) from unreachable
+        # Safe without the host: the Txn behind SuspectHold proved that the token is not the
+        # profile's current one, so this only tells how its hold ended.
+        released = await self._backends.invoke(lock.ReleaseDrained, ReleaseDrainedRequest(release=request))
+        return released.release

@@ -1,0 +1,129 @@
+"""The gateway's life: one address for every service of the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from gateway import limits
+from gateway.backends import Backends
+from gateway.forward import Forwarder
+from gateway.holds import Releases
+from gateway.release import Releaser
+from gateway.sessions import Sessions
+from gateway.settings import GatewaySettings
+from gateway.system import Hosts, System
+from servicekit.call import development_identity
+from servicekit.channels import Channels
+from servicekit.deadlines import Deadlines
+from servicekit.server import Server
+from tenure.v1 import (
+    hold_service_pb2,
+    host_service_pb2,
+    host_service_pb2_grpc,
+    incident_service_pb2,
+    profile_service_pb2,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    system_service_pb2,
+    system_service_pb2_grpc,
+    worker_service_pb2,
+)
+
+Decoded = TypeVar("Decoded", bound=Message)
+
+SESSIONS = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+HOSTS = host_service_pb2.DESCRIPTOR.services_by_name["HostService"]
+SYSTEM = system_service_pb2.DESCRIPTOR.services_by_name["SystemService"]
+WORKERS = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
+HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
+PROFILES = profile_service_pb2.DESCRIPTOR.services_by_name["ProfileService"]
+INCIDENTS = incident_service_pb2.DESCRIPTOR.services_by_name["IncidentService"]
+FORWARDED: tuple[ServiceDescriptor, ...] = (WORKERS, HOLDS, PROFILES, INCIDENTS)
+
+
+def open_deadline(request: session_service_pb2.OpenSessionRequest) -> float:
+    """Seconds for an OpenSession without a deadline: its wait, and then a cold start."""
+    return limits.OPEN_DEADLINE_S + max(0, request.wait.seconds)
+
+
+def acquire_deadline(request: bytes) -> float:
+    """Seconds for an AcquireHold without a deadline; the request is passed on undecoded."""
+    return _for_waits([_decoded(hold_service_pb2.AcquireHoldRequest(), request)])
+
+
+def acquire_all_deadline(request: bytes) -> float:
+    """The same for AcquireHolds: for the longest of its waits."""
+    return _for_waits(_decoded(hold_service_pb2.AcquireHoldsRequest(), request).requests)
+
+
+def _decoded(empty: Decoded, request: bytes) -> Decoded:
+    """The request; empty when it cannot be decoded, which the service behind will refuse."""
+    with suppress(DecodeError):
+        empty.ParseFromString(request)
+    return empty
+
+
+def _for_waits(requests: Iterable[hold_service_pb2.AcquireHoldRequest]) -> float:
+    longest = max((request.wait.seconds for request in requests), default=0)
+    return max(limits.DEFAULT_DEADLINE_S, longest + limits.ACQUIRE_MARGIN_S)
+
+
+DEADLINES = Deadlines(
+    default_s=limits.DEFAULT_DEADLINE_S,
+    methods={
+        f"/{SESSIONS.full_name}/OpenSession": open_deadline,
+        f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
+        f"/{HOLDS.full_name}/AcquireHolds": acquire_all_deadline,
+    },
+)
+
+
+async def serve(settings: GatewaySettings, shutdown: asyncio.Event) -> None:
+    """Serve until `shutdown` is set."""
+    async with (
+        Channels("gateway") as channels,
+        Server("gateway", settings, development_identity, DEADLINES) as server,
+    ):
+        backends = Backends(channels, settings.lockservice)
+        add_services(server, backends, settings)
+        server.depends_on("lockservice", channels.to(settings.lockservice))
+        await server.start()
+        await server.ready()
+        await shutdown.wait()
+
+
+def add_services(server: Server, backends: Backends, settings: GatewaySettings) -> None:
+    """Register every service of the API, those behind the gateway too."""
+    releaser = Releaser(backends)
+    server.serves(
+        partial(
+            session_service_pb2_grpc.add_SessionServiceServicer_to_server,
+            Sessions(backends, releaser),
+        ),
+        SESSIONS.full_name,
+    )
+    server.serves(
+        partial(host_service_pb2_grpc.add_HostServiceServicer_to_server, Hosts(backends)),
+        HOSTS.full_name,
+    )
+    server.serves(
+        partial(system_service_pb2_grpc.add_SystemServiceServicer_to_server, System()),
+        SYSTEM.full_name,
+    )
+    forwarder = Forwarder(
+        backends.channels,
+        {settings.lockservice: [WORKERS, HOLDS, PROFILES], settings.recovery: [INCIDENTS]},
+    )
+    # In this order: what HoldService has typed here comes before what is passed on.
+    handlers = (Releases(releaser).handler(), forwarder)
+    server.serves(
+        lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),
+        *(service.full_name for service in FORWARDED),
+    )

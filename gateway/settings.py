@@ -1,0 +1,25 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from servicekit.settings import Address, LoopbackAddress, ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """The gateway is the one address of Tenure: every client connects here."""
+
+    listen: LoopbackAddress = Field(
+        default="127.0.0.1:7433",
+        description="address to serve gRPC on; port 0 takes a free one",
+        examples=["127.0.0.1:7433"],
+    )
+    lockservice: Address = Field(
+        description="address of the lock service, which also knows the browser hosts",
+        examples=["127.0.0.1:7434"],
+    )
+    recovery: Address = Field(
+        description="address of the recovery service, which answers for incidents",
+        examples=["127.0.0.1:7435"],
+    )
