@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -59,7 +59,7 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * 2, 2.0)
 
 
-async def shielded(work: Coroutine[Any, Any, T], *, timeout: float) -> T:
+async def shielded(work: Awaitable[T], *, timeout: float) -> T:
     """Run `work` to its end, at most `timeout` seconds, whatever cancels the caller meanwhile.
 
     A cancellation is raised again once the work has ended, and then wins over its result.

@@ -78,7 +78,7 @@ class FakeGateway(
         await self._enter("EndWorker", request, context)
         return worker_service_pb2.EndWorkerResponse()
 
-    def grant(self, profile: str, worker: str, request_id: str, **fields: str) -> hold_pb2.Hold:
+    def grant(self, profile: str, worker: str, request_id: str, **fields: Any) -> hold_pb2.Hold:
         """Give the profile to a worker, or find the grant of the same request again."""
         hold = self.holds.get(profile)
         if hold is None:

@@ -1,0 +1,112 @@
+"""What the whole system is made of, in the order of starting, each with its command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tenure import machine
+
+RUN_TIME_NEEDS = (machine.ETCD, machine.CHROME, machine.XVFB, machine.XAUTH, machine.SETPRIV)
+
+FREE_PORT = "127.0.0.1:0"
+_PROBE_PAUSE_S = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, and how to know that it is ready."""
+
+    name: str
+    command: Callable[[str, Mapping[str, str]], Sequence[str]]
+    """Its arguments, given the address to listen on, and the addresses of the programs before it."""
+    listen: str = FREE_PORT
+    """`host:port`; port 0 takes a free one."""
+    probe: Callable[[str], Awaitable[None]] | None = None
+    """Returns once the program at the address serves. None: it has `--ready-fd` and says so itself."""
+    grace_s: float = 15.0
+    """Seconds between SIGTERM and SIGKILL."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set beside what this process has."""
+
+
+def programs(data_root: Path, listen: str) -> list[Program]:
+    """The parts of a system that keeps its data in `data_root` and answers at `listen`."""
+
+    def etcd(address: str, _: Mapping[str, str]) -> list[str]:
+        url = f"http://{address}"
+        # A single member never dials itself, so nobody needs to know where its peer port is.
+        return [
+            "etcd",
+            "--name=tenure",
+            f"--data-dir={data_root / 'etcd'}",
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            "--listen-peer-urls=http://127.0.0.1:0",
+            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+            "--initial-cluster=tenure=http://127.0.0.1:2380",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=1h",
+            "--logger=zap",
+            "--log-level=warn",
+        ]
+
+    return [
+        Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
+        Program("lockservice", lambda at, up: [*_service("lockservice", at), f"--etcd={up['etcd']}"]),
+        Program(
+            "browserhost",
+            lambda at, up: [
+                *_service("browserhost", at),
+                f"--lockservice={up['lockservice']}",
+                f"--data-root={data_root}",
+            ],
+            # It closes every browser cleanly, which flushes their cookies.
+            grace_s=30.0,
+        ),
+        Program("recovery", lambda at, up: [*_service("recovery", at), f"--lockservice={up['lockservice']}"]),
+        Program(
+            "gateway",
+            lambda at, up: [
+                *_service("gateway", at),
+                f"--lockservice={up['lockservice']}",
+                f"--recovery={up['recovery']}",
+            ],
+            listen=listen,
+        ),
+    ]
+
+
+def _service(name: str, address: str) -> list[str]:
+    return [sys.executable, "-m", name, f"--listen={address}", "--log-format=json"]
+
+
+def _etcd_environment() -> dict[str, str]:
+    # etcd 3.4 refuses to run elsewhere than on amd64 unless told by name.
+    names = {"aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+    name = names.get(platform.machine())
+    return {"ETCD_UNSUPPORTED_ARCH": name} if name and "ETCD_UNSUPPORTED_ARCH" not in os.environ else {}
+
+
+async def etcd_serves(address: str) -> None:
+    """Return once etcd at the address answers that it is healthy, which takes a raft round trip."""
+    host, _, port = address.rpartition(":")
+    request = f"GET /health HTTP/1.0\r\nHost: {address}\r\n\r\n".encode()
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write(request)
+                answer = await reader.read()
+            finally:
+                writer.close()
+            if b'"health":"true"' in answer:
+                return
+        except OSError:
+            pass  # nobody listens yet
+        await asyncio.sleep(_PROBE_PAUSE_S)
