@@ -1,0 +1,164 @@
+"""Rule 3: an Acquire is granted, joins the queue, or hears what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from lockservice.core.decision import Decision, Refuse, Reply, Write
+from lockservice.core.document import encode
+from lockservice.core.grant import consumed_op, grant_place, granted, is_free, may_have, resumes
+from lockservice.core.hold import Hold, hold_seen
+from lockservice.core.keys import Keys
+from lockservice.core.record import IN_INCIDENT, State
+from lockservice.core.snapshot import Snapshot, Waiter, WorkerSeen
+from lockservice.core.stored import Ask
+from lockservice.etcd.txn import Compare, absent, created_at, empty, mod_is, put
+from tenure import token as tokens
+from tenure.errors import (
+    LeaseExpired,
+    ProfileBusy,
+    ProfileDisabled,
+    ProfileInReview,
+    ProfileQuarantined,
+    QuotaExceeded,
+    RequestEnded,
+    ResumePending,
+    TenureError,
+)
+from tenure.names import ProfileName
+
+# So many keys may ride on one lease; its worker's own is one of them, and an Acquire that waits adds two.
+MAX_LEASE_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The Acquire has a place."""
+
+    place: Waiter
+
+
+def decide(
+    keys: Keys,
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    *,
+    tenant: str,
+    waits: bool,
+    lease_keys: int,
+    now_ms: int,
+) -> Decision[Hold | Queued]:
+    """Decide an Acquire of `ask.request_id`. `lease_keys`: how many keys the worker's lease has, about."""
+    worker = snapshot.workers.get(ask.worker)
+    # One of another tenant is as good as none, so that nothing is told of what exists there.
+    if worker is None or worker.worker.tenant != tenant:
+        return Refuse(LeaseExpired(worker=f"workers/{ask.worker}"))
+    ask = dataclasses.replace(ask, worker_create=worker.create, joined_ms=now_ms)
+    if ask.request_id < snapshot.consumed.request_id:
+        return Refuse(RequestEnded(request_id=ask.request_id))
+    if ask.request_id == snapshot.consumed.request_id:
+        return _again(keys, profile, snapshot, ask, now_ms)
+    if not snapshot.consumed.mod and lease_keys + 2 > MAX_LEASE_KEYS:
+        return Refuse(_too_many_profiles())
+    if resumes(snapshot.record, ask, now_ms):
+        return _grant(keys, profile, snapshot, ask, worker, (), now_ms)
+    if is_free(snapshot.record) and snapshot.head is None:
+        return _grant(keys, profile, snapshot, ask, worker, (empty(keys.queue(profile)),), now_ms)
+    if not waits or (snapshot.record is not None and snapshot.record.state is State.DISABLED):
+        return Refuse(why_not(profile, snapshot, ask.as_sent))
+    return _join(keys, profile, snapshot, ask, worker)
+
+
+def own_hold(profile: ProfileName, snapshot: Snapshot, worker: str, request_id: str) -> Hold | None:
+    """The hold that this very request was granted, while it lasts."""
+    hold = hold_seen(profile, snapshot)
+    if hold is None or (hold.holding.worker, hold.holding.request_id) != (worker, request_id):
+        return None
+    return hold
+
+
+def why_not(profile: ProfileName, snapshot: Snapshot, as_sent: str) -> TenureError:
+    """Say why a profile is not to be had at once."""
+    record = snapshot.record
+    state = record.state.value if record else ""
+    incident = f"{profile}/incidents/{record.incident}" if record and record.incident else ""
+    if record is not None and record.state in IN_INCIDENT:
+        return ProfileQuarantined(profile=as_sent, state=state, incident=incident)
+    if record is not None and record.state is State.MANUAL_REVIEW:
+        return ProfileInReview(profile=as_sent, incident=incident)
+    if record is not None and record.state is State.DISABLED:
+        return ProfileDisabled(profile=as_sent)
+    if record is not None and record.state is State.RESUME_PENDING:
+        workflow = record.holding.workflow_id if record.holding else ""
+        return ResumePending(profile=as_sent, workflow_id=workflow)
+    holder = record.holding.run_id if record and record.holding else ""
+    if is_free(record) and snapshot.head is not None:
+        # Between two holders: the next one is known.
+        holder = snapshot.head.ask.run_id
+    return ProfileBusy(profile=as_sent, holder_run_id=holder, state=state, retry_after_s=1.0)
+
+
+def _again(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, now_ms: int
+) -> Decision[Hold | Queued]:
+    """n = k: its hold, its place, or ENDED."""
+    if (hold := own_hold(profile, snapshot, ask.worker, ask.request_id)) is not None:
+        return Reply(hold)
+    place = snapshot.place
+    if place is None or place.ask.worker != ask.worker:
+        return Refuse(RequestEnded(request_id=ask.request_id))
+    if may_have(snapshot, place, now_ms):
+        write = grant_place(keys, profile, snapshot, place, now_ms)
+        return Write[Hold | Queued](write.compares, write.ops, write.then)
+    return Reply(Queued(place))
+
+
+def _grant(
+    keys: Keys,
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    worker: WorkerSeen,
+    ordered: tuple[Compare, ...],
+    now_ms: int,
+) -> Write[Hold | Queued]:
+    record = granted(snapshot, ask, now_ms, snapshot.record)
+    return Write(
+        (*_guards(keys, profile, snapshot, ask), *ordered),
+        (put(keys.record(profile), encode(record)), consumed_op(keys, profile, ask, worker.worker.lease)),
+        lambda revision: Hold(profile, record, tokens.pack(record.epoch, revision)),
+    )
+
+
+def _join(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen
+) -> Write[Hold | Queued]:
+    place = keys.place(profile, ask.request_id)
+    lease = worker.worker.lease
+    return Write(
+        # mod(p) as seen: a JOIN decided on a profile that was busy must not apply once it was released to
+        # nobody.
+        (*_guards(keys, profile, snapshot, ask), absent(place)),
+        (put(place, encode(ask), lease), consumed_op(keys, profile, ask, lease)),
+        lambda revision: Queued(Waiter(revision, ask.request_id, ask)),
+    )
+
+
+def _guards(keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask) -> tuple[Compare, ...]:
+    """The epoch, p as seen, w alive, and k as seen: below n, so that n is used up once."""
+    return (
+        mod_is(keys.epoch, snapshot.epoch.mod),
+        mod_is(keys.record(profile), snapshot.mod),
+        created_at(keys.worker(ask.worker), ask.worker_create),
+        mod_is(keys.consumed(ask.worker, profile), snapshot.consumed.mod),
+    )
+
+
+def _too_many_profiles() -> TenureError:
+    return QuotaExceeded(
+        "This worker has used as many profiles as one lease can carry (about 1,000). "
+        "Register another worker for more.",
+        limit="profiles a worker",
+    )

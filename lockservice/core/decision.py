@@ -1,0 +1,53 @@
+"""What a decision is: an answer, or one guarded Txn whose success is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lockservice.etcd.txn import Compare, Op
+from tenure.errors import TenureError
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """Nothing is to be written."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Nothing may be written."""
+
+    error: TenureError
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Generic[T]):
+    """If all of `compares` hold do `ops`; `then` makes the answer from the revision at which they were done.
+
+    Every Write changes something that its own compares forbid to have changed. So at most one of several
+    copies of it is ever applied, and sending the identical one again after an unclear outcome is safe.
+    """
+
+    compares: tuple[Compare, ...]
+    ops: tuple[Op, ...]
+    then: Callable[[int], T]
+
+
+Decision = Reply[T] | Refuse | Write[T]
+
+
+def mapped(decision: Decision[T], change: Callable[[T], U]) -> Decision[U]:
+    """The same decision with another form of its answer."""
+    if isinstance(decision, Reply):
+        return Reply(change(decision.value))
+    if isinstance(decision, Write):
+        then = decision.then
+        return Write(decision.compares, decision.ops, lambda revision: change(then(revision)))
+    return decision

@@ -1,0 +1,105 @@
+"""Where everything lies in etcd.
+
+    epoch                                   raised by hand after a restore
+    p/{tenant}/{profile}                    the profile's record
+    w/{worker}                              alive; on the worker's lease
+    q/{tenant}/{profile}/{n}                a place in the queue; on the waiter's lease
+    k/{worker}/{profile}                    highest request id consumed; on the worker's lease
+    e/{tenant}/{profile}/{t}/{seq}          the owner's step, and {seq}/end
+    c/{tenant}/{profile}/{workflow}         the workflow's checkpoint
+    i/{tenant}/{profile}/{t}                the incident that ended hold t
+    h/{host}                                a host; on its lease
+
+A token orders the holds of *one* profile: profiles granted in one Txn of a batch share its revision, so
+whatever is named by a token is named by its profile too. A worker belongs to one tenant, so `k` needs none.
+Tokens and step numbers are padded, so that the order of keys is theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockservice.etcd.txn import KeyRange, prefix
+from tenure.names import ProfileName
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys under one root, for example `/tenure/`. Ids are canonical and hold no slash."""
+
+    root: str
+
+    @property
+    def epoch(self) -> bytes:
+        return self._key("epoch")
+
+    @property
+    def absent(self) -> bytes:
+        """Never written. Deleting it makes a Txn raft-ordered."""
+        return self._key("absent")
+
+    @property
+    def watched(self) -> KeyRange:
+        """One range with everything that `listed` has: epoch, h, i, k, p, q, v, w."""
+        return KeyRange(self.epoch, self._key("x"))
+
+    @property
+    def listed(self) -> tuple[KeyRange, ...]:
+        """What a replica mirrors."""
+        epoch = KeyRange(self.epoch, self.epoch + b"\0")
+        return (epoch, *(prefix(self._key(f"{kind}/")) for kind in "hkpqw"))
+
+    def record(self, profile: ProfileName) -> bytes:
+        return self._key(f"p/{profile.tenant}/{profile.profile}")
+
+    def records(self, tenant: str) -> KeyRange:
+        return prefix(self._key(f"p/{tenant}/"))
+
+    def worker(self, worker: str) -> bytes:
+        return self._key(f"w/{worker}")
+
+    def place(self, profile: ProfileName, request_id: str) -> bytes:
+        return self._key(f"q/{profile.tenant}/{profile.profile}/{request_id}")
+
+    def queue(self, profile: ProfileName) -> KeyRange:
+        return prefix(self.place(profile, ""))
+
+    def consumed(self, worker: str, profile: ProfileName) -> bytes:
+        return self._key(f"k/{worker}/{profile.profile}")
+
+    def step(self, profile: ProfileName, token: int, seq: int) -> bytes:
+        return self._steps(profile, token) + b"%010d" % seq
+
+    def step_end(self, profile: ProfileName, token: int, seq: int) -> bytes:
+        return self.step(profile, token, seq) + b"/end"
+
+    def steps(self, profile: ProfileName, token: int) -> KeyRange:
+        """The owner's steps and their ends, not the host's evidence: those that begin with a digit."""
+        start = self._steps(profile, token)
+        return KeyRange(start + b"0", start + b":")
+
+    def checkpoint(self, profile: ProfileName, workflow: str) -> bytes:
+        return self._key(f"c/{profile.tenant}/{profile.profile}/{workflow}")
+
+    def incident(self, profile: ProfileName, token: int) -> bytes:
+        return self._key(f"i/{profile.tenant}/{profile.profile}/{token:016d}")
+
+    def host(self, host: str) -> bytes:
+        return self._key(f"h/{host}")
+
+    def split(self, key: bytes) -> tuple[str, ...]:
+        """The parts of a key of ours, without the root: `("p", tenant, profile)`."""
+        return tuple(key.decode().removeprefix(self.root).split("/"))
+
+    def _steps(self, profile: ProfileName, token: int) -> bytes:
+        return self._key(f"e/{profile.tenant}/{profile.profile}/{token:016d}/")
+
+    def _key(self, rest: str) -> bytes:
+        return (self.root + rest).encode()
+
+
+def check_root(text: str) -> str:
+    """Return the root of all keys. Raises ValueError with the remedy."""
+    if not text.startswith("/") or not text.endswith("/") or not text.isascii() or len(text) < 3:
+        raise ValueError("is not a key prefix: begin and end it with a slash, for example /tenure/")
+    return text

@@ -1,0 +1,126 @@
+"""Rules 6 and 7: a release hands over to the head of the queue, or frees; and what a lost reply meant."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+
+from lockservice.core import suspect
+from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
+from lockservice.core.document import encode
+from lockservice.core.grant import granted, head_guards
+from lockservice.core.hold import Hold, hold_seen, owner_guards, why_not_owner
+from lockservice.core.keys import Keys
+from lockservice.core.record import Record, State
+from lockservice.core.snapshot import Snapshot
+from lockservice.core.states import moved
+from lockservice.etcd.txn import delete, put
+from tenure.errors import Refused, TenureError, TokenSuperseded
+from tenure.names import ProfileName
+
+UNTRUSTED = "UNTRUSTED_RELEASE"
+
+
+class Result(enum.Enum):
+    """How a run ended, as its worker tells it."""
+
+    SUCCEEDED = 1
+    FAILED_UNTOUCHED = 2
+    NEEDS_REVIEW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """A release. `drained`: it comes through the profile's home, which serves nothing of the token now."""
+
+    token: int
+    result: Result = Result.SUCCEEDED
+    drained: bool = False
+    used: bool = False
+    flushed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What became of the profile. `already`: an earlier call did it."""
+
+    state: State
+    already: bool = False
+
+
+def decide(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ending: Ending, now_ms: int
+) -> Decision[Released]:
+    """Decide a release. Needs a sight of the incident of the token."""
+    hold = hold_seen(profile, snapshot)
+    if hold is None or not snapshot.holds(ending.token):
+        return _not_current(profile, snapshot, ending)
+    if hold.record.home and not ending.drained:
+        return Refuse(drain_first(hold))
+    if ending.result is Result.NEEDS_REVIEW:
+        detail = f"run {hold.holding.run_id} asked for a review"
+        write = suspect.write(keys, snapshot, hold, UNTRUSTED, detail, now_ms)
+        return mapped(write, lambda _: Released(State.SUSPECTED_STALE))
+    if (refusal := why_not_owner(snapshot, profile, ending.token)) is not None:
+        return Refuse(refusal)
+    return _pass_on(keys, snapshot, hold, ending, now_ms)
+
+
+def drain_first(hold: Hold) -> TenureError:
+    """The refusal of a release that does not come through the host."""
+    home = f"hosts/{hold.record.home}"
+    return Refused(
+        f"profile_id '{hold.holding.as_sent}' lives on {home}, which must be drained before the hold is "
+        "released. Call ReleaseHold or CloseSession at the gateway, with the hold's fencing_token.",
+        metadata={"profile": str(hold.profile), "home": home, "token": str(hold.token)},
+    )
+
+
+def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms: int) -> Write[Released]:
+    """To the head as read, in the same Txn, or to nobody when the queue is empty."""
+    before = dataclasses.replace(
+        hold.record,
+        used=hold.record.used or ending.used,
+        flushed_ms=max(hold.record.flushed_ms, ending.flushed_ms),
+        # What was tried again has succeeded, or did nothing.
+        failed_attempts=0,
+    )
+    guards = (
+        *owner_guards(keys, snapshot, hold),
+        *head_guards(keys, hold.profile, snapshot.head),
+    )
+    record = keys.record(hold.profile)
+    if (head := snapshot.head) is not None:
+        after = granted(snapshot, head.ask, now_ms, before)
+        place = keys.place(hold.profile, head.request_id)
+        return Write(guards, (put(record, encode(after)), delete(place)), lambda _: Released(State.HELD))
+    after = _freed(before, snapshot, now_ms)
+    return Write(guards, (put(record, encode(after)),), lambda _: Released(State.AVAILABLE))
+
+
+def _freed(before: Record, snapshot: Snapshot, now_ms: int) -> Record:
+    return moved(
+        before,
+        dataclasses.replace(
+            before,
+            state=State.AVAILABLE,
+            epoch=snapshot.epoch.number,
+            since_ms=now_ms,
+            holding=None,
+        ),
+    )
+
+
+def _not_current(profile: ProfileName, snapshot: Snapshot, ending: Ending) -> Decision[Released]:
+    """Rule 7: p moved on. With an incident the hold was lost to it; else it was released."""
+    superseded = Refuse(TokenSuperseded(profile=str(profile), token=ending.token))
+    record = snapshot.record
+    if record is None or snapshot.token() <= ending.token:
+        # No grant can have made this token: p has not moved on from it.
+        return superseded
+    if snapshot.incident is None:
+        return Reply(Released(record.state, already=True))
+    if ending.result is Result.NEEDS_REVIEW and snapshot.incident.cause == UNTRUSTED:
+        return Reply(Released(record.state, already=True))
+    return superseded

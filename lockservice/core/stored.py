@@ -1,0 +1,73 @@
+"""The other documents: the epoch, workers, queue places, steps, incidents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lockservice.core.record import Holding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """`epoch`: the high part of every token. `cluster` is the etcd cluster id (hexadecimal) that it is good
+    for.
+    """
+
+    number: int
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """`w/{worker}`: never rewritten, so whoever read it once knows it."""
+
+    tenant: str
+    lease: int
+    ttl_s: int
+    registered_ms: int
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an Acquire asks for; stored as its place in the queue. `worker_create` is 0 until the worker was
+    looked up.
+    """
+
+    request_id: str
+    worker: str
+    run_id: str
+    as_sent: str
+    max_runtime_ms: int
+    worker_create: int = 0
+    workflow_id: str = ""
+    proxy_key: str = ""
+    home_hint: str = ""
+    joined_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """`e/…/{seq}`. `sensitive` is None when the worker did not say."""
+
+    name: str
+    start_ms: int
+    sensitive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnd:
+    """`e/…/{seq}/end`."""
+
+    finish_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """`i/…/{token}`: why a hold ended without a trusted release, and whose it was. `cause` as in the API."""
+
+    cause: str
+    suspect_ms: int
+    holding: Holding
+    detail: str = ""
+    home: str = ""
