@@ -1,0 +1,64 @@
+"""What a suite leaves behind: `build/bench/{suite}.json`, and the same as a table for people.
+
+Every figure is paired with a baseline of the same run: on a noisy machine only their ratio says something.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+DIRECTORY = Path("build/bench")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a report. `ratio` is value by baseline; a figure of its own has its goal as baseline."""
+
+    name: str
+    value: float
+    baseline: float
+    ratio: float
+    unit: str
+    n: int
+
+
+def paired(name: str, values: Sequence[float], baselines: Sequence[float], unit: str = "ms") -> Figure:
+    """Medians of two series taken in turns."""
+    value, baseline = median(values), median(baselines)
+    return Figure(name, round(value, 3), round(baseline, 3), round(value / baseline, 3), unit, len(values))
+
+
+def against_goal(name: str, value: float, goal: float, unit: str, n: int) -> Figure:
+    """An absolute figure beside the goal that it should stay below."""
+    return Figure(name, round(value, 3), goal, round(value / goal, 3), unit, n)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` (0 to 1) of the series does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+
+def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> Path:
+    """Write the report and print it. Returns its path."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    path = DIRECTORY / f"{suite}.json"
+    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+    table = Table(title=f"{suite} ({path})")
+    for heading in ("name", "value", "baseline", "ratio", "unit", "n"):
+        table.add_column(heading, justify="left" if heading in {"name", "unit"} else "right")
+    for figure in figures:
+        table.add_row(*(str(value) for value in asdict(figure).values()))
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(note)
+    return path
