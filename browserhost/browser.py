@@ -1,0 +1,313 @@
+"""A live browser: started, handed from session to session, flushed, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from browserhost import chrome, policy
+from browserhost.chrome import LaunchSpec
+from browserhost.mux import CdpMux
+from browserhost.pages import Page, Pages
+from browserhost.pipe import DebuggingPipe
+from browserhost.tree import ProcessTree, StartFailed
+from tenure.cdp import CdpClosed, CdpError
+from tenure.errors import BrowserCrashed, InvalidField
+
+FLUSH_DELAY_S = 0.5
+"""From a commit or load to the flush that follows: one flush for a burst of them."""
+FLUSH_S = 5.0
+ANSWER_S = 3.0
+"""How long a warm browser may take to prove that it answers."""
+CLOSE_S = 10.0
+"""How long Chrome may take to end by itself; with 15 tabs it needs 0.4 s."""
+
+# On a page's session this returns once the cookie database is committed, and there is nothing to
+# delete there. It is a side effect: a test guards it against the next Chrome.
+_FLUSH = "Storage.clearDataForOrigin"
+_FLUSH_ARGUMENTS = {"origin": "https://flush.invalid", "storageTypes": "cookies"}
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserEnd:
+    """That a browser ended: `expected` when `close` was called first. `how` is a clause for people."""
+
+    expected: bool
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """`clean`: Chrome ended by itself and wrote everything. `flushed_at`: unix time of the last flush."""
+
+    clean: bool
+    how: str
+    flushed_at: float | None
+
+
+class Browser:
+    """Owns one Chrome, its display, its keeper. Get it from `launch`; `close` (or `async with`) ends it.
+
+    `pid` and `start_ticks` name Chrome's main process. `timings` are seconds: `launch` to the first
+    answer, `attach` to the first page. `ended` resolves once nothing of the browser is left, and the
+    profile's lock is free with that. `mux` is where DevTools clients join.
+    """
+
+    def __init__(self, spec: LaunchSpec, tree: ProcessTree, mux: CdpMux, pipe: DebuggingPipe) -> None:
+        loop = asyncio.get_running_loop()
+        self.spec, self.mux = spec, mux
+        self.pid, self.start_ticks = 0, 0
+        self.flushed_at: float | None = None
+        self.timings: dict[str, float] = {}
+        self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
+        self._tree, self._pipe = tree, pipe
+        self._pages = Pages(mux.root, self._flush_soon)
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[CloseReport] | None = None
+        tree.on_orphaned = lambda: mux.root.post("Browser.close") and None
+        tree.gone.add_done_callback(lambda _: self._gone())
+
+    @classmethod
+    async def launch(cls, spec: LaunchSpec) -> Self:
+        """Start a browser on about:blank.
+
+        Raises BrowserMissing, DiskFull, FileNotFoundError (no profile directory) with nothing
+        started; BrowserCrashed with nothing left when it ended, or did not answer in time.
+        """
+        program, xvfb = chrome.chrome_path(spec.chrome), chrome.program_path(spec.xvfb)
+        chrome.make_ready(spec)
+        begun = time.monotonic()
+        mux: CdpMux
+        pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
+            lambda message: mux.received(message), lambda: mux.lost(BrowserCrashed.reason)
+        )
+        mux = CdpMux(pipe.write)
+        try:
+            tree = ProcessTree.start(
+                directory=spec.tmp_root / f"tenure-{secrets.token_hex(6)}",
+                xvfb=xvfb,
+                size=(spec.width, spec.height),
+                argv=chrome.arguments(spec, program, chrome.shm_free()),
+                environment=chrome.environment(os.environ),
+                lock=spec.lock_fd,
+                pipe=(chrome_in, chrome_out),
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(chrome_in)
+            os.close(chrome_out)
+        browser = cls(spec, tree, mux, pipe)
+        await browser._begin(begun)
+        return browser
+
+    @property
+    def url(self) -> str:
+        """The last committed URL of the front page."""
+        front = self._pages.front
+        return front.url if front is not None else ""
+
+    async def open(self, url: str) -> dict[str, float]:
+        """Navigate the front tab and return once the document landed, with the seconds it took.
+
+        Raises InvalidField, NavigationFailed (the browser stays usable), BrowserCrashed.
+        """
+        _check(url)
+        began = time.monotonic()
+        async with self._usable():
+            await self._pages.navigate(await self._front(), url)
+        return {"navigate": time.monotonic() - began}
+
+    async def hand_over(self, url: str) -> dict[str, float]:
+        """Make a warm browser a new session's own, then open `url`.
+
+        Proves that Chrome and the front page's renderer answer; cuts clients that are left; ends
+        dialogs, downloads, other tabs, other contexts, granted permissions. Overrides, scripts and
+        interceptions of clients ended with their sessions. Raises as `open` does.
+        """
+        _check(url)
+        began = time.monotonic()
+        async with self._usable():
+            self.mux.drop_all("SESSION_ENDED")
+            front = await self._clean()
+            cleaned = time.monotonic()
+            await self._pages.navigate(front, url)
+        return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
+
+    async def flush(self) -> float:
+        """Have Chrome write its cookies; returns, and keeps in `flushed_at`, the unix time it was asked.
+
+        What was set before that time is on disk. localStorage has no such call: it is written
+        some seconds later, or when its origin's last tab closes. Raises BrowserCrashed.
+        """
+        async with self._usable():
+            front = await self._front()
+            asked = time.time()
+            await self.mux.root.call(_FLUSH, _FLUSH_ARGUMENTS, front.session, timeout=FLUSH_S)
+        self.flushed_at = max(asked, self.flushed_at or asked)
+        return asked
+
+    async def close(self) -> CloseReport:
+        """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
+
+        Flushes, then closes through CDP; past CLOSE_S closes the pipe, then kills, and says so.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"close browser {self.pid}")
+        return await asyncio.shield(self._closing)
+
+    async def aclose(self) -> None:
+        """As `close`, for those who do not ask how it went."""
+        await self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _begin(self, begun: float) -> None:
+        """Speak to a browser that starts: the pipe keeps what is said until it listens."""
+        version = self.mux.root.post("Browser.getVersion")
+        self._pages.follow()
+        self._keep_downloads()
+        try:
+            async with asyncio.timeout(self.spec.answer_s):
+                self.pid, self.start_ticks = await self._tree.chrome
+                await version
+                self.timings["launch"] = time.monotonic() - begun
+                await self._pages.first
+                self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
+        except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
+            raise await self._failed_start(error) from error
+        except BaseException:
+            await self._kill()
+            raise
+
+    async def _failed_start(self, error: Exception) -> BrowserCrashed:
+        await self._kill()
+        ended = self._tree.exit.result()
+        stderr = ended.stderr or (error.problem if isinstance(error, StartFailed) else "")
+        if isinstance(error, TimeoutError):
+            problem = f"it did not answer within {self.spec.answer_s:g} s"
+        elif isinstance(error, StartFailed) and error.program != "Chrome":
+            problem = f"{error.program} did not start"
+        else:
+            problem = f"it {ended}"
+        return BrowserCrashed(problem=f"{problem}; it last said: {_last_words(stderr)}")
+
+    async def _front(self) -> Page:
+        return self._pages.front or await self._pages.open_tab()
+
+    async def _clean(self) -> Page:
+        """What hand_over does before it navigates, in one round trip where all is well."""
+        root, pages = self.mux.root, self._pages
+        for page in (*pages.own, *pages.others):
+            pages.end_dialog(page)
+        front = await self._front()
+        renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
+        contexts = root.post("Target.getBrowserContexts")
+        waits = [pages.close(page) for page in pages.others]
+        root.post("Browser.resetPermissions")
+        self._keep_downloads()
+        pages.end_downloads()
+        async with asyncio.timeout(ANSWER_S):
+            for other in (await contexts)["browserContextIds"]:
+                root.post("Target.disposeBrowserContext", {"browserContextId": other})
+            for closed in await asyncio.gather(*waits, return_exceptions=True):
+                if isinstance(closed, CdpClosed):
+                    raise closed
+        try:
+            await asyncio.wait_for(asyncio.shield(renderer), ANSWER_S)
+        except (TimeoutError, CdpError):
+            return await self._replace(front)
+        return front
+
+    async def _replace(self, front: Page) -> Page:
+        """Leave a tab whose renderer hangs or crashed for a new one."""
+        fresh = await self._pages.open_tab()
+        with suppress(CdpError):
+            await self._pages.close(front)
+        return fresh
+
+    def _keep_downloads(self) -> None:
+        """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
+        where = {"behavior": "allow", "downloadPath": str(self._tree.directory / "downloads")}
+        self.mux.root.post("Browser.setDownloadBehavior", {**where, "eventsEnabled": True})
+
+    @asynccontextmanager
+    async def _usable(self) -> AsyncIterator[None]:
+        """Turn what breaks inside into BrowserCrashed."""
+        try:
+            yield
+        except (CdpClosed, CdpError, TimeoutError) as error:
+            problem = str(error) or "it does not answer"
+            raise BrowserCrashed(problem=problem) from error
+
+    def _flush_soon(self) -> None:
+        if self._flush_timer is None and self._closing is None:
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(FLUSH_DELAY_S, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_timer = None
+        self._flushing = asyncio.create_task(self._try_flush(), name=f"flush browser {self.pid}")
+
+    async def _try_flush(self) -> None:
+        with suppress(BrowserCrashed):  # `flushed_at` stays as it is, and that is what is promised
+            await self.flush()
+
+    async def _close(self) -> CloseReport:
+        self._stop_flushing()
+        if not self._tree.gone.done():
+            await self._try_flush()
+            self.mux.root.post("Browser.close")
+            if not await self._is_gone(CLOSE_S):
+                self._pipe.close()
+            if not await self._is_gone(CLOSE_S):
+                await self._kill()
+        ended = self._tree.exit.result()
+        return CloseReport(ended.clean, str(ended), self.flushed_at)
+
+    async def _is_gone(self, timeout: float) -> bool:
+        await asyncio.wait([self._tree.gone], timeout=timeout)
+        return self._tree.gone.done()
+
+    async def _kill(self) -> None:
+        self._tree.kill()
+        self._pipe.close()
+        await asyncio.shield(self._tree.gone)
+
+    def _gone(self) -> None:
+        self._stop_flushing()
+        self._pipe.close()
+        if not self.ended.done():
+            self.ended.set_result(BrowserEnd(self._closing is not None, str(self._tree.exit.result())))
+
+    def _stop_flushing(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+
+
+def _check(url: str) -> None:
+    problem = policy.start_url_problem(url)
+    if problem is not None:
+        remedy = "start at an http:// or https:// address, or at about:blank"
+        raise InvalidField(field="start_url", value=url, problem=problem, remedy=remedy)
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.strip() and "dbus" not in line]
+    return " | ".join(lines[-5:]) or "nothing"

@@ -1,0 +1,133 @@
+"""What to start, with what arguments, and what must be there first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenure.errors import BrowserMissing, DiskFull
+
+LEAST_FREE = 256 << 20
+"""Bytes that must be free on the profile's disk before a start. A fresh profile writes 7 MB and
+caches grow from there; Chrome on a full disk starts without ever answering."""
+_LONGEST_TMP = 56
+"""Chrome's singleton socket goes to $TMPDIR/org.chromium.Chromium.XXXXXX/SingletonSocket, 108 bytes
+at most (unix(7))."""
+
+# Debian's /usr/bin/chromium is a shell script that takes 30 to 50 ms to come to this one.
+_BEHIND_WRAPPER = {"/usr/bin/chromium": Path("/usr/lib/chromium/chromium")}
+_SMALL_SHM = 4_080_218_931  # as Debian's /etc/chromium.d/dev-shm has it
+
+FLAGS = (
+    "--disable-background-networking",
+    "--disable-breakpad",  # its handlers leave Chrome's process group
+    "--disable-component-update",
+    "--disable-hang-monitor",
+    "--disable-quic",  # it would go round a proxy
+    "--disable-sync",
+    "--hide-crash-restore-bubble",
+    "--no-default-browser-check",
+    "--no-first-run",
+    "--noerrdialogs",
+    "--password-store=basic",  # no keyring that may ask for a password
+    "--remote-debugging-pipe",
+)
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """Everything a browser is started with.
+
+    `profile_dir` exists: what to do about a missing one is not decided here. `lock_fd` is locked; the
+    caller closes its copy once `Browser.launch` returned or raised. `proxy_server` has no credentials.
+    `tmp_root` is short (a few dozen characters) and on a disk of the machine's own. `chrome` and `xvfb`
+    are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
+    from the start to its first answer.
+    """
+
+    profile_dir: Path
+    lock_fd: int
+    proxy_key: str
+    proxy_server: str | None
+    tmp_root: Path
+    chrome: str
+    xvfb: str
+    sandbox: bool
+    width: int
+    height: int
+    least_free: int = LEAST_FREE
+    answer_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if len(str(self.tmp_root)) > _LONGEST_TMP:
+            raise ValueError(f"tmp_root '{self.tmp_root}' is longer than {_LONGEST_TMP} characters")
+
+
+def chrome_path(program: str) -> str:
+    """The executable, past Debian's wrapper. Raises BrowserMissing."""
+    found = program_path(program)
+    behind = _BEHIND_WRAPPER.get(found)
+    return str(behind) if behind is not None and os.access(behind, os.X_OK) else found
+
+
+def program_path(program: str) -> str:
+    """The program's absolute path. Raises BrowserMissing naming it."""
+    found = shutil.which(program)
+    if found is None:
+        raise BrowserMissing(program=program)
+    return str(Path(found).absolute())
+
+
+def arguments(spec: LaunchSpec, program: str, shm_free: int) -> list[str]:
+    """Chrome's argv. `shm_free`: bytes free on /dev/shm."""
+    argv = [program, *FLAGS, f"--user-data-dir={spec.profile_dir}"]
+    argv.append(f"--window-size={spec.width},{spec.height}")
+    argv.append("--window-position=0,0")
+    if not spec.sandbox:
+        argv.append("--no-sandbox")
+    if spec.proxy_server is not None:
+        argv.append(f"--proxy-server={spec.proxy_server}")
+    if shm_free < _SMALL_SHM:
+        argv.append("--disable-dev-shm-usage")
+    return [*argv, "about:blank"]
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The keeper's environment, from the host's: nothing of Tenure's settings, no desktop, no other display."""
+    kept = {name: value for name, value in inherited.items() if not _is_private(name)}
+    # Without a bus Chrome would look for one, and may start one that outlives it.
+    return {"HOME": "/nonexistent", **kept, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+
+
+def shm_free() -> int:
+    """Bytes free on /dev/shm; 0 when there is none."""
+    try:
+        shm = os.statvfs("/dev/shm")
+    except OSError:
+        return 0
+    return shm.f_bavail * shm.f_frsize
+
+
+def make_ready(spec: LaunchSpec) -> None:
+    """Check the disk, and take away what an earlier Chrome left and this one would be mistaken by.
+
+    Raises DiskFull, FileNotFoundError when the profile's directory is missing.
+    """
+    disk = os.statvfs(spec.profile_dir)
+    free = disk.f_bavail * disk.f_frsize
+    if free < spec.least_free:
+        raise DiskFull(path=str(spec.profile_dir), free_bytes=free)
+    # It survives even a clean exit, and would name a port that is another's by now.
+    (spec.profile_dir / "DevToolsActivePort").unlink(missing_ok=True)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith(("TENURE_", "DBUS_", "XDG_RUNTIME", "CHROME", "WAYLAND")) or name in {
+        "DISPLAY",
+        "XAUTHORITY",
+        "SESSION_MANAGER",
+        "DESKTOP_STARTUP_ID",
+    }

@@ -1,0 +1,53 @@
+"""DevTools messages from Chrome, cut and re-addressed without reading what is in them.
+
+Chrome writes an answer as `{"id":N,...}` and closes every message of a session with
+`,"sessionId":"S"}`, which cannot be confused with a nested field: that would leave a second brace
+at the end. A screenshot of many MiB so passes without being parsed and written again. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_ID = re.compile(rb'\{"id":(\d+),')
+_SESSION = re.compile(rb',"sessionId":"([^"\\]*)"\}\Z')
+_SESSION_LONGEST = 128
+_METHOD = re.compile(rb'"method":"([^"\\]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message less its address. `id` is None for an event; `session` is "" for the pipe's own."""
+
+    id: int | None
+    session: str
+    body: bytes
+
+    @property
+    def method(self) -> str:
+        """An event's method; "" for an answer."""
+        found = _METHOD.match(self.body)
+        return found[1].decode() if found else ""
+
+    def fields(self) -> dict[str, Any]:
+        """What the message says, parsed."""
+        parsed: dict[str, Any] = json.loads(b"{%b}" % self.body)
+        return parsed
+
+    def addressed(self, number: int | None, session: str) -> bytes:
+        """The whole message under another id and session."""
+        head = b"" if number is None else b'"id":%d,' % number
+        tail = b',"sessionId":"%b"' % session.encode() if session else b""
+        return b"{%b%b%b}" % (head, self.body, tail)
+
+
+def parse(message: bytes) -> Frame:
+    """Cut a message of Chrome's into address and body."""
+    head = _ID.match(message)
+    start = head.end() if head else 1
+    tail = _SESSION.search(message, max(len(message) - _SESSION_LONGEST, start - 1))
+    end = tail.start() if tail else len(message) - 1
+    return Frame(int(head[1]) if head else None, tail[1].decode() if tail else "", message[start:end])

@@ -1,0 +1,259 @@
+"""The keeper: parent of one browser's Xvfb and Chrome, so that neither outlives the other or its files.
+
+The host runs it as `python -I -S keeper.py ...` (see `tree.py`, its other half). It needs nothing but
+the standard library, and imports little of that before Xvfb starts: a browser waits for every millisecond.
+
+- It inherits the profile's lock and gives it to Chrome's main process alone, so the lock is free
+  exactly when both are dead.
+- It inherits Chrome's ends of the debugging pipe and keeps none: the host's death closes the pipe,
+  and that is a clean shutdown for Chrome.
+- Its own end of the life line, a socket, tells it that the host died (end of file), or that Chrome
+  must die now (`kill`). Through it go the reports, one a line:
+
+      xvfb PID START DISPLAY
+      chrome PID START
+      end STATUS HOW STDERR         Chrome is dead; STATUS as waitpid(2) gives it; STDERR in hex
+      gone                          so is everything, and the temporary directory is removed
+      failed PROGRAM PROBLEM
+
+START is the start time in clock ticks since boot, field 22 of proc_pid_stat(5).
+"""
+
+import fcntl
+import os
+import select
+import sys
+from collections.abc import Mapping, Sequence
+
+CLEAN_EXIT_S = 10.0
+"""How long Chrome may take to end by itself once its pipe is closed; it needs 0.2 s."""
+_CHILDREN_EXIT_S = 1.0
+_XVFB_EXIT_S = 2.0
+_TAIL = 4096
+_SIGPIPE, _SIGXFSZ, _SIGKILL, _SIGTERM = 13, 25, 9, 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Arguments: four descriptors (life line, lock, Chrome's reading and writing end of the pipe),
+    a directory to make, keep and remove, the screen's size `WxH`, Xvfb's path, then Chrome's argv."""
+    life, lock, commands, answers = (_private(int(each)) for each in arguments[:4])
+    directory, size, xvfb_path, *chrome_argv = arguments[4:]
+    os.mkdir(directory, 0o700)
+    environment = {**os.environ, "TMPDIR": directory, "XAUTHORITY": f"{directory}/Xauthority"}
+    _write_cookie(environment["XAUTHORITY"])
+    errors, errors_end = (_private(each) for each in os.pipe())
+    xvfb, display = 0, b""
+    try:
+        asked, told = (_private(each) for each in os.pipe())
+        xvfb = _spawn(
+            [xvfb_path, "-displayfd", "3", "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
+            + ["-auth", environment["XAUTHORITY"], "-noreset"],
+            environment,
+            {3: told, 2: errors_end},
+        )
+        os.close(told)
+        _while_xvfb_starts()
+        display = _first_line(asked, life)
+        if not display:
+            _report(life, f"failed Xvfb {_tail(errors, b'').hex() or '-'}")
+            return 1
+        _report(life, f"xvfb {xvfb} {_start_ticks(xvfb)} {display.decode()}")
+        chrome = _spawn(
+            chrome_argv,
+            {**environment, "DISPLAY": f":{display.decode()}"},
+            {3: commands, 4: answers, 5: lock, 2: errors_end},
+        )
+        for descriptor in (commands, answers, errors_end):
+            os.close(descriptor)
+        _report(life, f"chrome {chrome} {_start_ticks(chrome)}")
+        _keep(life, errors, chrome, xvfb)
+    except OSError as problem:
+        _report(life, f"failed {problem.filename or 'keeper'} {str(problem).encode().hex()}")
+        return 1
+    finally:
+        _stop_xvfb(xvfb)
+        _remove(directory)
+    _report(life, "gone")
+    return 0
+
+
+def _keep(life: int, errors: int, chrome: int, xvfb: int) -> None:
+    """Wait for Chrome's end, hasten it where told to, report it, and see that nothing of it stays."""
+    from time import monotonic
+
+    chrome_end, xvfb_end = os.pidfd_open(chrome), os.pidfd_open(xvfb)
+    poll = select.poll()
+    for descriptor in (life, errors, chrome_end, xvfb_end):
+        poll.register(descriptor, select.POLLIN)
+    how, tail, deadline = "itself", b"", None
+    while True:
+        wait_ms = None if deadline is None else max(deadline - monotonic(), 0.0) * 1000
+        ready = {descriptor for descriptor, _ in poll.poll(wait_ms)}
+        if errors in ready:
+            tail = _tail(errors, tail)
+        if chrome_end in ready:
+            break
+        if xvfb_end in ready:
+            # Chrome ends on its own without a display, at once; should it not, it is of no use.
+            how, deadline = "display", monotonic() + _CHILDREN_EXIT_S
+            poll.unregister(xvfb_end)
+        if life in ready:
+            told = os.read(life, 64)
+            if not told:
+                poll.unregister(life)
+                how, deadline = "host", deadline or monotonic() + CLEAN_EXIT_S
+            elif b"kill" in told:
+                how, deadline = "killed", monotonic()
+        if deadline is not None and monotonic() >= deadline:
+            # Safe: Chrome is our child and not reaped, so its pid and group cannot be another's.
+            how, deadline = f"{how.removesuffix('-killed')}-killed", monotonic() + 1
+            os.killpg(chrome, _SIGKILL)
+    tail = _tail(errors, tail)
+    _, status = os.waitpid(chrome, 0)
+    _report(life, f"end {status} {how} {tail.hex() or '-'}")
+    _bury_group(chrome)
+
+
+def _bury_group(group: int) -> None:
+    """Reap what Chrome left behind: first it may end by itself (the network service writes cookies), then it is killed."""
+    from time import monotonic
+
+    deadline = monotonic() + _CHILDREN_EXIT_S
+    while True:
+        try:
+            pid, _ = os.waitpid(-group, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            if monotonic() >= deadline:
+                # Safe: a child of ours is still in the group, so the number is not free for another.
+                os.killpg(group, _SIGKILL)
+            select.select([], [], [], 0.005)
+
+
+def _stop_xvfb(xvfb: int) -> None:
+    """End Xvfb, then reap until there is nobody left: what strayed from the group is killed."""
+    from time import monotonic
+
+    if xvfb:
+        os.kill(xvfb, _SIGTERM)  # safe: our child, not reaped; a dead one stays until it is
+    deadline = monotonic() + _XVFB_EXIT_S
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            if monotonic() >= deadline:
+                for child in _children():
+                    os.kill(child, _SIGKILL)
+            select.select([], [], [], 0.005)
+
+
+def _children() -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat") as stat:
+                    if int(stat.read().rpartition(") ")[2].split()[1]) == os.getpid():
+                        found.append(int(name))
+            except OSError:
+                continue  # it ended meanwhile
+    return found
+
+
+def _while_xvfb_starts() -> None:
+    """What takes time and is needed only later."""
+    import ctypes
+    import signal
+
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed")
+    # A service manager that signals the whole group must not part Chrome from its keeper.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _private(descriptor: int) -> int:
+    """Move a descriptor out of the way of 3 to 5 and keep children from inheriting it."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16)
+    os.close(descriptor)
+    return moved
+
+
+def _spawn(argv: Sequence[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
+    """Start a program in a process group of its own with no descriptors but 0 to 2 and `places`."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        moves = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
+        moves += [(os.POSIX_SPAWN_DUP2, source, place) for place, source in places.items()]
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            environment,
+            file_actions=moves,
+            setpgroup=0,
+            setsigdef=[_SIGPIPE, _SIGXFSZ, _SIGTERM, 2, 1],
+        )
+    finally:
+        os.close(null)
+
+
+def _write_cookie(path: str) -> None:
+    """Write an Xauthority file (Xau(3)): one MIT-MAGIC-COOKIE-1 that fits every address and display."""
+    entry = [b"\xff\xff"]  # FamilyWild
+    for text in (b"", b"", b"MIT-MAGIC-COOKIE-1", os.urandom(16)):
+        entry.append(len(text).to_bytes(2, "big") + text)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.write(descriptor, b"".join(entry))
+    os.close(descriptor)
+
+
+def _first_line(descriptor: int, life: int) -> bytes:
+    """Read up to the newline, as Xvfb breaks when its reader leaves early.
+
+    Empty when Xvfb ended instead, or the host did, or wants no browser any more.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([descriptor, life], [], [])
+        more = b"" if life in ready else os.read(descriptor, 64)
+        if not more:
+            return b""
+        line += more
+    os.close(descriptor)
+    return line.strip()
+
+
+def _tail(descriptor: int, tail: bytes) -> bytes:
+    """Add what can be read at once, keep the end."""
+    while select.select([descriptor], [], [], 0)[0]:
+        more = os.read(descriptor, 65536)
+        if not more:
+            break
+        tail = (tail + more)[-_TAIL:]
+    return tail
+
+
+def _start_ticks(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rpartition(") ")[2].split()[19])
+
+
+def _report(life: int, line: str) -> None:
+    try:
+        os.write(life, line.encode() + b"\n")
+    except OSError:
+        return  # the host is gone; what is to be done is the same
+
+
+def _remove(directory: str) -> None:
+    from shutil import rmtree
+
+    rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""A browser's pages as the host sees them: which there are, where they stand, what was loaded.
+
+The host keeps a session of its own on every page, also on those that clients open, so that it
+learns of each navigation and can flush cookies after it whatever a client does or leaves undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
+from tenure.errors import NavigationFailed
+
+COMMIT_S = 30.0
+"""How long a page may take to answer."""
+LOAD_S = 10.0
+"""How long it may then go on loading before it counts as landed all the same."""
+
+_ONLY_PAGES = [{"type": "page"}, {"exclude": True}]
+
+
+@dataclass(eq=False, slots=True)
+class Page:
+    """One tab or window."""
+
+    target: str
+    session: str
+    context: str
+    url: str
+    dialog: str = ""
+    """The kind of the dialog that is open: alert, confirm, prompt, beforeunload; "" when none is."""
+    loaders: deque[str] = field(default_factory=lambda: deque(maxlen=16))
+    """Documents committed in the main frame, the present one last."""
+    loaded: bool = False
+    failed: bool = False
+    """The present document is Chrome's own error page."""
+    leaving: bool = False
+    """The host navigates or closes it: a page that asks whether to stay is not heard."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def landed(self, loader: str) -> bool:
+        """Whether that document, or one it led to, has been loaded."""
+        return loader in self.loaders and self.loaded
+
+
+class Pages:
+    """Follows the pages through the host's client. `on_settled` is called when one committed or loaded.
+
+    `first` resolves with the page that Chrome starts with.
+    """
+
+    def __init__(self, root: CdpClient, on_settled: Callable[[], None]) -> None:
+        self._root, self._on_settled = root, on_settled
+        self._by_session: dict[str, Page] = {}
+        self._downloads: set[str] = set()
+        self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        root.listen(self._event)
+
+    def follow(self) -> asyncio.Future[Result]:
+        """Begin, once a browser. Chrome may not even have started: the pipe keeps the call for it."""
+        auto = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True, "filter": _ONLY_PAGES}
+        return self._root.post("Target.setAutoAttach", auto)
+
+    @property
+    def own(self) -> list[Page]:
+        """Those that show the profile, the oldest first; a client's incognito contexts are none of them."""
+        context = self.first.result().context
+        return [page for page in self._by_session.values() if page.context == context]
+
+    @property
+    def front(self) -> Page | None:
+        """The tab that sessions are handed; the oldest there is. None when a client closed them all."""
+        return next(iter(self.own), None)
+
+    @property
+    def others(self) -> list[Page]:
+        """Every page but the front one."""
+        front = self.front
+        return [page for page in self._by_session.values() if page is not front]
+
+    async def open_tab(self) -> Page:
+        """Open an empty tab. Raises CdpError, CdpClosed, TimeoutError."""
+        made = await self._root.call("Target.createTarget", {"url": "about:blank"})
+        # Chrome announces the session that it attaches before it answers.
+        return next(page for page in self._by_session.values() if page.target == made["targetId"])
+
+    async def close(self, page: Page) -> None:
+        """Close a tab, without asking it. Raises CdpError when it is gone already."""
+        page.leaving = True
+        await self._root.call("Target.closeTarget", {"targetId": page.target})
+
+    def end_dialog(self, page: Page) -> None:
+        """Dismiss the dialog that is open on a page, if one is; before whatever is sent after."""
+        if page.dialog:
+            self._answer_dialog(page, accept=page.dialog == "beforeunload")
+
+    def end_downloads(self) -> list[asyncio.Future[Result]]:
+        """Cancel what is still downloading."""
+        guids, self._downloads = self._downloads, set()
+        return [self._root.post("Browser.cancelDownload", {"guid": guid}) for guid in guids]
+
+    async def navigate(self, page: Page, url: str) -> None:
+        """Navigate a page and return when a document has landed, not merely been accepted.
+
+        Raises NavigationFailed, CdpError, CdpClosed.
+        """
+        page.leaving = True
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                loader = await self._start(page, url)
+                while loader not in page.loaders:
+                    await _change(page)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_S):
+                    while not page.landed(loader):
+                        await _change(page)
+        except TimeoutError:
+            raise NavigationFailed(url=url, error=f"no answer within {COMMIT_S:g} s") from None
+        finally:
+            page.leaving = False
+        if page.failed:
+            raise NavigationFailed(url=url, error="it led to an address that did not load")
+
+    async def _start(self, page: Page, url: str) -> str:
+        known = set(page.loaders)
+        answer = await self._root.call("Page.navigate", {"url": url}, page.session, timeout=COMMIT_S)
+        if "errorText" in answer:
+            raise NavigationFailed(url=url, error=answer["errorText"])
+        loader = answer.get("loaderId")
+        if loader is not None:
+            return str(loader)
+        # Only the fragment differs, so the last run's document is still there.
+        await self._root.call("Page.reload", {}, page.session, timeout=COMMIT_S)
+        while not page.loaders or page.loaders[-1] in known:
+            await _change(page)
+        return page.loaders[-1]
+
+    def _event(self, method: str, params: Result, session: str) -> None:
+        if not session:
+            handler = _ON_BROWSER.get(method)
+            if handler is not None:
+                handler(self, params)
+            return
+        page = self._by_session.get(session)
+        on_page = _ON_PAGE.get(method)
+        if page is not None and on_page is not None:
+            on_page(self, page, params)
+
+    def _attached(self, params: Result) -> None:
+        info = params["targetInfo"]
+        page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
+        self._by_session[page.session] = page
+        self._root.post("Page.enable", {}, page.session)
+        self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
+        if not self.first.done():
+            self.first.set_result(page)
+
+    def _detached(self, params: Result) -> None:
+        page = self._by_session.pop(params["sessionId"], None)
+        if page is not None:
+            page.changed.set()
+
+    def _download_begins(self, params: Result) -> None:
+        self._downloads.add(params["guid"])
+
+    def _download_goes_on(self, params: Result) -> None:
+        if params["state"] != "inProgress":
+            self._downloads.discard(params["guid"])
+
+    def _committed(self, page: Page, params: Result) -> None:
+        frame = params["frame"]
+        if "parentId" in frame:
+            return
+        page.url = frame["url"] + frame.get("urlFragment", "")
+        page.failed = "unreachableUrl" in frame
+        page.loaded = False
+        page.loaders.append(frame["loaderId"])
+        self._settled(page)
+
+    def _moved_within(self, page: Page, params: Result) -> None:
+        if params["frameId"] == page.target:
+            page.url = params["url"]
+
+    def _lifecycle(self, page: Page, params: Result) -> None:
+        is_present = page.loaders and page.loaders[-1] == params["loaderId"]
+        if params["name"] == "load" and params["frameId"] == page.target and is_present:
+            page.loaded = True
+            self._settled(page)
+
+    def _settled(self, page: Page) -> None:
+        page.changed.set()
+        self._on_settled()
+
+    def _dialog_opens(self, page: Page, params: Result) -> None:
+        page.dialog = params["type"]
+        if page.leaving:
+            self._answer_dialog(page, accept=page.dialog == "beforeunload")
+
+    def _dialog_closes(self, page: Page, params: Result) -> None:
+        page.dialog = ""
+
+    def _answer_dialog(self, page: Page, *, accept: bool) -> None:
+        self._root.post("Page.handleJavaScriptDialog", {"accept": accept}, page.session)
+
+
+async def _change(page: Page) -> None:
+    page.changed.clear()
+    await page.changed.wait()
+
+
+_ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
+    "Target.attachedToTarget": Pages._attached,  # noqa: SLF001 - the table is the class's own
+    "Target.detachedFromTarget": Pages._detached,  # noqa: SLF001
+    "Browser.downloadWillBegin": Pages._download_begins,  # noqa: SLF001
+    "Browser.downloadProgress": Pages._download_goes_on,  # noqa: SLF001
+}
+_ON_PAGE: dict[str, Callable[[Pages, Page, Any], None]] = {
+    "Page.frameNavigated": Pages._committed,  # noqa: SLF001
+    "Page.navigatedWithinDocument": Pages._moved_within,  # noqa: SLF001
+    "Page.lifecycleEvent": Pages._lifecycle,  # noqa: SLF001
+    "Page.javascriptDialogOpening": Pages._dialog_opens,  # noqa: SLF001
+    "Page.javascriptDialogClosed": Pages._dialog_closes,  # noqa: SLF001
+}

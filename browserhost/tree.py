@@ -1,0 +1,276 @@
+"""A browser's processes as the host sees them: keeper, Xvfb, Chrome. `keeper.py` is the other half.
+
+As long as the keeper lives it does the work and the host reads its reports. Should it be killed,
+the host, a child subreaper too, inherits Xvfb and Chrome and ends them in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenure import processes
+
+KEEPER = Path(__file__).with_name("keeper.py")
+ORPHAN_EXIT_S = 10.0
+"""As the keeper's CLEAN_EXIT_S, for a Chrome whose keeper died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How Chrome ended. `status` is waitpid's, None where the host could not reap it itself.
+
+    `how`: `itself`, `host` (its pipe was closed), `display` (Xvfb died first), `keeper` (the keeper
+    died first); with `-killed` where it had to be killed; or `killed` at the host's word.
+    """
+
+    status: int | None
+    how: str
+    stderr: str = ""
+
+    @property
+    def clean(self) -> bool:
+        return self.status == 0 and self.how in {"itself", "host", "keeper"}
+
+    def __str__(self) -> str:
+        if self.how == "display":
+            return "its display (Xvfb) ended first"
+        if self.status is None:
+            return "it ended while it had no keeper"
+        code = os.waitstatus_to_exitcode(self.status)
+        text = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        return f"{text} after its keeper died" if self.how.startswith("keeper") else text
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process below the keeper. The descriptor names it for good, whatever becomes of its pid."""
+
+    pid: int
+    start_ticks: int
+    pidfd: int
+
+    def kill(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+
+class ProcessTree:
+    """Owns a keeper and what it keeps. Start it with `start`; it is over when `gone` is done.
+
+    `chrome` resolves with (pid, start ticks), or raises StartFailed. `exit` resolves when Chrome is
+    dead. `gone` resolves when nothing is left: no process, no temporary directory, no lock held.
+    `on_orphaned` is called when the keeper died before Chrome: close it, over its pipe.
+    """
+
+    def __init__(self, keeper: subprocess.Popen[bytes], life: socket.socket, directory: Path) -> None:
+        loop = asyncio.get_running_loop()
+        self.chrome: asyncio.Future[tuple[int, int]] = loop.create_future()
+        self.exit: asyncio.Future[Exit] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.on_orphaned: Callable[[], None] = lambda: None
+        self._loop, self._keeper, self._life, self.directory = loop, keeper, life, directory
+        self._children: dict[str, _Child] = {}
+        self._received = b""
+        self._all_gone = False
+        self._burial: asyncio.Task[None] | None = None
+        self._keeper_end = os.pidfd_open(keeper.pid)
+        loop.add_reader(life, self._read)
+        loop.add_reader(self._keeper_end, self._keeper_ended)
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        directory: Path,
+        xvfb: str,
+        size: tuple[int, int],
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        lock: int,
+        pipe: tuple[int, int],
+    ) -> ProcessTree:
+        """Start a keeper that starts the rest. `directory` becomes their TMPDIR, made and removed with them.
+
+        `pipe` are the ends that Chrome reads and writes; they and `lock` stay the caller's to close.
+        """
+        processes.adopt_orphans()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        inherited = (theirs.fileno(), lock, *pipe)
+        with theirs:
+            keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)]
+                + [str(directory), "{}x{}".format(*size), xvfb, *argv],
+                pass_fds=inherited,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        return cls(keeper, ours, directory)
+
+    @property
+    def keeper_pid(self) -> int:
+        return self._keeper.pid
+
+    @property
+    def xvfb_pid(self) -> int:
+        return self._children["xvfb"].pid
+
+    def kill(self) -> None:
+        """Kill Chrome and what belongs to it now. Idempotent; `gone` tells when it is done."""
+        if "chrome" in self._children and self._burial is not None:
+            self._children["chrome"].kill(signal.SIGKILL)
+        with suppress(OSError):
+            self._life.send(b"kill\n")
+
+    def _read(self) -> None:
+        try:
+            data = self._life.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._life)  # the keeper's end follows, and tells the rest
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._heard(*line.decode().split())
+
+    def _heard(self, what: str, *words: str) -> None:
+        if what in {"xvfb", "chrome"}:
+            self._met(what, int(words[0]), int(words[1]))
+        elif what == "end":
+            self._chrome_ended(Exit(int(words[0]), words[1], _unhex(words[2])))
+        elif what == "failed":
+            self._failed(StartFailed(words[0], _unhex(words[1])))
+        elif what == "gone":
+            self._all_gone = True
+
+    def _met(self, what: str, pid: int, start_ticks: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+            same = processes.parse_stat(Path(f"/proc/{pid}/stat").read_text()).start == start_ticks
+        except (OSError, ValueError):
+            return  # it is dead and reaped already, as the next report will say
+        if not same:
+            os.close(pidfd)
+            return
+        self._children[what] = _Child(pid, start_ticks, pidfd)
+        if what == "chrome" and not self.chrome.done():
+            self.chrome.set_result((pid, start_ticks))
+
+    def _failed(self, problem: StartFailed) -> None:
+        if not self.chrome.done():
+            self.chrome.set_exception(problem)
+            self.chrome.exception()  # whoever awaits it still gets it; nobody has to
+
+    def _chrome_ended(self, how: Exit) -> None:
+        self._failed(StartFailed("Chrome", how.stderr))
+        if not self.exit.done():
+            self.exit.set_result(how)
+
+    def _keeper_ended(self) -> None:
+        self._loop.remove_reader(self._keeper_end)
+        self._read()  # what it said last may still lie there
+        self._keeper.wait()  # does not block: its pidfd told its end
+        if self._all_gone:
+            self._finish()
+        else:
+            self._burial = self._loop.create_task(self._bury(), name="bury a browser without keeper")
+
+    async def _bury(self) -> None:
+        """What the keeper would have done: Chrome first, cleanly if it will, then its group, Xvfb last."""
+        chrome, xvfb = self._children.get("chrome"), self._children.get("xvfb")
+        if chrome is not None:
+            self.on_orphaned()
+            how = "keeper"
+            if not await _ended(chrome.pidfd, ORPHAN_EXIT_S):
+                how = "keeper-killed"
+                chrome.kill(signal.SIGKILL)
+                await _ended(chrome.pidfd, ORPHAN_EXIT_S)
+            with suppress(ProcessLookupError, PermissionError):
+                # Safe: Chrome is not reaped before the next line, so its group's number is still its own.
+                os.killpg(chrome.pid, signal.SIGKILL)
+            self._chrome_ended(Exit(_reap(chrome.pid), how))
+            await _reap_group(chrome.pid)
+        if xvfb is not None:
+            xvfb.kill(signal.SIGTERM)
+            if not await _ended(xvfb.pidfd, 2.0):
+                xvfb.kill(signal.SIGKILL)
+                await _ended(xvfb.pidfd, 2.0)
+            _reap(xvfb.pid)
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._chrome_ended(Exit(None, "keeper"))
+        self._loop.remove_reader(self._life)
+        self._life.close()
+        os.close(self._keeper_end)
+        for child in self._children.values():
+            os.close(child.pidfd)
+        self._children.clear()
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+
+class StartFailed(Exception):
+    """A program of the tree did not start, or Chrome ended at once."""
+
+    def __init__(self, program: str, problem: str) -> None:
+        super().__init__(program, problem)
+        self.program, self.problem = program, problem
+
+    def __str__(self) -> str:
+        return f"{self.program} did not start: {self.problem or 'it said nothing'}"
+
+
+def _unhex(text: str) -> str:
+    return "" if text == "-" else bytes.fromhex(text).decode(errors="replace")
+
+
+async def _ended(pidfd: int, timeout: float) -> bool:
+    """Whether the process ends within `timeout` seconds. It need not be a child."""
+    loop = asyncio.get_running_loop()
+    end = loop.create_future()
+    loop.add_reader(pidfd, lambda: end.done() or end.set_result(None))
+    try:
+        await asyncio.wait_for(end, timeout)
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(pidfd)
+    return True
+
+
+def _reap(pid: int) -> int | None:
+    """The status of a dead child; None when it was not ours, or another reaped it."""
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return status if done else None
+
+
+async def _reap_group(group: int) -> None:
+    """Reap what was killed with its group; each needs a moment to die."""
+    for _ in range(400):
+        try:
+            pid, _ = os.waitpid(-group, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            await asyncio.sleep(0.005)
