@@ -42,7 +42,11 @@ async def call_kind(kind: str, channel: grpc.aio.Channel, timeout: float | None 
         return [await upload]
     if kind == "unary_stream":
         watch = ProfileServiceStub(channel).WatchProfiles(WatchProfilesRequest(), timeout=timeout)
-        return [message async for message in watch]
+        try:
+            return [message async for message in watch]
+        finally:
+            # grpc.aio (1.85) drops a cancellation that comes before the first message.
+            watch.cancel()
     beat = WorkerServiceStub(channel).KeepAlive(
         requests(KeepAliveRequest(worker="a"), KeepAliveRequest(worker="b")), timeout=timeout
     )

@@ -1,0 +1,277 @@
+"""Small real services behind the gateway: a lock service and hosts, in memory, one process.
+
+They keep the rules that the gateway relies on (same request id, same hold; release guarded
+by the token; homes set once), record what they were asked, and fail where a test says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from servicekit.call import current_identity
+from tenure import errors, names
+from tenure.internal.v1 import browser_host_service_pb2 as host_pb
+from tenure.internal.v1 import lock_service_pb2 as lock_pb
+from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
+from tenure.internal.v1.lock_service_pb2_grpc import LockServiceServicer
+from tenure.v1 import hold_service_pb2 as hold_pb
+from tenure.v1 import profile_service_pb2 as profile_pb
+from tenure.v1 import worker_service_pb2 as worker_pb
+from tenure.v1.hold_pb2 import Checkpoint, Hold, ProfileState
+from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
+from tenure.v1.host_pb2 import Host, HostState
+from tenure.v1.profile_pb2 import Profile
+from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
+from tenure.v1.session_pb2 import PhaseTiming, Session, SessionState
+from tenure.v1.worker_pb2 import Worker
+from tenure.v1.worker_service_pb2_grpc import WorkerServiceServicer
+
+Hook = Callable[[], Awaitable[None]]
+
+
+def raising(error: BaseException) -> Hook:
+    async def hook() -> None:
+        raise error
+
+    return hook
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+class Recorder:
+    """Remembers the requests, and runs a test's hook before answering the method."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.hooks: dict[str, Hook] = {}
+        self.entered: dict[str, asyncio.Event] = {}
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Return the recorded requests of one message type."""
+        return [request for request in self.asked if isinstance(request, kind)]
+
+    def event(self, kind: type[Any]) -> asyncio.Event:
+        """Return an event that is set once such a request has come."""
+        return self.entered.setdefault(kind.__name__, asyncio.Event())
+
+    async def record(self, request: Any) -> None:
+        self.asked.append(request)
+        name = type(request).__name__
+        self.event(type(request)).set()
+        if name in self.hooks:
+            await self.hooks[name]()
+
+
+@dataclass
+class Record:
+    """A profile's record."""
+
+    home: str = ""
+    holds: list[Hold] = field(default_factory=list)
+    held: bool = False
+    released: set[int] = field(default_factory=set)
+    suspect: set[int] = field(default_factory=set)
+
+    @property
+    def token(self) -> int:
+        return self.holds[-1].fencing_token if self.held else 0
+
+
+class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, ProfileServiceServicer):
+    """The lock service's answers, without a store."""
+
+    def __init__(self) -> None:
+        self.record = Recorder()
+        self.profiles: dict[str, Record] = {}
+        self.hosts: list[Host] = []
+        self.ended: list[str] = []
+        self.checkpoint: Checkpoint | None = None
+        self._tokens = itertools.count(100)
+        self._workers = itertools.count(1)
+
+    async def LocateProfile(self, request: Any, context: Any) -> lock_pb.LocateProfileResponse:
+        await self.record.record(request)
+        profile = self.profiles.get(request.profile, Record())
+        return lock_pb.LocateProfileResponse(home=profile.home, fencing_token=profile.token)
+
+    async def ListAliveHosts(self, request: Any, context: Any) -> lock_pb.ListAliveHostsResponse:
+        await self.record.record(request)
+        return lock_pb.ListAliveHostsResponse(hosts=self.hosts)
+
+    async def AcquireForSession(
+        self, request: lock_pb.AcquireForSessionRequest, context: Any
+    ) -> lock_pb.AcquireForSessionResponse:
+        asked = request.acquire
+        name = names.resolve_profile(asked.profile, current_identity().tenant)
+        profile = self.profiles.setdefault(str(name), Record())
+        for hold in profile.holds:
+            if hold.request_id == asked.request_id:
+                await self.record.record(request)
+                return lock_pb.AcquireForSessionResponse(hold=hold)
+        if profile.held:
+            await self.record.record(request)
+            raise errors.ProfileBusy(profile=name.as_sent, holder_run_id=profile.holds[-1].run_id)
+        profile.home = profile.home or request.home_hint
+        hold = Hold(
+            profile=str(name),
+            as_sent=name.as_sent,
+            fencing_token=next(self._tokens),
+            worker=asked.worker,
+            run_id=asked.run_id or asked.request_id,
+            workflow_id=asked.workflow_id,
+            state=ProfileState.PROFILE_STATE_HELD,
+            request_id=asked.request_id,
+            home=profile.home,
+        )
+        profile.holds.append(hold)
+        profile.held = True
+        # After the grant: a hook that hangs or fails here is a lost answer.
+        await self.record.record(request)
+        return lock_pb.AcquireForSessionResponse(hold=hold, checkpoint=self.checkpoint)
+
+    async def ReleaseDrained(self, request: Any, context: Any) -> lock_pb.ReleaseDrainedResponse:
+        await self.record.record(request)
+        return lock_pb.ReleaseDrainedResponse(release=self._release(request.release))
+
+    async def ReleaseHold(self, request: Any, context: Any) -> hold_pb.ReleaseHoldResponse:
+        await self.record.record(request)
+        return self._release(request)
+
+    def _release(self, request: hold_pb.ReleaseHoldRequest) -> hold_pb.ReleaseHoldResponse:
+        profile = self.profiles[request.profile]
+        if request.fencing_token in profile.released:
+            return hold_pb.ReleaseHoldResponse(
+                state=ProfileState.PROFILE_STATE_AVAILABLE, already_released=True
+            )
+        if profile.token != request.fencing_token:
+            raise errors.TokenSuperseded(profile=request.profile, token=request.fencing_token)
+        profile.held = False
+        profile.released.add(request.fencing_token)
+        return hold_pb.ReleaseHoldResponse(state=ProfileState.PROFILE_STATE_AVAILABLE)
+
+    async def SuspectHold(self, request: Any, context: Any) -> lock_pb.SuspectHoldResponse:
+        await self.record.record(request)
+        profile = self.profiles[request.profile]
+        if profile.token == request.fencing_token:
+            profile.held = False
+            profile.suspect.add(request.fencing_token)
+        return lock_pb.SuspectHoldResponse(suspected=request.fencing_token in profile.suspect)
+
+    async def VerifyHold(self, request: Any, context: Any) -> hold_pb.VerifyHoldResponse:
+        await self.record.record(request)
+        profile = self.profiles.get(request.profile, Record())
+        if profile.token != request.fencing_token:
+            raise errors.TokenSuperseded(profile=request.profile, token=request.fencing_token)
+        return hold_pb.VerifyHoldResponse(hold=profile.holds[-1])
+
+    async def CancelWait(self, request: Any, context: Any) -> hold_pb.CancelWaitResponse:
+        await self.record.record(request)
+        profile = self.profiles[request.profile]
+        if profile.held and profile.holds[-1].request_id == request.request_id:
+            profile.held = False
+        return hold_pb.CancelWaitResponse()
+
+    async def GetCheckpoint(self, request: Any, context: Any) -> hold_pb.GetCheckpointResponse:
+        await self.record.record(request)
+        if self.checkpoint is None:
+            raise errors.NotFound(name=request.workflow_id)
+        return hold_pb.GetCheckpointResponse(checkpoint=self.checkpoint)
+
+    async def AcquireHold(self, request: Any, context: Any) -> hold_pb.AcquireHoldResponse:
+        await self.record.record(request)
+        raise errors.ProfileBusy(profile=request.profile, holder_run_id="r9", position=3, retry_after_s=2)
+
+    async def RegisterWorker(self, request: Any, context: Any) -> worker_pb.RegisterWorkerResponse:
+        await self.record.record(request)
+        name = f"workers/w{next(self._workers)}"
+        return worker_pb.RegisterWorkerResponse(worker=Worker(name=name, ttl=request.ttl))
+
+    async def EndWorker(self, request: Any, context: Any) -> worker_pb.EndWorkerResponse:
+        await self.record.record(request)
+        self.ended.append(request.worker)
+        return worker_pb.EndWorkerResponse()
+
+    async def KeepAlive(self, requests: Any, context: Any) -> Any:
+        async for request in requests:
+            await self.record.record(request)
+            yield worker_pb.KeepAliveResponse(worker=request.worker)
+
+    async def GetProfile(self, request: Any, context: Any) -> profile_pb.GetProfileResponse:
+        await self.record.record(request)
+        record = self.profiles.get(request.profile)
+        if record is None:
+            raise errors.NotFound(name=request.profile)
+        hold = record.holds[-1] if record.held else None
+        return profile_pb.GetProfileResponse(profile=Profile(name=request.profile, hold=hold))
+
+    async def WatchProfiles(self, request: Any, context: Any) -> Any:
+        await self.record.record(request)
+        yield profile_pb.WatchProfilesResponse(bookmark="1")
+        yield profile_pb.WatchProfilesResponse(bookmark="2")
+        raise errors.StoreUnavailable("the watch ended", retry_after_s=1)
+
+
+class FakeHost(BrowserHostServiceServicer):
+    """A host without a browser."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.record = Recorder()
+        self.sessions: dict[str, Session] = {}
+
+    def facts(self, address: str) -> Host:
+        return Host(
+            name=self.name,
+            address=address,
+            capacity=10,
+            state=HostState.HOST_STATE_READY,
+            warm_profiles=["tenants/other/profiles/theirs"],
+        )
+
+    async def OpenBrowser(
+        self, request: host_pb.OpenBrowserRequest, context: Any
+    ) -> host_pb.OpenBrowserResponse:
+        await self.record.record(request)
+        session = Session(
+            name=f"{request.profile}/sessions/{request.fencing_token}",
+            cdp_url="ws://127.0.0.1:1/cdp/secret",
+            host=self.name,
+            url=request.start_url,
+            state=SessionState.SESSION_STATE_OPEN,
+            fencing_token=request.fencing_token,
+        )
+        reused = request.profile in {s.name.rpartition("/sessions/")[0] for s in self.sessions.values()}
+        self.sessions[session.name] = session
+        return host_pb.OpenBrowserResponse(
+            session=session, reused_session=reused, timings=[PhaseTiming(phase="navigate")]
+        )
+
+    async def CloseHold(self, request: Any, context: Any) -> host_pb.CloseHoldResponse:
+        await self.record.record(request)
+        session = self.sessions.get(f"{request.profile}/sessions/{request.fencing_token}")
+        response = host_pb.CloseHoldResponse(used=bool(self.sessions), session=session)
+        response.flushed_at.GetCurrentTime()
+        return response
+
+    async def EndSession(self, request: Any, context: Any) -> host_pb.EndSessionResponse:
+        await self.record.record(request)
+        session = self.sessions.get(f"{request.profile}/sessions/{request.fencing_token}")
+        return host_pb.EndSessionResponse(session=session)
+
+    async def ShutdownProfileBrowser(
+        self, request: Any, context: Any
+    ) -> host_pb.ShutdownProfileBrowserResponse:
+        await self.record.record(request)
+        return host_pb.ShutdownProfileBrowserResponse(was_running=bool(self.sessions))
+
+    async def DescribeSessions(self, request: Any, context: Any) -> host_pb.DescribeSessionsResponse:
+        await self.record.record(request)
+        wanted = request.profile or request.parent
+        found = [s for name, s in self.sessions.items() if name.startswith(f"{wanted}/")]
+        return host_pb.DescribeSessionsResponse(sessions=found)
