@@ -551,6 +551,9 @@ def _from_code(status: Status, info: ErrorInfo) -> TenureError:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidField(message=status.message, metadata=metadata, field="")
     kind = _BY_CODE.get(code, Internal)
+    if kind is OutcomeUnknown:
+        said = f"The service gave no clear answer ({status.message}). {OutcomeUnknown.text}"
+        return OutcomeUnknown(message=said, metadata=metadata)
     return kind(message=status.message, metadata=metadata)
 
 

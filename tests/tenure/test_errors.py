@@ -110,7 +110,7 @@ def test_a_call_no_service_answered_is_told_by_its_code(
     empty = grpc.aio.Metadata()
     got = errors.from_rpc_error(grpc.aio.AioRpcError(code, empty, empty, details="broke off"))
     assert type(got) is kind
-    assert str(got) == "broke off"
+    assert "broke off" in str(got)
     assert got.metadata["grpc_code"] == code.name
 
 
