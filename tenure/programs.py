@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import sys
@@ -95,18 +96,32 @@ def _etcd_environment() -> dict[str, str]:
 
 async def etcd_serves(address: str) -> None:
     """Return once etcd at the address answers that it is healthy, which takes a raft round trip."""
-    host, _, port = address.rpartition(":")
-    request = f"GET /health HTTP/1.0\r\nHost: {address}\r\n\r\n".encode()
     while True:
         try:
-            reader, writer = await asyncio.open_connection(host, int(port))
-            try:
-                writer.write(request)
-                answer = await reader.read()
-            finally:
-                writer.close()
-            if b'"health":"true"' in answer:
+            if b'"health":"true"' in await _get(address, "/health"):
                 return
         except OSError:
             pass  # nobody listens yet
         await asyncio.sleep(_PROBE_PAUSE_S)
+
+
+async def etcd_warning(address: str) -> str | None:
+    """What a person must know about the etcd at the address; None when there is nothing."""
+    version = str(json.loads(await _get(address, "/version"))["etcdserver"])
+    if version.startswith("3.4."):
+        return (
+            f"etcd {version} is at its end of life: fine for one machine and for trying Tenure, "
+            "not for production, where etcd 3.5.16 or newer belongs"
+        )
+    return None
+
+
+async def _get(address: str, path: str) -> bytes:
+    """The body of a GET; these two are not worth importing an HTTP library for."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+        return (await reader.read()).partition(b"\r\n\r\n")[2]
+    finally:
+        writer.close()

@@ -1,0 +1,18 @@
+"""`tenure demo`: the main job, shown."""
+
+from __future__ import annotations
+
+from tenure.cli.output import Json, Output, run
+
+
+def demo(as_json: Json = False) -> None:
+    """Show the main job on a site of its own: sign in, reuse, refuse, wait, restart.
+
+    Starts the whole system in a folder of its own on free ports, with real etcd and real
+    Chrome, checks every claim, and leaves nothing running. Exits 0 only if all held.
+    Takes less than a minute and needs no network.
+    """
+    from tenure.demo.run import demonstrate
+
+    output = Output(as_json)
+    run(output, demonstrate(output))

@@ -1,0 +1,75 @@
+"""`tenure profiles`: who has what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tenure.cli.output import DEFAULT_ADDRESS, Address, Json, Output, run
+
+if TYPE_CHECKING:
+    from tenure.v1.profile_pb2 import Profile
+
+_COLOURS = {"AVAILABLE": "green", "HELD": "cyan", "RETRY": "green", "MANUAL_REVIEW": "bold red"}
+
+
+def profiles(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+    """List the profiles: state, who holds each, how many wait.
+
+    Example: tenure profiles --json | jq -r .profile
+    """
+    output = Output(as_json)
+    run(output, _profiles(output, address))
+
+
+async def _profiles(output: Output, address: str) -> None:
+    from tenure.client import connect
+
+    async with connect(address) as client:
+        found = await client.profiles()
+    rows = [_facts(profile) for profile in found]
+    if output.as_json:
+        for row in rows:
+            output.show(row)
+        return
+    if not rows:
+        output.say("No profile was opened yet. Try: tenure open alice:linkedin")
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("profile", "state", "run", "token", "waiting", "home", "cookies on disk at"):
+        table.add_column(column)
+    for row in rows:
+        state = Text(row["state"], style=_COLOURS.get(row["state"], "yellow"))
+        token = str(row["fencing_token"] or "")
+        table.add_row(
+            row["profile"],
+            state,
+            row["run_id"],
+            token,
+            str(row["waiters"] or ""),
+            row["home"],
+            row["flushed_at"],
+        )
+    output.console.print(table)
+
+
+def _facts(profile: Profile) -> dict[str, Any]:
+    from tenure.v1 import hold_pb2
+
+    state = hold_pb2.ProfileState.Name(profile.state).removeprefix("PROFILE_STATE_")
+    flushed = profile.flushed_at.ToJsonString() if profile.HasField("flushed_at") else ""
+    return {
+        "profile": profile.name.rpartition("/")[2],
+        "name": profile.name,
+        "as_sent": profile.as_sent,
+        "state": state,
+        "run_id": profile.hold.run_id,
+        "fencing_token": profile.hold.fencing_token,
+        "waiters": profile.waiters,
+        "home": profile.home.removeprefix("hosts/"),
+        "flushed_at": flushed,
+        "incident": profile.incident,
+    }
