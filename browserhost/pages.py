@@ -43,6 +43,16 @@ class Page:
     """The host navigates or closes it: a page that asks whether to stay is not heard."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def is_at(self, loader: str) -> bool:
+        """Whether that document is the present one."""
+        return bool(self.loaders) and self.loaders[-1] == loader
+
+    def commits(self, loader: str) -> None:
+        """Take notice of a document, of which Chrome tells in more than one way."""
+        if not self.is_at(loader):
+            self.loaders.append(loader)
+            self.loaded = False
+
     def landed(self, loader: str) -> bool:
         """Whether that document, or one it led to, has been loaded."""
         return loader in self.loaders and self.loaded
@@ -156,6 +166,10 @@ class Pages:
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
         self._by_session[page.session] = page
         self._root.post("Page.enable", {}, page.session)
+        # The renderer may take notice only after the first commit: then this tells what was missed,
+        # and enabling lifecycle events repeats those of the present document.
+        tree = self._root.post("Page.getFrameTree", {}, page.session)
+        tree.add_done_callback(lambda answer: self._stands(page, answer))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
         if not self.first.done():
             self.first.set_result(page)
@@ -172,23 +186,28 @@ class Pages:
         if params["state"] != "inProgress":
             self._downloads.discard(params["guid"])
 
+    def _stands(self, page: Page, answer: asyncio.Future[Result]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._committed(page, answer.result()["frameTree"])
+
     def _committed(self, page: Page, params: Result) -> None:
         frame = params["frame"]
-        if "parentId" in frame:
-            return
-        page.url = frame["url"] + frame.get("urlFragment", "")
-        page.failed = "unreachableUrl" in frame
-        page.loaded = False
-        page.loaders.append(frame["loaderId"])
-        self._settled(page)
+        if "parentId" not in frame:
+            page.url = frame["url"] + frame.get("urlFragment", "")
+            page.failed = "unreachableUrl" in frame
+            page.commits(frame["loaderId"])
+            self._settled(page)
 
     def _moved_within(self, page: Page, params: Result) -> None:
         if params["frameId"] == page.target:
             page.url = params["url"]
 
     def _lifecycle(self, page: Page, params: Result) -> None:
-        is_present = page.loaders and page.loaders[-1] == params["loaderId"]
-        if params["name"] == "load" and params["frameId"] == page.target and is_present:
+        if params["frameId"] != page.target:
+            return
+        if params["name"] == "commit":
+            page.commits(params["loaderId"])
+        elif params["name"] == "load" and page.is_at(params["loaderId"]):
             page.loaded = True
             self._settled(page)
 
