@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-# As the browser host starts Chrome, less what is about custody: in a fair race both have the same features off.
+# As the browser host starts Chrome, less what is about custody: both run with the same features off.
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -115,7 +115,8 @@ class BareBrowser:
             message["sessionId"] = self._page
         reply = self._replies[self._last_id] = asyncio.get_running_loop().create_future()
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        return await reply
+        answer: dict[str, Any] = await reply
+        return answer
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
