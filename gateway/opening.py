@@ -138,9 +138,8 @@ class Opening:
             known = await self._workers.known(plan)
             self._registered = known is None
             self._worker = known or await self._workers.register(plan)
-        # The id as typed: the lock service keeps the first spelling, and names it when busy.
         acquire = AcquireHoldRequest(
-            profile=plan.profile.as_sent,
+            profile=plan.profile_text,
             worker=self._worker,
             run_id=plan.run_id,
             workflow_id=plan.workflow_id,

@@ -16,6 +16,8 @@ class OpenPlan:
     """What one OpenSession is to do. Times in seconds; names canonical."""
 
     profile: ProfileName
+    # As the caller wrote it: the lock service keeps an id's first spelling.
+    profile_text: str
     start_url: str
     proxy_key: str
     reuse_session: bool | None
@@ -44,6 +46,7 @@ def plan_open(request: OpenSessionRequest, tenant: str) -> OpenPlan:
     _check_who(request)
     return OpenPlan(
         profile=names.resolve_profile(profile, tenant),
+        profile_text=profile,
         start_url=fields.start_url(request.start_url),
         proxy_key=fields.proxy_key(request.proxy),
         reuse_session=request.reuse_session if request.HasField("reuse_session") else None,

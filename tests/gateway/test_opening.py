@@ -70,6 +70,12 @@ async def test_the_request_goes_to_the_lock_service_as_it_was_typed(system: Syst
     assert not system.lock.record.of(RegisterWorkerRequest)
 
 
+async def test_a_full_name_is_passed_as_one_so_that_it_counts_as_no_spelling(system: System) -> None:
+    await open_(system, profile="tenants/-/profiles/alice_linkedin")
+    [asked] = system.lock.record.of(AcquireForSessionRequest)
+    assert asked.acquire.profile == "tenants/-/profiles/alice_linkedin"
+
+
 async def test_the_callers_identity_and_request_id_reach_every_service(system: System) -> None:
     seen: list[tuple[str, str]] = []
 
