@@ -72,7 +72,7 @@ class Browser:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[CloseReport] | None = None
-        tree.on_orphaned = lambda: mux.root.post("Browser.close") and None
+        tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
 
     @classmethod
@@ -87,9 +87,10 @@ class Browser:
         begun = time.monotonic()
         mux: CdpMux
         pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
-            lambda message: mux.received(message), lambda: mux.lost(BrowserCrashed.reason)
+            lambda message: mux.received(message),  # noqa: PLW0108 - `mux` is made with the pipe
+            lambda: mux.lost(BrowserCrashed.reason),
         )
-        mux = CdpMux(pipe.write)
+        mux = CdpMux(pipe.write, pipe.room)
         try:
             tree = ProcessTree.start(
                 directory=spec.tmp_root / f"tenure-{secrets.token_hex(6)}",
@@ -271,14 +272,18 @@ class Browser:
     async def _close(self) -> CloseReport:
         self._stop_flushing()
         if not self._tree.gone.done():
+            self.mux.drop_all("SESSION_ENDED")
             await self._try_flush()
-            self.mux.root.post("Browser.close")
+            self._ask_to_end()
             if not await self._is_gone(CLOSE_S):
                 self._pipe.close()
             if not await self._is_gone(CLOSE_S):
                 await self._kill()
         ended = self._tree.exit.result()
         return CloseReport(ended.clean, str(ended), self.flushed_at)
+
+    def _ask_to_end(self) -> None:
+        self.mux.root.post("Browser.close")
 
     async def _is_gone(self, timeout: float) -> bool:
         await asyncio.wait([self._tree.gone], timeout=timeout)

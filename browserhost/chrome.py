@@ -96,7 +96,7 @@ def arguments(spec: LaunchSpec, program: str, shm_free: int) -> list[str]:
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The keeper's environment, from the host's: nothing of Tenure's settings, no desktop, no other display."""
+    """The keeper's environment, from the host's: no settings of Tenure's, no desktop, no other display."""
     kept = {name: value for name, value in inherited.items() if not _is_private(name)}
     # Without a bus Chrome would look for one, and may start one that outlives it.
     return {"HOME": "/nonexistent", **kept, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}

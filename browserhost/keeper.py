@@ -47,8 +47,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         asked, told = (_private(each) for each in os.pipe())
         xvfb = _spawn(
-            [xvfb_path, "-displayfd", "3", "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
-            + ["-auth", environment["XAUTHORITY"], "-noreset"],
+            [
+                *(xvfb_path, "-displayfd", "3", "-screen", "0", f"{size}x24", "-noreset"),
+                *("-nolisten", "tcp", "-auth", environment["XAUTHORITY"]),
+            ],
             environment,
             {3: told, 2: errors_end},
         )
@@ -86,7 +88,8 @@ def _keep(life: int, errors: int, chrome: int, xvfb: int) -> None:
     poll = select.poll()
     for descriptor in (life, errors, chrome_end, xvfb_end):
         poll.register(descriptor, select.POLLIN)
-    how, tail, deadline = "itself", b"", None
+    how, tail = "itself", b""
+    deadline: float | None = None
     while True:
         wait_ms = None if deadline is None else max(deadline - monotonic(), 0.0) * 1000
         ready = {descriptor for descriptor, _ in poll.poll(wait_ms)}
@@ -116,7 +119,7 @@ def _keep(life: int, errors: int, chrome: int, xvfb: int) -> None:
 
 
 def _bury_group(group: int) -> None:
-    """Reap what Chrome left behind: first it may end by itself (the network service writes cookies), then it is killed."""
+    """Reap what Chrome left behind. It may first end by itself, as the network service still writes."""
     from time import monotonic
 
     deadline = monotonic() + _CHILDREN_EXIT_S
@@ -183,7 +186,7 @@ def _private(descriptor: int) -> int:
     return moved
 
 
-def _spawn(argv: Sequence[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
+def _spawn(argv: list[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
     """Start a program in a process group of its own with no descriptors but 0 to 2 and `places`."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -203,9 +206,8 @@ def _spawn(argv: Sequence[str], environment: Mapping[str, str], places: Mapping[
 
 def _write_cookie(path: str) -> None:
     """Write an Xauthority file (Xau(3)): one MIT-MAGIC-COOKIE-1 that fits every address and display."""
-    entry = [b"\xff\xff"]  # FamilyWild
-    for text in (b"", b"", b"MIT-MAGIC-COOKIE-1", os.urandom(16)):
-        entry.append(len(text).to_bytes(2, "big") + text)
+    texts = (b"", b"", b"MIT-MAGIC-COOKIE-1", os.urandom(16))
+    entry = [b"\xff\xff", *(len(text).to_bytes(2, "big") + text for text in texts)]  # FamilyWild
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.write(descriptor, b"".join(entry))
     os.close(descriptor)

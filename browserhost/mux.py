@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ DETACH_S = 5.0
 
 @dataclass(eq=False, slots=True)
 class MuxClient:
-    """One client. `deliver` gets whole messages, `on_lost` why there will be no more: both at once, unblocking."""
+    """One client. `deliver` gets whole messages, `on_lost` why there will be no more. Neither may block."""
 
     deliver: Callable[[bytes], None]
     on_lost: Callable[[str], None]
@@ -44,13 +44,14 @@ class _Call:
 class CdpMux:
     """Routes between one pipe and its clients. `root` is the host's own client, first and unrestricted."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], None], room: Callable[[], Awaitable[None]]) -> None:
+        """`write` takes a message for Chrome at once; `room` waits until it is sensible to write more."""
         self._write = write
+        self.room = room
         self._ids = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._owners: dict[str, MuxClient] = {}
         self._clients: set[MuxClient] = set()
-        self._lost: str | None = None
         self.root = CdpClient(self._send_root)
 
     async def join(self, deliver: Callable[[bytes], None], on_lost: Callable[[str], None]) -> MuxClient:
@@ -66,7 +67,7 @@ class CdpMux:
         """Send a client's message to Chrome: an object with an integer `id` and a string `method`."""
         session = message.get("sessionId") or client.session
         if session not in client.sessions:
-            refusal = {"id": message["id"], "error": _NO_SESSION, "sessionId": message.get("sessionId")}
+            refusal = {"id": message["id"], "error": _NO_SESSION, "sessionId": session}
             client.deliver(json.dumps(refusal).encode())
             return
         number = next(self._ids)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
+from tenure.cdp import CdpClient, Result
 from tenure.errors import NavigationFailed
 
 COMMIT_S = 30.0

@@ -109,8 +109,10 @@ class ProcessTree:
         inherited = (theirs.fileno(), lock, *pipe)
         with theirs:
             keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)]
-                + [str(directory), "{}x{}".format(*size), xvfb, *argv],
+                [
+                    *(sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)),
+                    *(str(directory), "{}x{}".format(*size), xvfb, *argv),
+                ],
                 pass_fds=inherited,
                 env=environment,
                 cwd="/",
@@ -245,8 +247,8 @@ def _unhex(text: str) -> str:
 async def _ended(pidfd: int, timeout: float) -> bool:
     """Whether the process ends within `timeout` seconds. It need not be a child."""
     loop = asyncio.get_running_loop()
-    end = loop.create_future()
-    loop.add_reader(pidfd, lambda: end.done() or end.set_result(None))
+    end: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(pidfd, _resolve, end)
     try:
         await asyncio.wait_for(end, timeout)
     except TimeoutError:
@@ -254,6 +256,11 @@ async def _ended(pidfd: int, timeout: float) -> bool:
     finally:
         loop.remove_reader(pidfd)
     return True
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _reap(pid: int) -> int | None:
@@ -268,9 +275,15 @@ def _reap(pid: int) -> int | None:
 async def _reap_group(group: int) -> None:
     """Reap what was killed with its group; each needs a moment to die."""
     for _ in range(400):
-        try:
-            pid, _ = os.waitpid(-group, os.WNOHANG)
-        except ChildProcessError:
+        if not _has_dead_or_living(group):
             return
-        if pid == 0:
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)
+
+
+def _has_dead_or_living(group: int) -> bool:
+    """Reap the group's dead children of ours; whether any, dead until now or living, was there."""
+    try:
+        os.waitpid(-group, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True

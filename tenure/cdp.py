@@ -54,6 +54,7 @@ class CdpClient:
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[str, asyncio.Future[Result]]] = {}
         self._listeners: list[Listener] = []
+        self._mourners: list[Callable[[CdpClosed], None]] = []
         self._closed: CdpClosed | None = None
 
     def post(self, method: str, params: Params | None = None, session: str = "") -> asyncio.Future[Result]:
@@ -84,6 +85,13 @@ class CdpClient:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def when_lost(self, tell: Callable[[CdpClosed], None]) -> Callable[[], None]:
+        """Call `tell` once the connection is over; at once when it is. Returns how to stop."""
+        if self._closed is not None:
+            tell(self._closed)
+        self._mourners.append(tell)
+        return lambda: self._mourners.remove(tell)
+
     def deliver(self, text: str | bytes) -> None:
         """Take a message from the other side."""
         message = json.loads(text)
@@ -102,7 +110,10 @@ class CdpClient:
 
     def lost(self, why: CdpClosed) -> None:
         """The connection is over: every waiting call fails, and every later one. Idempotent."""
-        self._closed = self._closed or why
+        if self._closed is None:
+            self._closed = why
+            for tell in tuple(self._mourners):
+                tell(why)
         waiting, self._waiting = self._waiting, {}
         for _, answer in waiting.values():
             if not answer.done():
