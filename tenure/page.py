@@ -110,12 +110,19 @@ class Page:
             elif method == "Page.loadEventFired" and committed:
                 loaded.set_result(None)
 
-        stop = self._client.listen(hear)
+        def lost(why: CdpClosed) -> None:
+            if not loaded.done():
+                loaded.set_exception(_cause(why))
+                loaded.exception()  # marks it as seen: the body may have failed first
+
+        stops = (self._client.listen(hear), self._client.when_lost(lost))
         try:
             yield loaded
             await asyncio.wait_for(loaded, timeout)
         finally:
-            stop()
+            loaded.cancel()
+            for stop in stops:
+                stop()
 
 
 def _cause(closed: CdpClosed) -> Exception:

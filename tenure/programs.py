@@ -105,9 +105,13 @@ async def etcd_serves(address: str) -> None:
         await asyncio.sleep(_PROBE_PAUSE_S)
 
 
-async def etcd_warning(address: str) -> str | None:
-    """What a person must know about the etcd at the address; None when there is nothing."""
-    version = str(json.loads(await _get(address, "/version"))["etcdserver"])
+async def etcd_version(address: str) -> str:
+    """The version of the etcd that serves at the address."""
+    return str(json.loads(await _get(address, "/version"))["etcdserver"])
+
+
+def etcd_warning(version: str) -> str | None:
+    """What a person must know about an etcd of this version; None when there is nothing."""
     if version.startswith("3.4."):
         return (
             f"etcd {version} is at its end of life: fine for one machine and for trying Tenure, "

@@ -22,7 +22,7 @@ from typing import Self
 from tenure import machine, processes
 from tenure.child import Child, Say
 from tenure.dataroot import DataRoot
-from tenure.programs import RUN_TIME_NEEDS, etcd_warning, programs
+from tenure.programs import RUN_TIME_NEEDS, etcd_version, etcd_warning, programs
 
 _STRAGGLERS_S = 15.0
 _SERVING_S = 30.0
@@ -85,7 +85,7 @@ class System:
                 self.children.append(child)
                 addresses = {each.name: each.address for each in self.children}
                 await child.start(addresses, inherit=(self._root.lock_fd,))
-                if child.name == "etcd" and (warning := await etcd_warning(child.address)):
+                if child.name == "etcd" and (warning := etcd_warning(await etcd_version(child.address))):
                     self._say(warning)
             await self._serving()
         except BaseException:
