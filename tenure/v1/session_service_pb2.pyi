@@ -61,7 +61,9 @@ class OpenSessionRequest(_message.Message):
     reuse_session: _builtins.bool
     """False launches a fresh browser whatever is warm. Absent means true, unless the host has reuse switched off."""
     fencing_token: _builtins.int
-    """A hold got by AcquireHold, to open the browser under. 0: acquire here."""
+    """A hold got by AcquireHold, or kept by CloseSession, to open the browser under. 0: acquire here. The profile must have a home
+    already, from an earlier session: a home is given with the grant and never under a hold.
+    """
     request_id: _builtins.str
     """ULID or UUIDv7, rising per worker and profile. Empty: minted by the gateway (then a retry is a new request)."""
     @_builtins.property

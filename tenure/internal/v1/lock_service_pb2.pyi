@@ -36,7 +36,7 @@ class AcquireForSessionRequest(_message.Message):
     """Host to make the profile's home when it has none, `hosts/{host}`."""
     @_builtins.property
     def acquire(self) -> _hold_service_pb2.AcquireHoldRequest:
-        """The request; profile in canonical name form, request_id set."""
+        """The request, request_id set; profile as the caller wrote it, so that its first spelling is kept."""
 
     def __init__(
         self,
