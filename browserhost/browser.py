@@ -21,6 +21,8 @@ from browserhost.tree import ProcessTree, StartFailed
 from tenure.cdp import CdpClosed, CdpError
 from tenure.errors import BrowserCrashed, InvalidField
 
+__all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec"]
+
 FLUSH_DELAY_S = 0.5
 """From a commit or load to the flush that follows: one flush for a burst of them."""
 FLUSH_S = 5.0
@@ -307,9 +309,10 @@ class Browser:
 
 
 def _check(url: str) -> None:
+    """The gateway has said so already; the host trusts nobody with addresses that reach into it."""
     problem = policy.start_url_problem(url)
     if problem is not None:
-        remedy = "start at an http:// or https:// address, or at about:blank"
+        remedy = "send an http or https address, or about:blank"
         raise InvalidField(field="start_url", value=url, problem=problem, remedy=remedy)
 
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 _WEB = frozenset({"http", "https"})
-_PAGE_MADE = frozenset({"data", "blob", "javascript"})
+_SCHEMES = _WEB | {"data", "blob", "javascript"}
 _BLANK = ("about:blank", "about:srcdoc")
 _IGNORED_IN_URLS = str.maketrans("", "", "\t\n\r")
 _TRIMMED_FROM_URLS = "".join(map(chr, range(0x21)))
@@ -67,12 +67,12 @@ def start_url_problem(url: str) -> str | None:
     """Why a session may not start at `url`, as a clause; None when it may."""
     if _scheme(url) in _WEB or _is_blank(url):
         return None
-    return "is not an address of the web"
+    return f"has the scheme '{_scheme(url)}'" if _scheme(url) else "is not an address"
 
 
 def _judge_url(params: Mapping[str, Any]) -> Verdict:
     url = str(params.get("url", ""))
-    if not url or _is_blank(url) or _scheme(url) in _WEB | _PAGE_MADE:
+    if not url or _is_blank(url) or _scheme(url) in _SCHEMES:
         return _PASS
     return Verdict(Effect.REFUSE, f"addresses of the scheme '{_scheme(url)}' reach into the machine")
 
