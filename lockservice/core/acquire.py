@@ -67,7 +67,7 @@ def decide(
     if is_free(snapshot.record) and snapshot.head is None:
         return _grant(keys, profile, snapshot, ask, worker, (empty(keys.queue(profile)),), now_ms)
     if not waits or (snapshot.record is not None and snapshot.record.state is State.DISABLED):
-        return Refuse(why_not(profile, snapshot, ask.as_sent))
+        return Refuse(why_not(profile, snapshot, ask.as_sent or profile.profile))
     return _join(keys, profile, snapshot, ask, worker)
 
 
@@ -124,7 +124,7 @@ def _grant(
     ordered: tuple[Compare, ...],
     now_ms: int,
 ) -> Write[Hold | Queued]:
-    record = granted(snapshot, ask, now_ms, snapshot.record)
+    record = granted(profile, snapshot, ask, now_ms, snapshot.record)
     return Write(
         (*_guards(keys, profile, snapshot, ask), *ordered),
         (put(keys.record(profile), encode(record)), consumed_op(keys, profile, ask, worker.worker.lease)),

@@ -31,7 +31,7 @@ def resumes(record: Record | None, ask: Ask, now_ms: int) -> bool:
     )
 
 
-def granted(snapshot: Snapshot, ask: Ask, now_ms: int, before: Record | None) -> Record:
+def granted(profile: ProfileName, snapshot: Snapshot, ask: Ask, now_ms: int, before: Record | None) -> Record:
     """The HELD record that grants `ask`; `before` is the record with what a release adds to it."""
     failed = before.failed_attempts if before else 0
     origin = Origin.NEW
@@ -43,7 +43,7 @@ def granted(snapshot: Snapshot, ask: Ask, now_ms: int, before: Record | None) ->
         state=State.HELD,
         epoch=snapshot.epoch.number,
         since_ms=now_ms,
-        as_sent=before.as_sent if before else ask.as_sent,
+        as_sent=before.as_sent if before else ask.as_sent or profile.profile,
         home=(before.home if before else "") or ask.home_hint,
         used=before.used if before else False,
         flushed_ms=before.flushed_ms if before else 0,
@@ -81,7 +81,7 @@ def grant_place(
     keys: Keys, profile: ProfileName, snapshot: Snapshot, place: Waiter, now_ms: int
 ) -> Write[Hold]:
     """Grant to a place in the queue: the head of a free profile, or whoever resumes."""
-    record = granted(snapshot, place.ask, now_ms, snapshot.record)
+    record = granted(profile, snapshot, place.ask, now_ms, snapshot.record)
     if resumes(snapshot.record, place.ask, now_ms):
         ordered: tuple[Compare, ...] = (
             created_at(keys.place(profile, place.request_id), place.create),

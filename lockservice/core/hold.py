@@ -26,6 +26,11 @@ class Hold:
         assert self.record.holding is not None, "a HELD record says who holds it"
         return self.record.holding
 
+    @property
+    def as_sent(self) -> str:
+        """The id as the holder spelt it, or as it was spelt first."""
+        return self.holding.as_sent or self.record.as_sent
+
 
 def hold_seen(profile: ProfileName, snapshot: Snapshot) -> Hold | None:
     """The hold that a snapshot shows, if any."""

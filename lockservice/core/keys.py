@@ -52,8 +52,9 @@ class Keys:
     def record(self, profile: ProfileName) -> bytes:
         return self._key(f"p/{profile.tenant}/{profile.profile}")
 
-    def records(self, tenant: str) -> KeyRange:
-        return prefix(self._key(f"p/{tenant}/"))
+    def records(self, tenant: str = "") -> KeyRange:
+        """The records of a tenant, or of all."""
+        return prefix(self._key(f"p/{tenant}/" if tenant else "p/"))
 
     def worker(self, worker: str) -> bytes:
         return self._key(f"w/{worker}")

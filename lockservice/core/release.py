@@ -71,7 +71,7 @@ def drain_first(hold: Hold) -> TenureError:
     """The refusal of a release that does not come through the host."""
     home = f"hosts/{hold.record.home}"
     return Refused(
-        f"profile_id '{hold.holding.as_sent}' lives on {home}, which must be drained before the hold is "
+        f"profile_id '{hold.as_sent}' lives on {home}, which must be drained before the hold is "
         "released. Call ReleaseHold or CloseSession at the gateway, with the hold's fencing_token.",
         metadata={"profile": str(hold.profile), "home": home, "token": str(hold.token)},
     )
@@ -92,7 +92,7 @@ def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms:
     )
     record = keys.record(hold.profile)
     if (head := snapshot.head) is not None:
-        after = granted(snapshot, head.ask, now_ms, before)
+        after = granted(hold.profile, snapshot, head.ask, now_ms, before)
         place = keys.place(hold.profile, head.request_id)
         return Write(guards, (put(record, encode(after)), delete(place)), lambda _: Released(State.HELD))
     after = _freed(before, snapshot, now_ms)

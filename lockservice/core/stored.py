@@ -30,8 +30,10 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What an Acquire asks for; stored as its place in the queue. `worker_create` is 0 until the worker was
-    looked up.
+    """What an Acquire asks for; stored as its place in the queue.
+
+    `worker_create` is 0 until the worker was looked up; `as_sent` is "" when no spelling was sent, but a full
+    name.
     """
 
     request_id: str

@@ -92,11 +92,13 @@ class Connection:
                 raise NotSent(f"no etcd member of {', '.join(self._endpoints)} answers") from None
         return self._channel
 
-    async def unary(self, path: str, request: Message, answer: type[Response], timeout: float) -> Response:
+    async def unary(
+        self, path: str, request: Message, answer: type[Response], timeout: float, *, checked: bool = True
+    ) -> Response:
         """Call once, never twice. Raises NotSent, Rejected, OutcomeUnknown or ClusterChanged.
 
         `timeout` (seconds) covers the wait for a connection too. A member that did not answer, or lost its
-        leader, is left for the next one.
+        leader, is left for the next one. Not `checked`: an answer of any cluster will do.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
@@ -117,7 +119,8 @@ class Connection:
             if cancelled_by_caller():
                 raise
             raise OutcomeUnknown("the channel was closed under the call") from None
-        self.check(response.header)  # type: ignore[attr-defined]  # every answer of etcd has a header
+        if checked:
+            self.check(response.header)  # type: ignore[attr-defined]  # every answer of etcd has a header
         return response
 
     def check(self, header: wire.ResponseHeader) -> None:

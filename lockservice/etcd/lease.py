@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from lockservice.etcd.connection import REQUIRE_LEADER, Connection, cancelled_by_caller
 from lockservice.etcd.errors import EtcdError, NotSent, Rejected
+from lockservice.etcd.kv import ATTEMPT_S
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 _PAUSE_S = 0.05
@@ -38,6 +39,7 @@ class Leases:
         self._pending: dict[int, deque[asyncio.Future[Renewal]]] = {}
         self._wanted: asyncio.Queue[tuple[int, asyncio.Future[Renewal]]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._stream: tuple[grpc.aio.Channel, _Stream] | None = None
 
     async def grant(self, ttl: int, timeout: float) -> wire.LeaseGrantResponse:
         """Start a lease of `ttl` seconds. Raises as a Txn does; after OutcomeUnknown an unused lease may
@@ -74,6 +76,10 @@ class Leases:
         try:
             return await asyncio.wait_for(answer, timeout)
         except TimeoutError:
+            if timeout >= ATTEMPT_S and self._stream is not None:
+                # Patience was long enough for any member that is well: ask another one.
+                self._connection.leave(self._stream[0])
+                self._stream[1].cancel()
             raise NotSent(f"lease {lease:x} was not renewed within {timeout:g} s") from None
 
     async def aclose(self) -> None:
@@ -106,6 +112,7 @@ class Leases:
             request_serializer=wire.LeaseKeepAliveRequest.SerializeToString,
             response_deserializer=wire.LeaseKeepAliveResponse.FromString,
         )(metadata=REQUIRE_LEADER)
+        self._stream = (channel, stream)
         sender = asyncio.create_task(self._send(stream), name="etcd keep-alive requests")
         try:
             async for response in stream:
@@ -119,6 +126,7 @@ class Leases:
                 if not answer.done():
                     answer.set_result(Renewal(response.ttl, response.header.revision))
         finally:
+            self._stream = None
             sender.cancel()
             stream.cancel()
             with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import grpc
@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from lockservice.etcd.connection import REQUIRE_LEADER, Connection, cancelled_by_caller
-from lockservice.etcd.errors import Compacted, EtcdError, OutcomeUnknown, classify
+from lockservice.etcd.errors import ClusterChanged, Compacted, EtcdError, OutcomeUnknown, classify
 from lockservice.etcd.kv import ATTEMPT_S, Kv
 from lockservice.etcd.txn import KeyRange
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -56,6 +56,8 @@ Item = Snapshot | Changes | Lost | Resumed
 class Watch:
     """Iterate it to follow `watched`. `listed` (default: the same) is what a Snapshot reads: a watch has one
     range only, which may contain keys that are not worth listing.
+
+    Raises ClusterChanged, and nothing else: what was seen of another cluster says nothing of this one.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Watch:
         # First revision not yet delivered. None: list first.
         self._position: int | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
+    async def __aiter__(self) -> AsyncGenerator[Item, None]:
         while True:
             try:
                 if self._position is None:
@@ -79,6 +81,8 @@ class Watch:
                     yield item
             except Compacted:
                 self._position = None
+            except ClusterChanged:
+                raise
             except EtcdError as error:
                 yield Lost(str(error))
                 await asyncio.sleep(_PAUSE_S)

@@ -52,7 +52,7 @@ async def test_a_member_that_stops_answering_is_left_for_another(
         assert seen == [b"a0", b"a1"]
         if violence == "freeze":
             victim.thaw()
-        await watch.aclose()  # type: ignore[attr-defined]  # an async generator in truth
+        await watch.aclose()
 
 
 async def test_the_first_endpoints_may_be_dead_from_the_start(etcd_member: Member) -> None:

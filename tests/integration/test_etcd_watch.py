@@ -17,7 +17,7 @@ from tests.fixtures.proxy import Proxy
 @contextlib.asynccontextmanager
 async def following(client: Etcd, prefix: bytes) -> AsyncIterator[AsyncIterator[Item]]:
     items = aiter(client.watch(t.prefix(prefix)))
-    async with contextlib.aclosing(items):  # type: ignore[type-var]  # an async generator in truth
+    async with contextlib.aclosing(items):
         yield items
 
 

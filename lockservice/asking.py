@@ -1,0 +1,74 @@
+"""From the API's requests about holds to what the lock service's core asks and tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockservice import fields
+from lockservice.core.release import Ending, Result
+from lockservice.core.stored import Ask
+from servicekit.call import Identity
+from tenure import request_id, token
+from tenure.errors import InvalidField
+from tenure.names import ProfileName, worker_id
+from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest
+
+MAX_PROXY_KEY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """A checked AcquireHold."""
+
+    profile: ProfileName
+    ask: Ask
+    wait_s: float
+    resume_state: bool
+
+
+def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> Acquire:
+    """Check a request. Raises InvalidId, InvalidField, PermissionDenied."""
+    profile = fields.profile(request.profile, identity)
+    number = request_id.parse(request.request_id) if request.request_id else request_id.mint()
+    wait_ms = fields.duration_ms(request.wait, request.HasField("wait"), "wait", default=0)
+    runtime_ms = fields.duration_ms(
+        request.max_runtime,
+        request.HasField("max_runtime"),
+        "max_runtime",
+        default=fields.HOUR_MS,
+        low=1,
+    )
+    ask = Ask(
+        request_id=number,
+        worker=worker_id(request.worker),
+        run_id=fields.text(request.run_id, "run_id") or number,
+        as_sent=fields.spelling(request.profile, profile),
+        max_runtime_ms=runtime_ms,
+        workflow_id=fields.workflow(request.workflow_id, required=request.resume_state),
+        proxy_key=fields.text(request.proxy_key, "proxy_key", longest=MAX_PROXY_KEY),
+        home_hint=home,
+    )
+    return Acquire(profile, ask, wait_ms / 1000, request.resume_state)
+
+
+def release(
+    request: ReleaseHoldRequest,
+    identity: Identity,
+    *,
+    drained: bool = False,
+    used: bool = False,
+    flushed_ms: int = 0,
+) -> tuple[ProfileName, Ending]:
+    """Check a request. Raises InvalidId, InvalidField, PermissionDenied."""
+    profile = fields.profile(request.profile, identity)
+    try:
+        result = Result(int(request.result) or 1)
+    except ValueError:
+        raise InvalidField(
+            field="result",
+            value=str(int(request.result)),
+            problem="is not a RunResult",
+            remedy="send SUCCEEDED, FAILED_UNTOUCHED or NEEDS_REVIEW",
+        ) from None
+    number = token.check(request.fencing_token)
+    return profile, Ending(token=number, result=result, drained=drained, used=used, flushed_ms=flushed_ms)

@@ -1,0 +1,90 @@
+"""From what is stored to what the API says."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lockservice.core.hold import Hold
+from lockservice.core.record import Record, State
+from lockservice.core.steps import Stored
+from tenure import token as tokens
+from tenure.names import ProfileName
+from tenure.v1 import hold_pb2, profile_pb2
+
+
+def state_of(state: State | None) -> hold_pb2.ProfileState.ValueType:
+    """UNSPECIFIED for a profile that was never stored."""
+    if state is None:
+        return hold_pb2.PROFILE_STATE_UNSPECIFIED
+    return hold_pb2.ProfileState.Value(f"PROFILE_STATE_{state.value}")
+
+
+def timestamp(ms: int) -> Timestamp | None:
+    """None for 0: never."""
+    if not ms:
+        return None
+    stamp = Timestamp()
+    stamp.FromMilliseconds(ms)
+    return stamp
+
+
+def host_name(host: str) -> str:
+    return f"hosts/{host}" if host else ""
+
+
+def hold_message(hold: Hold, lease_remaining_s: float | None) -> hold_pb2.Hold:
+    """A hold, and how long its worker's lease lives at least, if that is known."""
+    holding = hold.holding
+    message = hold_pb2.Hold(
+        profile=str(hold.profile),
+        as_sent=hold.as_sent,
+        fencing_token=hold.token,
+        worker=f"workers/{holding.worker}",
+        run_id=holding.run_id,
+        workflow_id=holding.workflow_id,
+        state=state_of(hold.record.state),
+        run_deadline=timestamp(holding.deadline_ms),
+        request_id=holding.request_id,
+        origin=hold_pb2.HoldOrigin.Value(f"HOLD_ORIGIN_{holding.origin.value}"),
+        attempt=holding.attempt,
+        home=host_name(hold.record.home),
+        second_spelling=holding.as_sent not in ("", hold.record.as_sent),
+    )
+    if lease_remaining_s is not None:
+        message.lease_remaining.FromMilliseconds(int(lease_remaining_s * 1000))
+    return message
+
+
+def profile_message(profile: ProfileName, record: Record, mod: int, waiters: int) -> profile_pb2.Profile:
+    """A profile as stored."""
+    message = profile_pb2.Profile(
+        name=str(profile),
+        as_sent=record.as_sent,
+        state=state_of(record.state),
+        state_time=timestamp(record.since_ms),
+        waiters=waiters,
+        home=host_name(record.home),
+        used=record.used,
+        flushed_at=timestamp(record.flushed_ms),
+        incident=f"{profile}/incidents/{record.incident}" if record.incident else "",
+        etag=str(mod),
+    )
+    if record.state is State.HELD:
+        hold = Hold(profile, record, tokens.pack(record.epoch, mod))
+        message.hold.CopyFrom(hold_message(hold, None))
+    if record.state is State.RESUME_PENDING and record.holding is not None:
+        message.workflow_id = record.holding.workflow_id
+    return message
+
+
+def step_message(stored: Stored) -> hold_pb2.Step:
+    """A step."""
+    message = hold_pb2.Step(
+        seq=stored.seq,
+        name=stored.step.name,
+        start_time=timestamp(stored.step.start_ms),
+        finish_time=timestamp(stored.finish_ms),
+    )
+    if stored.step.sensitive is not None:
+        message.sensitive = stored.step.sensitive
+    return message

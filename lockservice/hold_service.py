@@ -1,0 +1,150 @@
+"""tenure.v1.HoldService. What it leaves out answers UNIMPLEMENTED: bulk and RevokeHold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from lockservice import asking, checkpoint_store, fields
+from lockservice.calls import deadline
+from lockservice.core.hold import Hold
+from lockservice.core.release import Released
+from lockservice.core.steps import MAX_SEQ
+from lockservice.core.stored import Step
+from lockservice.encode import hold_message, state_of, step_message, timestamp
+from lockservice.granter import now_ms
+from lockservice.holds import Holds
+from lockservice.replica import Replica
+from lockservice.workers import Workers
+from servicekit.call import current_identity
+from tenure import request_id, token
+from tenure.errors import InvalidField, NotFound
+from tenure.names import worker_id
+from tenure.v1 import hold_pb2
+from tenure.v1 import hold_service_pb2 as pb
+from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
+
+MAX_PAYLOAD = 256 * 1024
+MAX_PLAN = 256
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class HoldServicer(HoldServiceServicer):
+    """Holds."""
+
+    def __init__(self, replica: Replica, holds: Holds, workers: Workers) -> None:
+        self._replica = replica
+        self._holds = holds
+        self._workers = workers
+
+    async def acquire(self, wanted: asking.Acquire) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
+        """Acquire; and read the checkpoint if that was asked for."""
+        end = deadline()
+        hold = await self._holds.acquire(
+            wanted.profile,
+            wanted.ask,
+            tenant=wanted.profile.tenant,
+            wait_s=wanted.wait_s,
+            deadline=end,
+        )
+        checkpoint = None
+        if wanted.resume_state:
+            checkpoint = await checkpoint_store.load(
+                self._replica, wanted.profile, wanted.ask.workflow_id, end
+            )
+        return self._message(hold), checkpoint
+
+    async def AcquireHold(self, request: pb.AcquireHoldRequest, context: _Context) -> pb.AcquireHoldResponse:
+        hold, checkpoint = await self.acquire(asking.acquire(request, current_identity()))
+        return pb.AcquireHoldResponse(hold=hold, checkpoint=checkpoint)
+
+    async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: _Context) -> pb.ReleaseHoldResponse:
+        profile, ending = asking.release(request, current_identity())
+        return released_message(await self._holds.release(profile, ending, deadline()))
+
+    async def CancelWait(self, request: pb.CancelWaitRequest, context: _Context) -> pb.CancelWaitResponse:
+        identity = current_identity()
+        profile = fields.profile(request.profile, identity)
+        outcome = await self._holds.cancel(
+            profile,
+            worker=worker_id(request.worker),
+            tenant=profile.tenant,
+            request_id=request_id.parse(request.request_id),
+            deadline=deadline(),
+        )
+        return pb.CancelWaitResponse(outcome=pb.CancelOutcome.Value(f"CANCEL_OUTCOME_{outcome.name}"))
+
+    async def VerifyHold(self, request: pb.VerifyHoldRequest, context: _Context) -> pb.VerifyHoldResponse:
+        profile = fields.profile(request.profile, current_identity())
+        hold = await self._holds.verify(profile, token.check(request.fencing_token), deadline())
+        return pb.VerifyHoldResponse(hold=self._message(hold))
+
+    async def StartStep(self, request: pb.StartStepRequest, context: _Context) -> pb.StartStepResponse:
+        step = Step(
+            name=fields.text(request.name, "name", required=True),
+            start_ms=now_ms(),
+            sensitive=request.sensitive if request.HasField("sensitive") else None,
+        )
+        stored = await self._holds.start_step(
+            fields.profile(request.profile, current_identity()),
+            token.check(request.fencing_token),
+            fields.number(request.seq, "seq", low=0, high=MAX_SEQ),
+            step,
+            deadline(),
+        )
+        return pb.StartStepResponse(step=step_message(stored))
+
+    async def FinishStep(self, request: pb.FinishStepRequest, context: _Context) -> pb.FinishStepResponse:
+        stored = await self._holds.finish_step(
+            fields.profile(request.profile, current_identity()),
+            token.check(request.fencing_token),
+            fields.number(request.seq, "seq", low=1, high=MAX_SEQ),
+            deadline(),
+        )
+        return pb.FinishStepResponse(step=step_message(stored))
+
+    async def SaveCheckpoint(
+        self, request: pb.SaveCheckpointRequest, context: _Context
+    ) -> pb.SaveCheckpointResponse:
+        profile = fields.profile(request.profile, current_identity())
+        workflow = fields.workflow(request.workflow_id, required=True)
+        if len(request.payload) > MAX_PAYLOAD:
+            raise InvalidField(
+                field="payload",
+                value=f"{len(request.payload)} bytes",
+                problem="is too large",
+                remedy=f"use at most {MAX_PAYLOAD} bytes, and keep more elsewhere",
+            )
+        checkpoint = hold_pb2.Checkpoint(
+            profile=str(profile),
+            workflow_id=workflow,
+            plan=fields.text(request.plan, "plan", longest=MAX_PLAN),
+            step=fields.text(request.step, "step"),
+            payload=request.payload,
+            safe=request.safe,
+            fencing_token=token.check(request.fencing_token),
+            save_time=timestamp(now_ms()),
+        )
+        await self._holds.save_checkpoint(
+            profile, request.fencing_token, workflow, checkpoint.SerializeToString(), deadline()
+        )
+        return pb.SaveCheckpointResponse(checkpoint=checkpoint)
+
+    async def GetCheckpoint(
+        self, request: pb.GetCheckpointRequest, context: _Context
+    ) -> pb.GetCheckpointResponse:
+        profile = fields.profile(request.profile, current_identity())
+        workflow = fields.workflow(request.workflow_id, required=True)
+        found = await checkpoint_store.load(self._replica, profile, workflow, deadline())
+        if found is None:
+            raise NotFound(f"workflow_id '{workflow}' has no checkpoint on {profile}.", name=str(profile))
+        return pb.GetCheckpointResponse(checkpoint=found)
+
+    def _message(self, hold: Hold) -> hold_pb2.Hold:
+        return hold_message(hold, self._workers.remaining_s(hold.holding.worker))
+
+
+def released_message(released: Released) -> pb.ReleaseHoldResponse:
+    """What a release tells, at either of its two doors."""
+    return pb.ReleaseHoldResponse(state=state_of(released.state), already_released=released.already)

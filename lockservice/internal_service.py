@@ -1,0 +1,145 @@
+"""tenure.internal.v1.LockService: the lock service as gateways, hosts and recovery use it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+
+from lockservice import asking, fields
+from lockservice.calls import deadline
+from lockservice.core.document import decode
+from lockservice.core.record import Record, State
+from lockservice.core.snapshot import Snapshot, epoch_seen
+from lockservice.encode import host_name, state_of, timestamp
+from lockservice.hold_service import HoldServicer, released_message
+from lockservice.holds import Holds
+from lockservice.hosts import Hosts
+from lockservice.replica import Replica
+from servicekit.call import current_identity
+from tenure import token
+from tenure.errors import InvalidField
+from tenure.internal.v1 import lock_service_pb2 as pb
+from tenure.internal.v1.lock_service_pb2_grpc import LockServiceServicer
+from tenure.names import host_id
+from tenure.v1.incident_pb2 import SuspicionCause
+
+MAX_QUERIES = 60
+MAX_DETAIL = 2000
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LockServicer(LockServiceServicer):
+    """What is not for clients."""
+
+    def __init__(self, replica: Replica, holds: Holds, hosts: Hosts, public: HoldServicer) -> None:
+        self._replica = replica
+        self._holds = holds
+        self._hosts = hosts
+        self._public = public
+
+    async def AcquireForSession(
+        self, request: pb.AcquireForSessionRequest, context: _Context
+    ) -> pb.AcquireForSessionResponse:
+        home = host_id(request.home_hint, "home_hint") if request.home_hint else ""
+        wanted = asking.acquire(request.acquire, current_identity(), home)
+        hold, checkpoint = await self._public.acquire(wanted)
+        return pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
+
+    async def ReleaseDrained(
+        self, request: pb.ReleaseDrainedRequest, context: _Context
+    ) -> pb.ReleaseDrainedResponse:
+        profile, ending = asking.release(
+            request.release,
+            current_identity(),
+            drained=True,
+            used=request.used,
+            flushed_ms=request.flushed_at.ToMilliseconds() if request.HasField("flushed_at") else 0,
+        )
+        released = await self._holds.release(profile, ending, deadline())
+        return pb.ReleaseDrainedResponse(release=released_message(released))
+
+    async def VerifyTokens(
+        self, request: pb.VerifyTokensRequest, context: _Context
+    ) -> pb.VerifyTokensResponse:
+        identity = current_identity()
+        if len(request.queries) > MAX_QUERIES:
+            raise InvalidField(
+                field="queries",
+                value=str(len(request.queries)),
+                problem="are too many",
+                remedy=f"send at most {MAX_QUERIES}",
+            )
+        queries = [
+            (fields.profile(query.profile, identity), token.check(query.fencing_token))
+            for query in request.queries
+        ]
+        answers = await self._holds.verify_for_host(queries, host_id(request.host), deadline())
+        return pb.VerifyTokensResponse(
+            verdicts=[
+                pb.TokenVerdict(
+                    current=not why_not,
+                    reason=why_not,
+                    used=record is not None and record.used,
+                    run_deadline=timestamp(
+                        record.holding.deadline_ms if not why_not and record and record.holding else 0
+                    ),
+                )
+                for why_not, record in answers
+            ]
+        )
+
+    async def SuspectHold(self, request: pb.SuspectHoldRequest, context: _Context) -> pb.SuspectHoldResponse:
+        causes = SuspicionCause.items()
+        names = {number: name.removeprefix("SUSPICION_CAUSE_") for name, number in causes if number}
+        if request.cause not in names:
+            raise InvalidField(
+                field="cause",
+                value=str(int(request.cause)),
+                problem="is not a SuspicionCause",
+                remedy="say why the hold is suspect",
+            )
+        suspected = await self._holds.suspect(
+            fields.profile(request.profile, current_identity()),
+            token.check(request.fencing_token),
+            names[request.cause],
+            fields.text(request.detail, "detail", longest=MAX_DETAIL),
+            deadline(),
+        )
+        return pb.SuspectHoldResponse(state=state_of(suspected.state), suspected=suspected.incident)
+
+    async def LocateProfile(
+        self, request: pb.LocateProfileRequest, context: _Context
+    ) -> pb.LocateProfileResponse:
+        replica = self._replica
+        profile = fields.profile(request.profile, current_identity())
+        left = max(deadline() - asyncio.get_running_loop().time(), 0.001)
+        read = replica.etcd.kv.get(replica.keys.record(profile), left)
+        found = await replica.committer.read(read)
+        if found is None:
+            return pb.LocateProfileResponse()
+        record = decode(Record, found.value)
+        seen = Snapshot(epoch=epoch_seen(None), record=record, mod=found.mod_revision)
+        return pb.LocateProfileResponse(
+            home=host_name(record.home),
+            state=state_of(record.state),
+            fencing_token=seen.token() if record.state is State.HELD else 0,
+            used=record.used,
+        )
+
+    async def RegisterHost(
+        self, request: pb.RegisterHostRequest, context: _Context
+    ) -> pb.RegisterHostResponse:
+        registration, ttl_s = await self._hosts.register(request.host, deadline())
+        return pb.RegisterHostResponse(ttl=Duration(seconds=ttl_s), registration=registration)
+
+    async def RenewHost(self, request: pb.RenewHostRequest, context: _Context) -> pb.RenewHostResponse:
+        ttl_s = await self._hosts.renew(request.registration, request.host, deadline())
+        return pb.RenewHostResponse(ttl=Duration(seconds=ttl_s))
+
+    async def ListAliveHosts(
+        self, request: pb.ListAliveHostsRequest, context: _Context
+    ) -> pb.ListAliveHostsResponse:
+        return pb.ListAliveHostsResponse(hosts=await self._hosts.alive(deadline()))

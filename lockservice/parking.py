@@ -1,0 +1,77 @@
+"""Waiting calls, parked: each waits for its own wake-up, and none holds anything that another call needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from lockservice.core.record import State
+from lockservice.core.snapshot import Sight
+from lockservice.mirror import Mirror, Touched
+from tenure.names import ProfileName
+
+
+class Parking:
+    """Wakes those whom a change concerns: the head of a queue, the new holder, a place that is gone."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._parked: dict[ProfileName, dict[str, set[asyncio.Event]]] = {}
+        self.closed = False
+
+    @contextmanager
+    def park(self, profile: ProfileName, request_id: str) -> Iterator[asyncio.Event]:
+        """The event is set at each change that concerns this place; clear it before looking."""
+        wake = asyncio.Event()
+        places = self._parked.setdefault(profile, {})
+        places.setdefault(request_id, set()).add(wake)
+        try:
+            yield wake
+        finally:
+            places[request_id].discard(wake)
+            if not places[request_id]:
+                del places[request_id]
+            if not places and self._parked.get(profile) is places:
+                del self._parked[profile]
+
+    def is_parked(self, profile: ProfileName, request_id: str) -> bool:
+        """Whether the caller of this place waits at this replica."""
+        return request_id in self._parked.get(profile, {})
+
+    def wake(self, touched: Iterable[Touched]) -> None:
+        """Wake whom these changes concern."""
+        for profile, request_id in touched:
+            places = self._parked.get(profile)
+            if places is None:
+                continue
+            for concerned in self._concerned(profile, request_id, places):
+                for event in places.get(concerned, ()):
+                    event.set()
+
+    def wake_all(self) -> None:
+        """After a gap in what is known everybody looks again."""
+        for places in self._parked.values():
+            for events in places.values():
+                for event in events:
+                    event.set()
+
+    def close(self) -> None:
+        """Nobody may wait here any more: the service stops."""
+        self.closed = True
+        self.wake_all()
+
+    def _concerned(
+        self, profile: ProfileName, request_id: str, places: dict[str, set[asyncio.Event]]
+    ) -> list[str]:
+        snapshot = self._mirror.guess(Sight(keys=self._mirror.keys, profile=profile))
+        record = snapshot.record
+        if record is not None and record.state in (State.RESUME_PENDING, State.DISABLED):
+            # It may be anybody's who resumes, and nobody's who waits in vain.
+            return list(places)
+        concerned = [request_id] if request_id else []
+        if record is not None and record.holding is not None:
+            concerned.append(record.holding.request_id)
+        if snapshot.head is not None:
+            concerned.append(snapshot.head.request_id)
+        return concerned

@@ -1,0 +1,105 @@
+"""tenure.v1.ProfileService: reading. What it leaves out answers UNIMPLEMENTED."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Any
+
+import grpc.aio
+
+from lockservice import fields
+from lockservice.calls import deadline
+from lockservice.core.document import decode
+from lockservice.core.record import Record
+from lockservice.encode import profile_message
+from lockservice.etcd.txn import KeyRange
+from lockservice.replica import Replica
+from servicekit.call import current_identity
+from tenure import names
+from tenure.errors import InvalidField, NotFound
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+from tenure.names import ProfileName
+from tenure.v1 import hold_pb2, profile_pb2
+from tenure.v1 import profile_service_pb2 as pb
+from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProfileServicer(ProfileServiceServicer):
+    """Profiles, read from etcd; the number of waiters is this replica's latest knowledge."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    async def GetProfile(self, request: pb.GetProfileRequest, context: _Context) -> pb.GetProfileResponse:
+        profile = fields.profile(request.profile, current_identity())
+        replica = self._replica
+        found = await replica.committer.read(replica.etcd.kv.get(replica.keys.record(profile), _left()))
+        if found is None:
+            raise NotFound(name=str(profile))
+        return pb.GetProfileResponse(profile=self._message(found))
+
+    async def ListProfiles(
+        self, request: pb.ListProfilesRequest, context: _Context
+    ) -> pb.ListProfilesResponse:
+        tenant = names.check_parent(request.parent, current_identity().tenant)
+        size = fields.number(request.page_size, "page_size", low=0, high=MAX_PAGE) or DEFAULT_PAGE
+        if request.state not in hold_pb2.ProfileState.values():
+            raise InvalidField(
+                field="state",
+                value=str(int(request.state)),
+                problem="is not a ProfileState",
+                remedy="send one of the API's states, or leave it out for all",
+            )
+        keys = self._replica.keys
+        start, end = keys.records(tenant)
+        if request.page_token:
+            start = keys.record(ProfileName(tenant, _last(request.page_token))) + b"\0"
+        profiles: list[profile_pb2.Profile] = []
+        more = True
+        # A page is filled, though the state that is asked for may be rare.
+        while more and len(profiles) < size:
+            read = self._replica.etcd.kv.read(KeyRange(start, end), _left(), limit=size)
+            page = await self._replica.committer.read(read)
+            more = page.more
+            for kv in page.kvs:
+                message = self._message(kv)
+                start = kv.key + b"\0"
+                if request.state in (hold_pb2.PROFILE_STATE_UNSPECIFIED, message.state):
+                    profiles.append(message)
+                if len(profiles) == size:
+                    more = more or kv is not page.kvs[-1]
+                    break
+        next_token = _token(keys.split(start[:-1])[2]) if more and profiles else ""
+        return pb.ListProfilesResponse(profiles=profiles, next_page_token=next_token)
+
+    def _message(self, kv: wire.KeyValue) -> profile_pb2.Profile:
+        _, tenant, name = self._replica.keys.split(kv.key)
+        profile = ProfileName(tenant, name)
+        record = decode(Record, kv.value)
+        return profile_message(profile, record, kv.mod_revision, len(self._replica.mirror.queue(profile)))
+
+
+def _left() -> float:
+    return max(deadline() - asyncio.get_running_loop().time(), 0.001)
+
+
+def _token(profile: str) -> str:
+    return base64.urlsafe_b64encode(profile.encode()).decode()
+
+
+def _last(page_token: str) -> str:
+    try:
+        return names.canonical_id(base64.urlsafe_b64decode(page_token).decode("ascii"), "page_token")
+    except (binascii.Error, ValueError):
+        raise InvalidField(
+            field="page_token",
+            value=page_token,
+            problem="is not one that was answered",
+            remedy="send next_page_token of the page before, or leave it out",
+        ) from None

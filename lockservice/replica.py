@@ -1,0 +1,130 @@
+"""One replica of the lock service, without its gRPC face: etcd, mirror, committer, and the tasks that keep
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from lockservice import epoch
+from lockservice.committer import Committer
+from lockservice.core.keys import Keys
+from lockservice.etcd.client import Etcd
+from lockservice.etcd.connection import Tls
+from lockservice.etcd.errors import ClusterChanged, EtcdError
+from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
+from lockservice.granter import SWEEP_S, Granter
+from lockservice.mirror import Mirror, Touched
+from lockservice.parking import Parking
+
+_PAUSE_S = 0.2
+# A watch tells in under a millisecond. Revisions of keys that are not watched (steps, checkpoints) never
+# come.
+_QUIET_S = 0.05
+
+# Told None when etcd is there, else why not.
+Tell = Callable[[str | None], Awaitable[None]]
+
+_log = structlog.get_logger("replica")
+
+
+class Replica:
+    """Use it as `async with`. It is there at once and becomes useful when etcd is: calls wait for that."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        root: str,
+        tell: Tell,
+        tls: Tls | None = None,
+        sweep_s: float = SWEEP_S,
+    ) -> None:
+        self.keys = Keys(root)
+        self.etcd = Etcd(endpoints, tls)
+        self.mirror = Mirror(self.keys)
+        self.parking = Parking(self.mirror)
+        self.committer = Committer(self.etcd.kv, self.keys, self.mirror, self._touched)
+        self.granter = Granter(self.committer, self.mirror, self.parking, sweep_s)
+        self._endpoints = ",".join(endpoints)
+        self._tell = tell
+        self._tasks: list[asyncio.Task[None]] = []
+        self._advanced = asyncio.Event()
+        self._quiet = 0
+
+    async def catch_up(self, revision: int) -> None:
+        """Wait until the mirror has what was written up to `revision`, or until nothing has come for a
+        moment.
+        """
+        while max(self.mirror.revision, self._quiet) < revision:
+            try:
+                async with asyncio.timeout(_QUIET_S):
+                    await self._advanced.wait()
+            except TimeoutError:
+                self._quiet = max(self._quiet, revision)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._follow(), name="follow etcd"),
+            asyncio.create_task(self.granter.run(), name="granter"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_complain)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.etcd.aclose()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await epoch.establish(self.etcd, self.keys, self._endpoints)
+                await self._watch()
+            except (EtcdError, epoch.EpochNeeded) as error:
+                await self._tell(str(error))
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _watch(self) -> None:
+        """Feed the mirror until another cluster answers."""
+        items = aiter(self.etcd.watch(self.keys.watched, self.keys.listed))
+        async with contextlib.aclosing(items):
+            with contextlib.suppress(ClusterChanged):
+                async for item in items:
+                    await self._take(item)
+        await self._tell("another etcd cluster answers")
+
+    async def _take(self, item: Item) -> None:
+        match item:
+            case Snapshot():
+                self._touched(self.mirror.replace(item.kvs, item.revision))
+                self.parking.wake_all()
+                self.committer.loaded()
+            case Changes():
+                self._touched(self.mirror.apply(item.events))
+            case Resumed():
+                await self._tell(None)
+            case Lost():
+                await self._tell(item.error)
+        self._advanced.set()
+        self._advanced = asyncio.Event()
+        for key, problem in self.mirror.take_unreadable():
+            _log.error("cannot read what is stored", key=key.decode(errors="replace"), why=problem)
+
+    def _touched(self, touched: list[Touched]) -> None:
+        self.parking.wake(touched)
+        self.granter.look_at(touched)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.critical("a task of the replica ended", task=task.get_name(), exc_info=task.exception())

@@ -1,0 +1,79 @@
+"""Settings of the lock service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from lockservice.core.keys import check_root
+from lockservice.etcd.connection import Tls, check_endpoints
+from servicekit.settings import ServiceSettings
+
+
+def _endpoints(text: str) -> str:
+    check_endpoints(text.split(","))
+    return text
+
+
+class LockSettings(ServiceSettings):
+    """The lock service says who holds which profile. It is the only program that talks to etcd.
+
+    Replicas keep nothing of their own: run as many as you like on one etcd. Debian 12's etcd 3.4 is fine for
+    trying things out; in production use 3.5.16 or later, three members, and TLS. After a restore of etcd from
+    a backup run `python -m lockservice raise-epoch` with the same --etcd settings.
+    """
+
+    etcd: Annotated[str, AfterValidator(_endpoints)] = Field(
+        default="127.0.0.1:2379",
+        description="etcd's address; several, with a comma between, as IPv4 addresses",
+        examples=["10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379"],
+    )
+    etcd_prefix: Annotated[str, AfterValidator(check_root)] = Field(
+        default="/tenure/",
+        description="what all keys begin with; replicas of one system share it",
+        examples=["/tenure/"],
+    )
+    etcd_ca: Path | None = Field(
+        default=None,
+        description="file with the CA (PEM) that signed etcd's certificates; turns TLS on",
+        examples=["/etc/tenure/etcd-ca.pem"],
+    )
+    etcd_cert: Path | None = Field(
+        default=None,
+        description="file with our certificate (PEM) for etcd; needs --etcd-ca and --etcd-key",
+        examples=["/etc/tenure/etcd-client.pem"],
+    )
+    etcd_key: Path | None = Field(
+        default=None,
+        description="file with the key of --etcd-cert (PEM)",
+        examples=["/etc/tenure/etcd-client.key"],
+    )
+    etcd_server_name: str = Field(
+        default="",
+        description="name in etcd's certificates, where it is not the address",
+        examples=["etcd.example.com"],
+    )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.etcd_cert is None) != (self.etcd_key is None):
+            raise ValueError("--etcd-cert and --etcd-key belong together: set both or neither")
+        if self.etcd_ca is None and (self.etcd_cert or self.etcd_server_name):
+            raise ValueError("--etcd-cert and --etcd-server-name need --etcd-ca, which turns TLS on")
+        for path in (self.etcd_ca, self.etcd_cert, self.etcd_key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"{path} is not a file that can be read")
+        return self
+
+    @property
+    def endpoints(self) -> list[str]:
+        return self.etcd.split(",")
+
+    @property
+    def tls(self) -> Tls | None:
+        """How to talk to etcd; None means plain TCP."""
+        if self.etcd_ca is None:
+            return None
+        return Tls(self.etcd_ca, self.etcd_cert, self.etcd_key, self.etcd_server_name)
