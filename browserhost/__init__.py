@@ -1,0 +1,1 @@
+"""One machine's browsers: Chrome, its display and its profile, kept warm and behind a fence."""

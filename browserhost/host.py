@@ -1,0 +1,117 @@
+"""All profiles of one host: made when first asked for, looked after, closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from browserhost import floor as floors
+from browserhost import marker as marks
+from browserhost.cache import Cache
+from browserhost.floor import FloorUnreadable
+from browserhost.paths import DataRoot
+from browserhost.profile import Endpoint, LockService, Profile
+from browserhost.slot import Slot, Workshop
+from tenure.errors import ProfileCorrupt, TenureError
+from tenure.names import ProfileName
+
+TICK_S = 0.25
+
+_log = structlog.get_logger("host")
+
+
+class Host:
+    """Owns every profile's browser. `async with`; leaving it closes all browsers cleanly.
+
+    `profiles` is keyed by canonical name and shared with the cache.
+    """
+
+    def __init__(
+        self,
+        root: DataRoot,
+        workshop: Workshop,
+        profiles: dict[str, Profile],
+        locks: LockService,
+        endpoint: Endpoint,
+    ) -> None:
+        self._root = root
+        self._workshop = workshop
+        self._locks = locks
+        self._endpoint = endpoint
+        self._profiles = profiles
+        self._ticking: asyncio.Task[None] | None = None
+
+    @property
+    def cache(self) -> Cache:
+        return self._workshop.cache
+
+    def profile(self, name: ProfileName) -> Profile:
+        """A profile, with the floor and the marker that are on disk.
+
+        Raises InvalidId for a name that leads elsewhere, ProfileCorrupt for a floor that cannot be read.
+        """
+        key = str(name)
+        if key not in self._profiles:
+            paths = self._root.profile(name)
+            try:
+                floor = floors.load(paths.floor)
+            except FloorUnreadable as error:
+                raise ProfileCorrupt(profile=key, finding=str(error)) from error
+            slot = Slot(paths, self._workshop, marks.load(paths.marker))
+            self._profiles[key] = Profile(
+                paths, slot, floor, self._locks, self._endpoint, self._workshop.host
+            )
+        return self._profiles[key]
+
+    def known(self) -> Iterator[Profile]:
+        """Every profile that was asked for since the start, by name."""
+        return (self._profiles[key] for key in sorted(self._profiles))
+
+    def warm(self) -> list[str]:
+        """Names of the profiles whose browser is live."""
+        return [str(profile.name) for profile in self.known() if profile.warm]
+
+    async def start(self) -> None:
+        """Settle what an earlier host of this data left open (rule 17), before anything is served."""
+        for paths in await asyncio.to_thread(lambda: list(self._root.marked())):
+            marker = await asyncio.to_thread(marks.load, paths.marker)
+            if marker is None or not marker.held or marker.suspected:
+                continue
+            try:
+                await self.profile(paths.name).recover()
+            except TenureError as error:
+                # It is not served either: whoever asks for it gets this error.
+                _log.error("not recovered", profile=str(paths.name), why=str(error))
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def aclose(self) -> None:
+        """Cut every session and close every browser, all at once. Idempotent."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+            self._ticking = None
+        closings = [profile.aclose() for profile in self._profiles.values()]
+        for result in await asyncio.gather(*closings, return_exceptions=True):
+            if isinstance(result, BaseException):
+                _log.error("not closed", why=repr(result))
+
+    async def _tick(self) -> None:
+        while True:
+            for profile in list(self._profiles.values()):
+                profile.tick()
+            await asyncio.sleep(TICK_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.shield(asyncio.ensure_future(self.aclose()))

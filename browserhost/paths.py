@@ -1,0 +1,109 @@
+"""Where a host keeps what: profiles, and beside each profile, not in it, what proves who may use it.
+
+    {data_root}/host.json                                  who this host is, minted once
+    {data_root}/host.lock                                  flocked by the one host that runs here
+    {data_root}/tenants/{t}/chrome-profile/{p}/            the user-data-dir; nothing here deletes it
+    {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
+
+Ids are made canonical here once more, whoever calls, and a path that a symbolic link leads
+out of its tenant's folder is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenure.errors import InvalidId
+from tenure.names import ProfileName, canonical_id, resolve_profile
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePaths:
+    """One profile's places."""
+
+    name: ProfileName
+    profile_dir: Path
+    custody_dir: Path
+
+    @property
+    def floor(self) -> Path:
+        return self.custody_dir / "floor"
+
+    @property
+    def marker(self) -> Path:
+        return self.custody_dir / "marker"
+
+    @property
+    def lock(self) -> Path:
+        return self.custody_dir / "lock"
+
+    @property
+    def findings(self) -> Path:
+        return self.custody_dir / "findings"
+
+
+@dataclass(frozen=True, slots=True)
+class DataRoot:
+    """A host's data directory; `path` is absolute and has no symbolic link in it."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> DataRoot:
+        return cls(path.expanduser().resolve())
+
+    @property
+    def host_file(self) -> Path:
+        return self.path / "host.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "host.lock"
+
+    def profile(self, name: ProfileName) -> ProfilePaths:
+        """The places of a profile. Raises InvalidId for an id or a link that leads elsewhere."""
+        tenant, profile = canonical_id(name.tenant, "tenant"), canonical_id(name.profile, "profile")
+        tenant_dir = self.path / "tenants" / tenant
+        paths = ProfilePaths(
+            ProfileName(tenant, profile),
+            tenant_dir / "chrome-profile" / profile,
+            tenant_dir / "custody" / profile,
+        )
+        for place in (paths.profile_dir, paths.custody_dir):
+            # `resolve` follows every link on the way, so equality says that there is none.
+            if place.resolve() != place:
+                raise InvalidId(
+                    field="profile",
+                    value=name.profile,
+                    problem="leads out of its tenant's folder through a symbolic link",
+                    remedy=f"replace the link at {place} by a directory",
+                )
+        return paths
+
+    def marked(self) -> Iterator[ProfilePaths]:
+        """The profiles that have a marker, by name; custody folders that are not ours are passed over."""
+        for marker in sorted(self.path.glob("tenants/*/custody/*/marker")):
+            try:
+                yield self.profile(ProfileName(marker.parts[-4], marker.parts[-2]))
+            except InvalidId:
+                continue
+
+
+def parse_profile(text: str) -> ProfileName:
+    """The profile of a canonical resource name, as services send it to each other.
+
+    Raises InvalidId. Whose tenant it is has been checked where the caller came in.
+    """
+    parts = text.split("/")
+    tenant = parts[1] if len(parts) == 4 and parts[0] == "tenants" else "-"
+    if tenant == "-":
+        raise InvalidId(
+            field="profile",
+            value=text,
+            problem="is not a canonical profile name",
+            remedy="send tenants/{tenant}/profiles/{profile}",
+        )
+    name = resolve_profile(text, canonical_id(tenant, "tenant"))
+    return ProfileName(canonical_id(tenant, "tenant"), name.profile, as_sent=name.as_sent)

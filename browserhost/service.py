@@ -1,0 +1,98 @@
+"""The browser host's life: take the data directory, settle the past, serve, close every browser."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from browserhost.browser import Browser
+from browserhost.cache import Cache
+from browserhost.endpoint import CdpEndpoint
+from browserhost.host import Host
+from browserhost.identity import boot_id, host_id, sole_host
+from browserhost.locks import Locks
+from browserhost.paths import DataRoot
+from browserhost.profile import Profile
+from browserhost.registrar import keep_registered
+from browserhost.servicer import BrowserHost
+from browserhost.settings import BrowserHostSettings
+from browserhost.slot import Workshop
+from browserhost.tasks import Tasks
+from servicekit.call import forwarded_identity
+from servicekit.channels import Channels
+from servicekit.deadlines import REQUIRED
+from servicekit.server import Server
+from tenure.internal.v1 import browser_host_service_pb2 as pb
+from tenure.internal.v1.browser_host_service_pb2_grpc import add_BrowserHostServiceServicer_to_server
+from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
+from tenure.v1 import host_pb2
+
+
+async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
+    """Serve until `shutdown` is set, then close every browser cleanly.
+
+    Raises DataRootInUse when another host runs on the data directory.
+    """
+    root = DataRoot.at(settings.data_root)
+    cdp_host, _, cdp_port = settings.cdp_listen.rpartition(":")
+    with sole_host(root):
+        name = f"hosts/{host_id(root)}"
+        async with (
+            Channels("browserhost") as channels,
+            Server("browserhost", settings, forwarded_identity, REQUIRED) as server,
+            await CdpEndpoint.start(cdp_host.strip("[]"), int(cdp_port)) as endpoint,
+        ):
+            channel = channels.to(settings.lockservice)
+            stub = LockServiceStub(channel)
+            locks = Locks(stub, channels, name)
+            profiles: dict[str, Profile] = {}
+            workshop = _workshop(settings, name, Cache(settings.capacity, profiles))
+            async with Host(root, workshop, profiles, locks, endpoint) as host:
+                await host.start()
+                servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
+                server.serves(
+                    partial(add_BrowserHostServiceServicer_to_server, servicer),
+                    pb.DESCRIPTOR.services_by_name["BrowserHostService"].full_name,
+                )
+                server.depends_on("lockservice", channel)
+                await server.unavailable("registration", "not known to the lock service yet")
+                await server.start()
+                await server.ready()
+                keeping = Tasks()
+                facts = partial(_facts, host, workshop, server)
+                registered = partial(server.available, "registration")
+                keeping.spawn(keep_registered(stub, channels, facts, registered))
+                await shutdown.wait()
+                # Browsers close while calls still drain: an open under way ends with its token's browser.
+                await keeping.aclose()
+                await host.aclose()
+            await locks.aclose()
+
+
+def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Workshop:
+    return Workshop(
+        launch=Browser.launch,
+        chrome=settings.chrome,
+        xvfb=settings.xvfb,
+        sandbox=settings.sandbox,
+        width=settings.width,
+        height=settings.height,
+        tmp_root=settings.tmp_root,
+        host=name,
+        boot_id=boot_id(),
+        proxies=settings.proxies,
+        launching=asyncio.Semaphore(settings.launches),
+        cache=cache,
+    )
+
+
+def _facts(host: Host, workshop: Workshop, server: Server) -> host_pb2.Host:
+    return host_pb2.Host(
+        name=workshop.host,
+        address=server.address,
+        boot_id=workshop.boot_id,
+        capacity=host.cache.capacity,
+        browsers=host.cache.taken,
+        warm_profiles=host.warm(),
+        state=host_pb2.HOST_STATE_READY,
+    )

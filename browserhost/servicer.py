@@ -1,0 +1,95 @@
+"""BrowserHostService: wire messages to calls on profiles, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from browserhost import policy
+from browserhost.host import Host
+from browserhost.paths import parse_profile
+from browserhost.profile import Opening
+from browserhost.session import timestamp
+from tenure import token as tokens
+from tenure.errors import InvalidField
+from tenure.internal.v1 import browser_host_service_pb2 as pb
+from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
+from tenure.v1.session_pb2 import PhaseTiming
+
+BLANK = "about:blank"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class BrowserHost(BrowserHostServiceServicer):
+    """`reuse` is what an absent `reuse_session` means; where it is False, no request can turn it on."""
+
+    def __init__(self, host: Host, *, reuse: bool) -> None:
+        self._host = host
+        self._reuse = reuse
+
+    async def OpenBrowser(self, request: pb.OpenBrowserRequest, context: Context) -> pb.OpenBrowserResponse:
+        wanted = request.reuse_session if request.HasField("reuse_session") else True
+        opening = Opening(
+            token=tokens.check(request.fencing_token),
+            url=_start_url(request.start_url),
+            proxy_key=request.proxy_key,
+            reuse=self._reuse and wanted,
+        )
+        opened = await self._host.profile(parse_profile(request.profile)).open(opening)
+        response = pb.OpenBrowserResponse(
+            session=opened.session.message(with_cdp_url=True), reused_session=opened.reused
+        )
+        for phase, seconds in opened.timings.items():
+            timing = PhaseTiming(phase=phase)
+            timing.duration.FromNanoseconds(round(seconds * 1e9))
+            response.timings.append(timing)
+        return response
+
+    async def CloseHold(self, request: pb.CloseHoldRequest, context: Context) -> pb.CloseHoldResponse:
+        token = tokens.check(request.fencing_token)
+        closed = await self._host.profile(parse_profile(request.profile)).close_hold(token)
+        response = pb.CloseHoldResponse(used=closed.used)
+        if closed.flushed_at is not None:
+            response.flushed_at.CopyFrom(timestamp(closed.flushed_at))
+        if closed.session is not None:
+            response.session.CopyFrom(closed.session.message())
+        return response
+
+    async def EndSession(self, request: pb.EndSessionRequest, context: Context) -> pb.EndSessionResponse:
+        token = tokens.check(request.fencing_token)
+        session = await self._host.profile(parse_profile(request.profile)).end_session(token)
+        return pb.EndSessionResponse(session=session.message() if session is not None else None)
+
+    async def ShutdownProfileBrowser(
+        self, request: pb.ShutdownProfileBrowserRequest, context: Context
+    ) -> pb.ShutdownProfileBrowserResponse:
+        token = tokens.check(request.fencing_token)
+        running = await self._host.profile(parse_profile(request.profile)).shut_down(token)
+        return pb.ShutdownProfileBrowserResponse(was_running=running)
+
+    async def DescribeSessions(
+        self, request: pb.DescribeSessionsRequest, context: Context
+    ) -> pb.DescribeSessionsResponse:
+        only = str(parse_profile(request.profile)) if request.profile else ""
+        below = f"{request.parent}/" if request.parent else ""
+        sessions = [
+            profile.session.message()
+            for profile in self._host.known()
+            if profile.session is not None
+            and only in ("", str(profile.name))
+            and str(profile.name).startswith(below)
+        ]
+        return pb.DescribeSessionsResponse(sessions=sessions)
+
+
+def _start_url(url: str) -> str:
+    """The address to open; empty means about:blank. Raises InvalidField."""
+    url = url or BLANK
+    problem = policy.start_url_problem(url)
+    if problem is not None:
+        raise InvalidField(
+            field="start_url", value=url, problem=problem, remedy="send http, https or about:blank"
+        )
+    return url

@@ -1,0 +1,109 @@
+"""Settings of the browser host."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from servicekit.settings import Address, LoopbackAddress, ServiceSettings
+
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
+# A Chrome with its display and one busy page; 36 of them took 14 GB.
+_BYTES_PER_BROWSER = 400 << 20
+
+
+def parse_proxies(value: object) -> object:
+    """`key=url,key=url`, or the same as a JSON object. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [each.strip().partition("=") for each in value.split(",") if each.strip()]
+    return {key: url for key, _, url in pairs}
+
+
+def check_proxies(proxies: dict[str, str]) -> dict[str, str]:
+    """Refuse what Chrome would not take: it wants no credentials in an upstream's address."""
+    for key, url in proxies.items():
+        parts = urlsplit(url)
+        if not key or key != key.lower():
+            raise ValueError(f"has the key '{key}', and keys are lower-case, {{city}}__{{state}}")
+        if parts.scheme not in _PROXY_SCHEMES or not parts.hostname or parts.port is None:
+            raise ValueError(f"has '{url}' for {key}, which is not scheme://host:port")
+        if parts.username or parts.password:
+            raise ValueError(f"has credentials for {key}; put a forwarder that adds them in between")
+    return proxies
+
+
+def default_data_root() -> Path:
+    """Where state belongs (XDG base directories)."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "tenure"
+
+
+def default_capacity() -> int:
+    """As many browsers as half of the machine's memory holds, at least 2, at most 64."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(2, min(64, memory // 2 // _BYTES_PER_BROWSER))
+
+
+class BrowserHostSettings(ServiceSettings):
+    """The browser host keeps this machine's profiles and runs Chrome on them, warm and behind a fence."""
+
+    lockservice: Address = Field(
+        description="address of the lock service, which says who holds a profile",
+        examples=["127.0.0.1:7434"],
+    )
+    data_root: Path = Field(
+        default_factory=default_data_root,
+        description="directory of profiles and of what proves who may use them",
+        examples=["/var/lib/tenure"],
+    )
+    cdp_listen: LoopbackAddress = Field(
+        default="127.0.0.1:0",
+        description="address to serve DevTools WebSockets on; port 0 takes a free one",
+        examples=["127.0.0.1:7435"],
+    )
+    capacity: int = Field(
+        default_factory=default_capacity,
+        ge=1,
+        le=1000,
+        description="most browsers kept at once; unheld ones make room",
+        examples=["8"],
+    )
+    launches: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="browsers that are launched side by side",
+        examples=["2"],
+    )
+    chrome_reuse: Literal["enabled", "disabled"] = Field(
+        default="enabled",
+        description="disabled: a browser is launched for every session and closed with it",
+        examples=["disabled"],
+    )
+    proxies: Annotated[dict[str, str], BeforeValidator(parse_proxies), AfterValidator(check_proxies)] = Field(
+        default={},
+        description="upstreams by proxy key, key=url separated by commas",
+        examples=["miami__fl=http://127.0.0.1:3128"],
+    )
+    chrome: str = Field(default="chromium", description="Chrome's command", examples=["google-chrome"])
+    xvfb: str = Field(default="Xvfb", description="the X server's command", examples=["/usr/bin/Xvfb"])
+    sandbox: bool = Field(
+        default_factory=lambda: os.geteuid() != 0,
+        description="Chrome's own sandbox; it cannot be had as root",
+        examples=["true"],
+    )
+    width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
+    height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])
+    tmp_root: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()),
+        description="directory for the browsers' temporary files; its path is short",
+        examples=["/tmp"],
+    )
