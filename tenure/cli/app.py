@@ -49,4 +49,4 @@ app.command("doctor")(doctor.doctor)
 
 def run() -> None:
     """Run the command line and exit."""
-    app()
+    app(prog_name="tenure")

@@ -16,6 +16,9 @@ from tenure.v1 import (
     hold_pb2,
     hold_service_pb2,
     hold_service_pb2_grpc,
+    profile_pb2,
+    profile_service_pb2,
+    profile_service_pb2_grpc,
     session_pb2,
     session_service_pb2,
     session_service_pb2_grpc,
@@ -31,6 +34,7 @@ class FakeGateway(
     worker_service_pb2_grpc.WorkerServiceServicer,
     hold_service_pb2_grpc.HoldServiceServicer,
     session_service_pb2_grpc.SessionServiceServicer,
+    profile_service_pb2_grpc.ProfileServiceServicer,
     system_service_pb2_grpc.SystemServiceServicer,
 ):
     """Grants what is free. `calls`: every request by method; `faults`: what a method's next calls raise."""
@@ -157,6 +161,21 @@ class FakeGateway(
         self._let_go(profile, request.result)
         return session_service_pb2.CloseSessionResponse(state=hold_pb2.PROFILE_STATE_AVAILABLE)
 
+    async def ListProfiles(self, request: Any, context: Any) -> Any:
+        """One profile a page."""
+        await self._enter("ListProfiles", request, context)
+        holds = sorted(self.holds.values(), key=lambda hold: hold.profile)
+        at = int(request.page_token or 0)
+        held = hold_pb2.PROFILE_STATE_HELD
+        page = [
+            profile_pb2.Profile(
+                name=f"tenants/default/profiles/{hold.profile}", state=held, hold=hold, waiters=at
+            )
+            for hold in holds[at : at + 1]
+        ]
+        token = str(at + 1) if at + 1 < len(holds) else ""
+        return profile_service_pb2.ListProfilesResponse(profiles=page, next_page_token=token)
+
     async def GetServerInfo(self, request: Any, context: Any) -> Any:
         await self._enter("GetServerInfo", request, context)
         return system_service_pb2.GetServerInfoResponse(version="fake")
@@ -169,6 +188,7 @@ async def fake_gateway() -> AsyncIterator[FakeGateway]:
     worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(gateway, server)
     hold_service_pb2_grpc.add_HoldServiceServicer_to_server(gateway, server)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(gateway, server)
+    profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(gateway, server)
     system_service_pb2_grpc.add_SystemServiceServicer_to_server(gateway, server)
     gateway.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()

@@ -201,6 +201,11 @@ async def test_a_client_that_held_nothing_registers_nobody(gateway: FakeGateway)
     assert gateway.calls["RegisterWorker"] == []
 
 
+async def test_profiles_are_listed_over_all_pages(client: Client) -> None:
+    async with client.acquire("alice"), client.acquire("bob"), client.acquire("carol"):
+        assert [profile.hold.profile for profile in await client.profiles()] == ["alice", "bob", "carol"]
+
+
 async def test_an_address_where_nothing_answers_is_named_with_the_remedy() -> None:
     with pytest.raises(GatewayUnreachable, match=r"127\.0\.0\.1:1 .* `tenure up`"):
         async with tenure.connect("127.0.0.1:1", timeout=0.2):
