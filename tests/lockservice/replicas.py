@@ -1,0 +1,211 @@
+"""Real replicas on real etcd, in the test's own process; and ways to tamper with what they send.
+
+A mutant drops a guard from every Txn on its way out: the trace that the guard is for must then go wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+
+from lockservice.etcd.errors import OutcomeUnknown
+from lockservice.etcd.txn import Txn
+from lockservice.granter import SWEEP_S
+from lockservice.replica import Replica
+from lockservice.service import register
+from servicekit.call import Identity, forwarded_identity
+from servicekit.channels import CHANNEL_OPTIONS
+from servicekit.deadlines import REQUIRED
+from servicekit.server import Server
+from servicekit.settings import ServiceSettings
+from tenure import errors, request_id
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
+from tenure.v1 import hold_service_pb2, worker_service_pb2
+from tenure.v1.hold_pb2 import Hold, RunResult
+from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
+from tenure.v1.profile_service_pb2_grpc import ProfileServiceStub
+from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
+
+Mutation = Callable[[Txn], Txn]
+
+
+@dataclass
+class Gate:
+    """Stops the next Txn that `matches`; `arrived` tells, `open` lets it pass."""
+
+    matches: Callable[[Txn], bool]
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    lose_reply: bool = False
+
+
+class Wire:
+    """Stands where a committer expects the KV service."""
+
+    def __init__(self, replica: Replica, mutation: Mutation | None = None) -> None:
+        self._kv = replica.etcd.kv
+        self._mutation = mutation
+        self._gates: list[Gate] = []
+        self.sent = 0
+        replica.committer._kv = self  # type: ignore[assignment]  # all that it uses is here
+
+    def stop_next(self, matches: Callable[[Txn], bool]) -> Gate:
+        gate = Gate(matches)
+        self._gates.append(gate)
+        return gate
+
+    def lose_next_reply(self, matches: Callable[[Txn], bool]) -> Gate:
+        gate = Gate(matches, lose_reply=True)
+        gate.opened.set()
+        self._gates.append(gate)
+        return gate
+
+    async def txn(self, request: Txn, timeout: float) -> wire.TxnResponse:
+        self.sent += 1
+        if self._mutation is not None:
+            request = self._mutation(request)
+        gate = next((gate for gate in self._gates if gate.matches(request)), None)
+        if gate is None:
+            return await self._kv.txn(request, timeout)
+        self._gates.remove(gate)
+        gate.arrived.set()
+        await gate.opened.wait()
+        answer = await self._kv.txn(request, 5.0)
+        if gate.lose_reply:
+            raise OutcomeUnknown("the reply was lost")
+        return answer
+
+
+def without_compares(*fragments: bytes, only: Callable[[Txn], bool] = lambda _: True) -> Mutation:
+    """A mutant that forgets every condition on keys with one of these fragments."""
+
+    def mutate(request: Txn) -> Txn:
+        if not only(request):
+            return request
+        changed = Txn()
+        changed.CopyFrom(request)
+        del changed.compare[:]
+        changed.compare.extend(c for c in request.compare if not any(f in c.key for f in fragments))
+        return changed
+
+    return mutate
+
+
+def writes(fragment: bytes) -> Callable[[Txn], bool]:
+    """Matches Txns that put a key with the fragment."""
+    return lambda request: any(fragment in op.request_put.key for op in request.success)
+
+
+@dataclass
+class Running:
+    """A replica with its server, and stubs to call it as a tenant's worker."""
+
+    replica: Replica
+    server: Server
+    wire: Wire
+    tenant: str = "default"
+    roles: tuple[str, ...] = ("worker",)
+    told: list[str | None] = field(default_factory=list)
+    _channel: grpc.aio.Channel | None = None
+
+    def connect(self) -> None:
+        self._channel = grpc.aio.insecure_channel(self.server.address, options=CHANNEL_OPTIONS)
+        self.holds = HoldServiceStub(self._channel)
+        self.workers = WorkerServiceStub(self._channel)
+        self.profiles = ProfileServiceStub(self._channel)
+        self.lock = LockServiceStub(self._channel)
+
+    async def call(self, method: Any, request: Any, timeout: float = 20.0) -> Any:
+        """Make a call as the gateway does; raises the TenureError that was answered."""
+        identity = Identity(self.tenant, "tests", self.roles)
+        try:
+            return await method(request, timeout=timeout, metadata=identity.metadata())
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc_error(error) from None
+
+    async def worker(self, ttl_s: int = 60) -> str:
+        request = worker_service_pb2.RegisterWorkerRequest()
+        request.ttl.FromSeconds(ttl_s)
+        answer = await self.call(self.workers.RegisterWorker, request)
+        name: str = answer.worker.name
+        return name
+
+    async def acquire(
+        self, profile: str, worker: str, *, wait: float = 0, timeout: float = 20.0, **fields: Any
+    ) -> Hold:
+        fields.setdefault("request_id", request_id.mint())
+        request = hold_service_pb2.AcquireHoldRequest(profile=profile, worker=worker, **fields)
+        request.wait.FromMilliseconds(int(wait * 1000))
+        answer = await self.call(self.holds.AcquireHold, request, timeout)
+        hold: Hold = answer.hold
+        return hold
+
+    async def release(
+        self, hold: Hold, result: RunResult.ValueType = RunResult.RUN_RESULT_SUCCEEDED
+    ) -> hold_service_pb2.ReleaseHoldResponse:
+        request = hold_service_pb2.ReleaseHoldRequest(
+            profile=hold.profile, fencing_token=hold.fencing_token, result=result
+        )
+        answer: hold_service_pb2.ReleaseHoldResponse = await self.call(self.holds.ReleaseHold, request)
+        return answer
+
+    async def cancel(self, profile: str, worker: str, request: str) -> str:
+        answer = await self.call(
+            self.holds.CancelWait,
+            hold_service_pb2.CancelWaitRequest(profile=profile, worker=worker, request_id=request),
+        )
+        return hold_service_pb2.CancelOutcome.Name(answer.outcome).removeprefix("CANCEL_OUTCOME_")
+
+    async def verify(self, hold: Hold) -> Hold:
+        answer = await self.call(
+            self.holds.VerifyHold,
+            hold_service_pb2.VerifyHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token),
+        )
+        found: Hold = answer.hold
+        return found
+
+    async def renew(self, worker: str) -> worker_service_pb2.RenewWorkerResponse:
+        answer: worker_service_pb2.RenewWorkerResponse = await self.call(
+            self.workers.RenewWorker, worker_service_pb2.RenewWorkerRequest(worker=worker)
+        )
+        return answer
+
+    async def until_queued(self, count: int) -> None:
+        """Return when so many places, over all profiles, are in this replica's mirror."""
+        mirror = self.replica.mirror
+        while sum(len(mirror.queue(profile)) for profile in mirror.queued()) != count:
+            await self.replica._advanced.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    endpoints: Sequence[str], root: str, *, mutation: Mutation | None = None, sweep_s: float = SWEEP_S
+) -> AsyncIterator[Running]:
+    """A replica that serves, until the block is left. `sweep_s` of an hour means: none."""
+    settings = ServiceSettings(listen="127.0.0.1:0", grace_s=0.2)
+    server = Server("lockservice", settings, forwarded_identity, REQUIRED)
+    told: list[str | None] = []
+
+    async def tell(why: str | None) -> None:
+        told.append(why)
+        await (server.available("etcd") if why is None else server.unavailable("etcd", why))
+
+    replica = Replica(endpoints, root, tell, sweep_s=sweep_s)
+    async with replica, server:
+        register(server, replica)
+        await server.start()
+        await server.ready()
+        here = Running(replica, server, Wire(replica, mutation), told=told)
+        here.connect()
+        try:
+            yield here
+        finally:
+            assert here._channel is not None
+            await here._channel.close()
+            replica.parking.close()
