@@ -187,10 +187,10 @@ class Browser:
         self._keep_downloads()
         try:
             async with asyncio.timeout(self.spec.answer_s):
-                self.pid, self.start_ticks = await self._tree.chrome
+                self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
                 self.timings["launch"] = time.monotonic() - begun
-                await self._pages.first
+                await asyncio.shield(self._pages.first)
                 self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             raise await self._failed_start(error) from error
@@ -200,15 +200,15 @@ class Browser:
 
     async def _failed_start(self, error: Exception) -> BrowserCrashed:
         await self._kill()
-        ended = self._tree.exit.result()
-        stderr = ended.stderr or (error.problem if isinstance(error, StartFailed) else "")
+        ended, problem = self._tree.exit.result(), self._tree.chrome.exception()
+        said = problem.problem if isinstance(problem, StartFailed) else ended.stderr
         if isinstance(error, TimeoutError):
-            problem = f"it did not answer within {self.spec.answer_s:g} s"
+            text = f"it did not answer within {self.spec.answer_s:g} s"
         elif isinstance(error, StartFailed) and error.program != "Chrome":
-            problem = f"{error.program} did not start"
+            text = f"{error.program} did not start"
         else:
-            problem = f"it {ended}"
-        return BrowserCrashed(problem=f"{problem}; it last said: {_last_words(stderr)}")
+            text = f"it {ended}"
+        return BrowserCrashed(problem=f"{text}; last words: {_last_words(said)}")
 
     async def _front(self) -> Page:
         return self._pages.front or await self._pages.open_tab()

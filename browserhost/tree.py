@@ -77,6 +77,7 @@ class ProcessTree:
         self.chrome: asyncio.Future[tuple[int, int]] = loop.create_future()
         self.exit: asyncio.Future[Exit] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
+        self.display = ""
         self.on_orphaned: Callable[[], None] = lambda: None
         self._loop, self._keeper, self._life, self.directory = loop, keeper, life, directory
         self._children: dict[str, _Child] = {}
@@ -153,6 +154,7 @@ class ProcessTree:
 
     def _heard(self, what: str, *words: str) -> None:
         if what in {"xvfb", "chrome"}:
+            self.display = f":{words[2]}" if what == "xvfb" else self.display
             self._met(what, int(words[0]), int(words[1]))
         elif what == "end":
             self._chrome_ended(Exit(int(words[0]), words[1], _unhex(words[2])))
