@@ -110,8 +110,7 @@ def _again(
     if place is None or place.ask.worker != ask.worker:
         return Refuse(RequestEnded(request_id=ask.request_id))
     if may_have(snapshot, place, now_ms):
-        write = grant_place(keys, profile, snapshot, place, now_ms)
-        return Write[Hold | Queued](write.compares, write.ops, write.then)
+        return grant_place(keys, profile, snapshot, place, now_ms)
     return Reply(Queued(place))
 
 

@@ -9,15 +9,16 @@ from typing import Generic, TypeVar
 from lockservice.etcd.txn import Compare, Op
 from tenure.errors import TenureError
 
+T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class Reply(Generic[T_co]):
     """Nothing is to be written."""
 
-    value: T
+    value: T_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Write(Generic[T]):
+class Write(Generic[T_co]):
     """If all of `compares` hold do `ops`; `then` makes the answer from the revision at which they were done.
 
     Every Write changes something that its own compares forbid to have changed. So at most one of several
@@ -37,7 +38,7 @@ class Write(Generic[T]):
 
     compares: tuple[Compare, ...]
     ops: tuple[Op, ...]
-    then: Callable[[int], T]
+    then: Callable[[int], T_co]
 
 
 Decision = Reply[T] | Refuse | Write[T]

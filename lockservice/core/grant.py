@@ -108,8 +108,7 @@ def decide(keys: Keys, profile: ProfileName, snapshot: Snapshot, now_ms: int) ->
     """Rules 4 and 5 as anybody may apply them: to the place looked at if it resumes, else to the head."""
     for place in (snapshot.place, snapshot.head):
         if place is not None and may_have(snapshot, place, now_ms):
-            write = grant_place(keys, profile, snapshot, place, now_ms)
-            return Write[Hold | None](write.compares, write.ops, write.then)
+            return grant_place(keys, profile, snapshot, place, now_ms)
     return Reply(None)
 
 

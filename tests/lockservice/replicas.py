@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc.aio
+import pytest
 
+from lockservice.core.document import decode, encode
+from lockservice.core.record import Record, State
+from lockservice.core.snapshot import Sight
 from lockservice.etcd.errors import OutcomeUnknown
-from lockservice.etcd.txn import Txn
+from lockservice.etcd.txn import Txn, mod_is, put, txn
 from lockservice.granter import SWEEP_S
 from lockservice.replica import Replica
 from lockservice.service import register
@@ -26,6 +31,7 @@ from servicekit.settings import ServiceSettings
 from tenure import errors, request_id
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
+from tenure.names import ProfileName
 from tenure.v1 import hold_service_pb2, worker_service_pb2
 from tenure.v1.hold_pb2 import Hold, RunResult
 from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
@@ -102,6 +108,19 @@ def writes(fragment: bytes) -> Callable[[Txn], bool]:
     return lambda request: any(fragment in op.request_put.key for op in request.success)
 
 
+def without_writes(fragment: bytes) -> Mutation:
+    """A mutant that forgets to put keys with the fragment."""
+
+    def mutate(request: Txn) -> Txn:
+        changed = Txn()
+        changed.CopyFrom(request)
+        del changed.success[:]
+        changed.success.extend(op for op in request.success if fragment not in op.request_put.key)
+        return changed
+
+    return mutate
+
+
 @dataclass
 class Running:
     """A replica with its server, and stubs to call it as a tenant's worker."""
@@ -112,6 +131,7 @@ class Running:
     tenant: str = "default"
     roles: tuple[str, ...] = ("worker",)
     told: list[str | None] = field(default_factory=list)
+    telling: asyncio.Condition = field(default_factory=asyncio.Condition)
     _channel: grpc.aio.Channel | None = None
 
     def connect(self) -> None:
@@ -182,6 +202,23 @@ class Running:
         while sum(len(mirror.queue(profile)) for profile in mirror.queued()) != count:
             await self.replica._advanced.wait()
 
+    async def until_state(self, profile: ProfileName, state: State) -> None:
+        """Return when the mirror shows the profile in a state."""
+        mirror = self.replica.mirror
+        while (record := mirror.guess(Sight(keys=mirror.keys, profile=profile)).record) is None or (
+            record.state is not state
+        ):
+            await self.replica._advanced.wait()
+
+    async def until_told(self, what: str | None) -> None:
+        """Return when the health's last word has `what` in it; None: when all is well."""
+        async with self.telling:
+            await self.telling.wait_for(
+                lambda: (
+                    self.told and (self.told[-1] is None if what is None else what in (self.told[-1] or ""))
+                )
+            )
+
 
 @contextlib.asynccontextmanager
 async def running(
@@ -191,9 +228,12 @@ async def running(
     settings = ServiceSettings(listen="127.0.0.1:0", grace_s=0.2)
     server = Server("lockservice", settings, forwarded_identity, REQUIRED)
     told: list[str | None] = []
+    telling = asyncio.Condition()
 
     async def tell(why: str | None) -> None:
-        told.append(why)
+        async with telling:
+            told.append(why)
+            telling.notify_all()
         await (server.available("etcd") if why is None else server.unavailable("etcd", why))
 
     replica = Replica(endpoints, root, tell, sweep_s=sweep_s)
@@ -201,7 +241,7 @@ async def running(
         register(server, replica)
         await server.start()
         await server.ready()
-        here = Running(replica, server, Wire(replica, mutation), told=told)
+        here = Running(replica, server, Wire(replica, mutation), told=told, telling=telling)
         here.connect()
         try:
             yield here
@@ -209,3 +249,24 @@ async def running(
             assert here._channel is not None
             await here._channel.close()
             replica.parking.close()
+
+
+async def overwrite(here: Running, profile: ProfileName, **changes: Any) -> Record:
+    """Write a profile's record past all rules, as recovery would have after several steps; returns it."""
+    kv = here.replica.etcd.kv
+    key = here.replica.keys.record(profile)
+    found = await kv.get(key, 5.0)
+    assert found is not None
+    record = dataclasses.replace(decode(Record, found.value), **changes)
+    await kv.txn(txn([mod_is(key, found.mod_revision)], [put(key, encode(record))]), 5.0)
+    return record
+
+
+def no_level_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant: nobody looks whether a free profile has a queue, neither on events nor on the sweep."""
+    monkeypatch.setattr("lockservice.holds.may_have", lambda *_: False)
+    monkeypatch.setattr("lockservice.granter.Granter._grant", _nothing)
+
+
+async def _nothing(*_: object) -> None:
+    return

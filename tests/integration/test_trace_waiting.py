@@ -1,0 +1,292 @@
+"""What happens without rules 3, 4, 5 and 8: PROTOCOL's traces 1 to 5, each with the mutant that brings it
+about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from lockservice.core.record import State
+from lockservice.etcd.txn import Txn
+from lockservice.granter import now_ms
+from tenure import errors, request_id
+from tenure.names import ProfileName
+from tests.fixtures.etcd import Store
+from tests.lockservice.replicas import (
+    Mutation,
+    Running,
+    no_level_trigger,
+    overwrite,
+    running,
+    without_compares,
+    without_writes,
+    writes,
+)
+
+PROFILE = ProfileName("default", "alice")
+AN_HOUR = 3600.0
+
+
+@asynccontextmanager
+async def two(
+    etcd: Store, mutation: Mutation | None = None, sweep_s: float = AN_HOUR
+) -> AsyncIterator[tuple[Running, Running]]:
+    async with (
+        running(etcd.endpoints, etcd.prefix, mutation=mutation, sweep_s=sweep_s) as a,
+        running(etcd.endpoints, etcd.prefix, mutation=mutation, sweep_s=sweep_s) as b,
+    ):
+        yield a, b
+
+
+# --- 1: an Acquire retried after its first copy was granted, used and released ---------
+
+
+async def granted_used_released_and_retried(a: Running, b: Running) -> None:
+    worker, n = await a.worker(), request_id.mint()
+    # The reply is lost on the way: the caller will try again, elsewhere.
+    await a.release(await a.acquire("alice", worker, request_id=n))
+    await b.acquire("alice", worker, request_id=n)
+
+
+async def test_1_a_late_copy_of_an_acquire_is_over(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        with pytest.raises(errors.RequestEnded):
+            await granted_used_released_and_retried(a, b)
+
+
+async def test_1_mutant_without_k_grants_the_late_copy(etcd: Store) -> None:
+    async with two(etcd, without_writes(b"/k/")) as (a, b):
+        await granted_used_released_and_retried(a, b)
+
+
+async def test_1_two_copies_at_two_replicas_are_granted_once(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        worker, n = await a.worker(), request_id.mint()
+        late = a.wire.stop_next(writes(b"/p/"))
+        first = asyncio.create_task(a.acquire("alice", worker, request_id=n))
+        await late.arrived.wait()
+        hold = await b.acquire("alice", worker, request_id=n)
+        late.opened.set()
+        assert (await first).fencing_token == hold.fencing_token
+
+
+# --- 2: the caller of a waiting Acquire vanishes while its worker lives -----------------
+
+
+async def granted_to_one_who_went_away(a: Running, b: Running) -> tuple[str, int]:
+    holder, waiter = await a.worker(), await a.worker()
+    hold = await a.acquire("alice", holder)
+    call = asyncio.create_task(a.acquire("alice", waiter, wait=15))
+    await a.until_queued(1)
+    call.cancel()
+    await a.release(hold)
+    with pytest.raises(errors.ProfileBusy):
+        await b.acquire("alice", holder)
+    return waiter, hold.fencing_token
+
+
+async def test_2_a_renewal_tells_of_the_hold_that_nobody_heard_of(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        waiter, before = await granted_to_one_who_went_away(a, b)
+        (unknown,) = (await b.renew(waiter)).holds
+        assert unknown.fencing_token > before
+        await b.release(unknown)
+        await a.acquire("alice", await a.worker())
+
+
+async def test_2_mutant_whose_renewals_are_silent_holds_for_ever(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.mirror.Mirror.holds", lambda *_: [])
+    async with two(etcd) as (a, b):
+        waiter, _ = await granted_to_one_who_went_away(a, b)
+        assert not (await b.renew(waiter)).holds
+        with pytest.raises(errors.ProfileBusy):
+            await a.acquire("alice", await a.worker())
+
+
+# --- 3: JOIN decided on "busy" and Release on "queue empty" both apply ------------------
+
+
+async def join_overtaken_by_a_release(a: Running, b: Running) -> None:
+    hold = await a.acquire("alice", await a.worker())
+    waiter = await b.worker()
+    late = b.wire.stop_next(writes(b"/q/"))
+    joining = asyncio.create_task(b.acquire("alice", waiter, wait=1.0))
+    await late.arrived.wait()
+    await a.release(hold)
+    late.opened.set()
+    await joining
+
+
+async def release_overtaken_by_a_join(a: Running, b: Running) -> None:
+    hold = await a.acquire("alice", await a.worker())
+    waiter = await b.worker()
+    late = a.wire.stop_next(writes(b"/p/"))
+    releasing = asyncio.create_task(a.release(hold))
+    await late.arrived.wait()
+    joining = asyncio.create_task(b.acquire("alice", waiter, wait=1.0))
+    await b.until_queued(1)
+    late.opened.set()
+    await releasing
+    await joining
+
+
+def is_join(request: Txn) -> bool:
+    return writes(b"/q/")(request) and not writes(b"/p/")(request)
+
+
+@pytest.mark.parametrize("race", [join_overtaken_by_a_release, release_overtaken_by_a_join])
+async def test_3_join_and_release_see_each_other(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch, race: object
+) -> None:
+    # Without the level trigger, which would repair it in the end.
+    no_level_trigger(monkeypatch)
+    async with two(etcd) as (a, b):
+        await race(a, b)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("race", "mutation"),
+    [
+        (join_overtaken_by_a_release, without_compares(b"/p/", only=is_join)),
+        (release_overtaken_by_a_join, without_compares(b"/q/", only=writes(b"/p/"))),
+    ],
+)
+async def test_3_mutant_loses_the_waiter_of_a_free_profile(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch, race: object, mutation: Mutation
+) -> None:
+    no_level_trigger(monkeypatch)
+    async with two(etcd, mutation) as (a, b):
+        with pytest.raises(errors.WaitExpired) as lost:
+            await race(a, b)  # type: ignore[operator]
+        assert lost.value.state == "AVAILABLE"
+
+
+# --- 4: recovery frees a profile with waiters ------------------------------------------
+
+
+async def freed_by_recovery(a: Running, b: Running, *, wait: float) -> asyncio.Task[object]:
+    hold = await a.acquire("alice", await a.worker())
+    waiter = await b.worker()
+    waiting: asyncio.Task[object] = asyncio.create_task(b.acquire("alice", waiter, wait=wait, run_id="next"))
+    await b.until_queued(1)
+    await overwrite(a, PROFILE, state=State.SUSPECTED_STALE, incident=hold.fencing_token)
+    with pytest.raises(errors.ProfileQuarantined):
+        await a.acquire("alice", await a.worker())
+    await overwrite(a, PROFILE, state=State.RETRY, incident=0, failed_attempts=1)
+    return waiting
+
+
+async def test_4_a_parked_waiter_is_granted_when_recovery_frees(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        hold = await (await freed_by_recovery(a, b, wait=10))
+        assert (hold.run_id, hold.attempt) == ("next", 2)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("by", ["events", "sweep"])
+async def test_4_a_waiter_whose_caller_is_away_is_granted_too(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by == "sweep":
+        monkeypatch.setattr("lockservice.granter.Granter.look_at", lambda *_: None)
+    async with two(etcd, sweep_s=AN_HOUR if by == "events" else 0.2) as (a, b):
+        hold = await a.acquire("alice", await a.worker())
+        call = asyncio.create_task(b.acquire("alice", await b.worker(), wait=15, run_id="next"))
+        await b.until_queued(1)
+        await a.until_queued(1)
+        call.cancel()
+        await overwrite(a, PROFILE, state=State.AVAILABLE, holding=None)
+        await a.until_queued(0)
+        granted = a.replica.mirror.hold(PROFILE)
+        assert granted is not None
+        assert granted.token > hold.fencing_token
+        assert granted.holding.run_id == "next"
+
+
+async def test_4_mutant_without_level_trigger_sleeps_on(etcd: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_level_trigger(monkeypatch)
+    async with two(etcd) as (a, b):
+        with pytest.raises(errors.WaitExpired) as asleep:
+            await (await freed_by_recovery(a, b, wait=1.0))
+        assert asleep.value.state == "RETRY"
+
+
+# --- 5: RESUME_PENDING's workflow queues behind others -----------------------------------
+
+
+async def resumable_behind_another(
+    a: Running, b: Running
+) -> tuple[asyncio.Task[object], asyncio.Task[object]]:
+    await a.acquire("alice", await a.worker(), workflow_id="checkout")
+    tasks: list[asyncio.Task[object]] = []
+    for i, workflow in enumerate(("other", "checkout")):
+        worker = await b.worker()
+        tasks.append(
+            asyncio.create_task(b.acquire("alice", worker, wait=1.5, workflow_id=workflow, run_id=workflow))
+        )
+        await b.until_queued(i + 1)
+    await overwrite(a, PROFILE, state=State.RESUME_PENDING, resume_until_ms=now_ms() + 60_000)
+    return tasks[0], tasks[1]
+
+
+async def test_5_the_workflow_that_resumes_overtakes_the_queue(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        other, resuming = await resumable_behind_another(a, b)
+        hold = await resuming
+        assert (hold.run_id, hold.origin) == ("checkout", 2)  # type: ignore[attr-defined]
+        with pytest.raises(errors.WaitExpired):
+            await other
+
+
+async def test_5_a_fresh_acquire_of_the_workflow_overtakes_too_and_others_are_told(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        holder = await a.worker()
+        await a.acquire("alice", holder, workflow_id="checkout", proxy_key="de")
+        await overwrite(a, PROFILE, state=State.RESUME_PENDING, resume_until_ms=now_ms() + 60_000)
+        for workflow, proxy in (("other", "de"), ("checkout", "fr")):
+            with pytest.raises(errors.ResumePending) as kept:
+                await b.acquire("alice", holder, workflow_id=workflow, proxy_key=proxy)
+            assert kept.value.workflow_id == "checkout"
+        assert (await b.acquire("alice", holder, workflow_id="checkout", proxy_key="de")).origin == 2
+
+
+async def test_5_mutant_that_queues_everybody_deadlocks(etcd: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockservice.core.grant.resumes", lambda *_: False)
+    async with two(etcd) as (a, b):
+        other, resuming = await resumable_behind_another(a, b)
+        for task in (other, resuming):
+            with pytest.raises(errors.WaitExpired) as stuck:
+                await task
+            assert stuck.value.state == "RESUME_PENDING"
+
+
+# --- waiting and administration ----------------------------------------------------------
+
+
+async def test_a_waiter_of_a_profile_that_gets_disabled_is_told(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        await a.acquire("alice", await a.worker())
+        waiting = asyncio.create_task(b.acquire("alice", await b.worker(), wait=15))
+        await b.until_queued(1)
+        await overwrite(a, PROFILE, state=State.DISABLED, holding=None)
+        with pytest.raises(errors.ProfileDisabled):
+            await waiting
+        await b.until_queued(0)
+
+
+async def test_a_dead_waiter_leaves_by_its_lease(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        hold = await a.acquire("alice", await a.worker())
+        dying = asyncio.create_task(b.acquire("alice", await b.worker(ttl_s=2), wait=30))
+        await b.until_queued(1)
+        waiting = asyncio.create_task(b.acquire("alice", await b.worker(), wait=30))
+        await b.until_queued(2)
+        with pytest.raises(errors.LeaseExpired):
+            await dying
+        await a.release(hold)
+        assert isinstance((await waiting).fencing_token, int)
