@@ -55,6 +55,7 @@ class System:
         self._say = say
         self._root: DataRoot | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._warned = False
 
     @property
     def gateway(self) -> str:
@@ -85,8 +86,8 @@ class System:
                 self.children.append(child)
                 addresses = {each.name: each.address for each in self.children}
                 await child.start(addresses, inherit=(self._root.lock_fd,))
-                if child.name == "etcd" and (warning := etcd_warning(await etcd_version(child.address))):
-                    self._say(warning)
+                if child.name == "etcd" and not self._warned:
+                    await self._warn_of_etcd(child.address)
             await self._serving()
         except BaseException:
             await self.stop()
@@ -127,6 +128,11 @@ class System:
             async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
+
+    async def _warn_of_etcd(self, address: str) -> None:
+        self._warned = True
+        if warning := etcd_warning(await etcd_version(address)):
+            self._say(warning)
 
     def _write_state(self) -> None:
         if self._root is not None:

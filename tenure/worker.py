@@ -28,6 +28,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # accept to be late after it wakes.
 _LONGEST_SLEEP_S = 1.0
 _STRAY_TIMEOUT_S = 30.0
+_REGISTER_TIMEOUT_S = 30.0
 
 
 def boottime() -> float:
@@ -56,10 +57,15 @@ class Worker:
         cls, workers: WorkerServiceStub, holds: HoldServiceStub, ttl: float, labels: Mapping[str, str]
     ) -> Worker:
         """Register a new worker with a lease of `ttl` seconds. Raises InvalidField, Unavailable."""
-        request = worker_service_pb2.RegisterWorkerRequest(labels=labels, ttl=to_duration(ttl))
-        sent_at = boottime()
-        # Once: a second copy would leave a worker behind whose lease nobody renews.
-        answer = await call(workers.RegisterWorker, request, timeout=min(ttl, 10.0))
+        sent_at = 0.0
+
+        def request() -> worker_service_pb2.RegisterWorkerRequest:
+            nonlocal sent_at
+            sent_at = boottime()
+            return worker_service_pb2.RegisterWorkerRequest(labels=labels, ttl=to_duration(ttl))
+
+        # Safe to repeat: a copy that nobody learnt of holds nothing, and its lease runs out.
+        answer = await call_again(workers.RegisterWorker, request, timeout=_REGISTER_TIMEOUT_S)
         granted = to_seconds(answer.worker.ttl)
         return cls(workers, holds, Lease(answer.worker.name, granted, sent_at))
 

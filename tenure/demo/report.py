@@ -13,25 +13,25 @@ from tenure.demo.stage import Shown
 
 
 def as_table(results: Sequence[tuple[str, Sequence[Shown]]]) -> Table:
-    """One row a line shown, a rule after each step."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What was shown", title_justify="left")
-    table.add_column("", justify="right", style="dim")
-    table.add_column("shown", ratio=1)
+    """One row a line shown, a gap after each step."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("step", style="dim")
+    table.add_column("what was shown, and where its milliseconds went", ratio=1)
     table.add_column("reused_session")
     table.add_column("token", justify="right")
-    table.add_column("phases, ms")
     table.add_column("verdict")
     for number, (_, lines) in enumerate(results, 1):
         for index, shown in enumerate(lines):
-            last = index == len(lines) - 1
+            what = Text(shown.what)
+            if shown.timings:
+                what.append(f"\n{_phases(shown.timings)}", style="dim")
             table.add_row(
                 "" if index else str(number),
-                Text(shown.what),
+                what,
                 "" if shown.reused is None else str(shown.reused).lower(),
                 str(shown.token or ""),
-                _phases(shown.timings),
                 Text("holds", style="green"),
-                end_section=last,
+                end_section=index == len(lines) - 1,
             )
     return table
 
@@ -54,4 +54,4 @@ def as_json(results: Sequence[tuple[str, Sequence[Shown]]]) -> list[dict[str, An
 
 
 def _phases(timings: Mapping[str, float]) -> str:
-    return "\n".join(f"{phase} {seconds * 1000:.0f}" for phase, seconds in timings.items())
+    return " · ".join(f"{phase} {seconds * 1000:.0f}" for phase, seconds in timings.items())

@@ -87,7 +87,13 @@ async def hand_over(stage: Stage) -> list[Shown]:
             await first.verify()
             claim(False, f"token {first.fencing_token} is accepted although its hold is over")
         except TokenSuperseded as refusal:
-            shown.append(Shown(f"the old token is refused: {refusal}", first.fencing_token))
+            claim(refusal.token == first.fencing_token, f"the refusal speaks of token {refusal.token}")
+            shown.append(
+                Shown(
+                    "the old token is refused: TOKEN_SUPERSEDED; its DevTools connection is cut",
+                    first.fencing_token,
+                )
+            )
         try:
             await page.evaluate("1")
             claim(False, "the old session's DevTools connection still drives the browser")

@@ -32,6 +32,12 @@ async def test_the_lease_is_kept_while_the_client_lives(gateway: FakeGateway) ->
     assert gateway.ended == {"alice": Result.SUCCEEDED}
 
 
+async def test_a_registration_without_an_answer_is_made_anew(gateway: FakeGateway) -> None:
+    gateway.faults["RegisterWorker"] = [errors.OutcomeUnknown()]
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        assert len(gateway.calls["RegisterWorker"]) == 2
+
+
 async def test_a_renewal_that_fails_is_tried_again_before_the_deadline(gateway: FakeGateway) -> None:
     gateway.faults["RenewWorker"] = [errors.StoreUnavailable(), errors.StoreUnavailable()]
     async with tenure.connect(gateway.target) as client, client.open("alice"):
