@@ -49,8 +49,8 @@ def load(path: Path) -> Marker | None:
         values = json.loads(content)
         return Marker(**{f.name: values[f.name] for f in fields(Marker) if f.name in values})
     except (ValueError, TypeError):
-        # Used, held and ended nobody knows how: never started without inspection and decision.
-        return Marker(token=0, held=True, boot_id="", used=True, detail=f"{path} cannot be read")
+        # Used, and ended nobody knows how: only a clean directory may start.
+        return Marker(token=0, held=False, boot_id="", used=True, detail=f"{path} cannot be read")
 
 
 def store(path: Path, marker: Marker) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
@@ -43,8 +43,6 @@ from tenure.names import ProfileName, SessionName
 
 REPORT_WAIT_S = 5.0
 SESSION_ENDED, HOST_STOPPING = "SESSION_ENDED", "HOST_STOPPING"
-
-Result = TypeVar("Result")
 
 _log = structlog.get_logger("profile")
 
@@ -157,15 +155,18 @@ class Profile:
         incident here, BrowserCrashed when cookies may be lost (it becomes one), and what a verify
         raises for a token that this host never served.
         """
-        return await self._whole(self._close_hold(token))
+        self._refuse_when_stopping()
+        return await self._tasks.whole(self._close_hold(token))
 
     async def end_session(self, token: int) -> Session | None:
         """End the token's session, keeping its hold; None when there is none. Idempotent."""
-        return await self._whole(self._end_session(token))
+        self._refuse_when_stopping()
+        return await self._tasks.whole(self._end_session(token))
 
     async def shut_down(self, token: int) -> bool:
         """End the token's session and close its browser, keeping the hold; whether one was running."""
-        return await self._whole(self._shut_down(token))
+        self._refuse_when_stopping()
+        return await self._tasks.whole(self._shut_down(token))
 
     def gate(self, token: int) -> None:
         """Raise unless the token may act at this very moment: asked before each dispatch.
@@ -521,10 +522,6 @@ class Profile:
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
             raise HostUnreachable(f"host '{self._host}' is stopping. Try again.", host=self._host)
-
-    async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
-        self._refuse_when_stopping()
-        return await self._tasks.whole(work)
 
 
 def _refusal(reason: str, name: ProfileName, token: int, host: str) -> TenureError:

@@ -331,7 +331,6 @@ class Slot:
             flushed_at=before.flushed_at if before else None,
             used=wanted.used_elsewhere or (before is not None and before.used),
         )
-        await self._mark(marker)
         spec = LaunchSpec(
             profile_dir=self._paths.profile_dir,
             lock_fd=lock_fd,
@@ -344,14 +343,18 @@ class Slot:
             width=shop.width,
             height=shop.height,
         )
+        tried = False
         try:
+            await self._mark(marker)
             with durable.disk_full_is_refused(self._paths.profile_dir):
                 durable.make_directory(self._paths.profile_dir)
-                shop.tmp_root.mkdir(mode=0o700, parents=True, exist_ok=True)
             async with shop.launching:
+                tried = True
                 browser = await shop.launch(spec)
         except BaseException as error:
-            self._launch_failed(before, marker, ran=not isinstance(error, BrowserMissing))
+            # Those two are raised with nothing started.
+            ran = tried and not isinstance(error, (BrowserMissing, DiskFull))
+            self._launch_failed(before, marker, ran=ran)
             raise
         self.browser = browser
         marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
@@ -408,6 +411,7 @@ class Slot:
 def _filled(directory: Path) -> bool:
     """Whether there is a profile: an empty directory is as good as none."""
     try:
-        return any(os.scandir(directory))
+        with os.scandir(directory) as entries:
+            return any(entries)
     except FileNotFoundError:
         return False

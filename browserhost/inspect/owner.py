@@ -92,8 +92,8 @@ def _named(pid: int, profile_dir: Path) -> str:
 
 def _open_file(pid: int, profile_dir: Path) -> str:
     inside = f"{profile_dir}/"
-    with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
             with suppress(OSError):
                 target = str(Path(entry.path).readlink())
                 if target.startswith(inside):

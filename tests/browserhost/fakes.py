@@ -1,0 +1,258 @@
+"""A host without Chrome and without a lock service: what it asks for is answered here, and noted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from browserhost import lock
+from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
+from browserhost.cache import Cache
+from browserhost.clock import boottime
+from browserhost.endpoint import Grant
+from browserhost.host import Host
+from browserhost.paths import DataRoot
+from browserhost.profile import Opened, Opening, Profile
+from browserhost.slot import Workshop
+from browserhost.verifier import Proof
+from tenure.errors import StoreUnavailable, TenureError
+from tenure.internal.v1.lock_service_pb2 import TokenVerdict
+from tenure.names import ProfileName
+
+ALICE = ProfileName("default", "alice")
+BOB = ProfileName("default", "bob")
+CAROL = ProfileName("default", "carol")
+HOST = "hosts/h-1"
+
+
+class FakeBrowser:
+    """Notes what it is told. Its files: the directory gets one, so that the profile is there."""
+
+    def __init__(self, spec: LaunchSpec, chrome: FakeChrome) -> None:
+        self.spec = spec
+        self.pid, self.start_ticks = os.getpid(), 1
+        self.flushed_at: float | None = None
+        self.timings = {"launch": 0.1}
+        self.ended: asyncio.Future[BrowserEnd] = asyncio.get_running_loop().create_future()
+        self.url = "about:blank"
+        self.visited: list[str] = []
+        self.closed = False
+        self.runs = True
+        self._chrome = chrome
+        # The keeper and Chrome hold the lock through copies of the host's descriptor.
+        self._lock = os.dup(spec.lock_fd)
+        (spec.profile_dir / "Local State").touch()
+
+    async def open(self, url: str) -> dict[str, float]:
+        await self._chrome.at("open")
+        self.url = url
+        self.visited.append(url)
+        return {"navigate": 0.01}
+
+    async def hand_over(self, url: str) -> dict[str, float]:
+        await self._chrome.at("hand_over")
+        return await self.open(url)
+
+    async def flush(self) -> float:
+        await self._chrome.at("flush")
+        self.flushed_at = time.time()
+        return self.flushed_at
+
+    async def close(self) -> CloseReport:
+        await self._chrome.at("close")
+        if self._chrome.dies_clean:
+            self.flushed_at = time.time()
+        self.closed = True
+        self._end(BrowserEnd(True, "closed"))
+        return CloseReport(self._chrome.dies_clean, "closed", self.flushed_at)
+
+    def die(self) -> None:
+        """End as after a kill."""
+        self._end(BrowserEnd(False, "was killed by SIGKILL"))
+
+    def vanish(self) -> None:
+        """End with the host that would have been told."""
+        if self.runs:
+            self.runs = False
+            os.close(self._lock)
+
+    def _end(self, end: BrowserEnd) -> None:
+        self.vanish()
+        if not self.ended.done():
+            self.ended.set_result(end)
+
+
+@dataclass
+class FakeChrome:
+    """Launches fakes. `fail[step]` makes a step raise, `hold[step]` makes it wait."""
+
+    launched: list[FakeBrowser] = field(default_factory=list)
+    fail: dict[str, TenureError] = field(default_factory=dict)
+    hold: dict[str, asyncio.Event] = field(default_factory=dict)
+    reached: dict[str, asyncio.Event] = field(default_factory=dict)
+    dies_clean: bool = True
+    side_by_side: int = 0
+    most_side_by_side: int = 0
+
+    async def launch(self, spec: LaunchSpec) -> FakeBrowser:
+        self.side_by_side += 1
+        self.most_side_by_side = max(self.most_side_by_side, self.side_by_side)
+        try:
+            await self.at("launch")
+        finally:
+            self.side_by_side -= 1
+        browser = FakeBrowser(spec, self)
+        self.launched.append(browser)
+        return browser
+
+    async def at(self, step: str) -> None:
+        self.reached.setdefault(step, asyncio.Event()).set()
+        if step in self.hold:
+            await self.hold[step].wait()
+        await asyncio.sleep(0)
+        if step in self.fail:
+            raise self.fail[step]
+
+    def pause(self, step: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """Make a step wait; the event that it came there, and the one that lets it go on."""
+        self.hold[step] = asyncio.Event()
+        self.reached[step] = asyncio.Event()
+        return self.reached[step], self.hold[step]
+
+
+@dataclass
+class FakeEndpoint:
+    """Issues secrets and notes which were cut, and why."""
+
+    gates: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
+    cuts: list[tuple[str, str]] = field(default_factory=list)
+
+    def issue(self, browser: Any, gate: Callable[[], None], on_end: Callable[[], None]) -> Grant:
+        secret = f"s{len(self.gates)}"
+        self.gates[secret], self.on_ends[secret] = gate, on_end
+        return Grant(f"ws://127.0.0.1:1/cdp/{secret}", secret)
+
+    async def cut(self, secret: str, reason: str) -> None:
+        self.cuts.append((secret, reason))
+
+
+@dataclass
+class FakeLocks:
+    """A lock service in which `current` names each profile's token."""
+
+    current: dict[ProfileName, int] = field(default_factory=dict)
+    used: set[ProfileName] = field(default_factory=set)
+    refusals: dict[int, str] = field(default_factory=dict)
+    suspects: list[tuple[ProfileName, int, str]] = field(default_factory=list)
+    verified: list[int] = field(default_factory=list)
+    away: bool = False
+    deaf: bool = False
+    busy: set[ProfileName] = field(default_factory=set)
+    answer: asyncio.Event | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    back: asyncio.Event = field(default_factory=asyncio.Event)
+    knows_incidents: bool = True
+    now: Callable[[], float] = boottime
+
+    async def verify(self, name: ProfileName, token: int) -> Proof:
+        sent_at = self.now()
+        self.verified.append(token)
+        self.asked.set()
+        verdict = self._verdict(name, token)
+        if self.answer is not None:
+            await self.answer.wait()
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable
+        return Proof(verdict, sent_at)
+
+    def _verdict(self, name: ProfileName, token: int) -> TokenVerdict:
+        if self.current.get(name) != token or token in self.refusals:
+            return TokenVerdict(current=False, reason=self.refusals.get(token, "TOKEN_SUPERSEDED"))
+        return TokenVerdict(current=True, used=name in self.used)
+
+    async def suspect(self, name: ProfileName, token: int, cause: str, detail: str) -> bool:
+        if self.deaf:
+            await self.back.wait()
+        self.suspects.append((name, token, cause))
+        return self.knows_incidents
+
+    async def free_here(self, name: ProfileName) -> bool:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable
+        return name not in self.busy
+
+
+class Machine:
+    """A host on a data directory; `restart` makes another one on it, as after a kill."""
+
+    def __init__(self, path: Path, *, capacity: int = 8, launches: int = 2, lock_wait_s: float = 0.05) -> None:
+        self.root = DataRoot.at(path)
+        self.locks = FakeLocks()
+        self.endpoint = FakeEndpoint()
+        self.chrome = FakeChrome()
+        self._capacity, self._launches, self._lock_wait_s = capacity, launches, lock_wait_s
+        self.host = self._host()
+
+    def _host(self) -> Host:
+        profiles: dict[str, Profile] = {}
+        workshop = Workshop(
+            launch=self.chrome.launch,
+            chrome="chromium",
+            xvfb="Xvfb",
+            sandbox=False,
+            width=800,
+            height=600,
+            tmp_root=Path("/tmp"),  # noqa: S108
+            host=HOST,
+            boot_id="boot",
+            proxies={"miami__fl": "http://127.0.0.1:3128"},
+            launching=asyncio.Semaphore(self._launches),
+            cache=Cache(self._capacity, profiles),
+            lock_wait_s=self._lock_wait_s,
+        )
+        return Host(self.root, workshop, profiles, self.locks, self.endpoint)
+
+    def profile(self, name: ProfileName = ALICE) -> Profile:
+        return self.host.profile(name)
+
+    async def open(
+        self, token: int, name: ProfileName = ALICE, url: str = "http://a.test/", **changes: Any
+    ) -> Opened:
+        """Grant the token, and open under it."""
+        self.locks.current[name] = token
+        return await self.ask(token, name, url, **changes)
+
+    async def ask(
+        self, token: int, name: ProfileName = ALICE, url: str = "http://a.test/", **changes: Any
+    ) -> Opened:
+        """Open under a token, whoever holds the profile."""
+        fields: dict[str, Any] = {"proxy_key": "", "reuse": True}
+        return await self.profile(name).open(Opening(token, url, **(fields | changes)))
+
+    def browser(self) -> FakeBrowser:
+        """The newest."""
+        return self.chrome.launched[-1]
+
+    async def killed(self) -> None:
+        """The host is gone as by SIGKILL: nothing was closed or written; its browsers end by themselves."""
+        for profile in self.host.known():
+            await profile._tasks.aclose()
+        for browser in self.chrome.launched:
+            browser.vanish()
+        self.endpoint = FakeEndpoint()
+        self.host = self._host()
+
+    def is_locked(self, name: ProfileName = ALICE) -> bool:
+        descriptor = lock.try_lock(self.root.profile(name).lock)
+        if descriptor is None:
+            return True
+        os.close(descriptor)
+        return False
