@@ -79,9 +79,12 @@ class Mirror:
     def learn(self, ops: Iterable[Op], revision: int) -> list[Touched]:
         """Take what this replica itself wrote at `revision`, before the watch tells it.
 
-        So a hold that was granted here is known here at once, and the next Txn's first guess is right.
+        So a hold that was granted here is known here at once, and the next first guess is right. When the
+        watch was faster it has told more than this: a place that was left again must not come back.
         """
         touched: list[Touched] = []
+        if revision <= self.revision:
+            return touched
         for op in ops:
             if op.HasField("request_put"):
                 put = op.request_put

@@ -1,0 +1,58 @@
+"""A replica's own writes and the watch tell the same story, whichever is first."""
+
+from __future__ import annotations
+
+from lockservice.core.document import encode
+from lockservice.core.keys import Keys
+from lockservice.core.stored import Ask
+from lockservice.etcd.txn import delete, put
+from lockservice.mirror import Mirror
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+from tenure.names import ProfileName
+
+_KEYS = Keys("/test/")
+_ALICE = ProfileName("default", "alice")
+_N = "0" * 32
+_PLACE = _KEYS.place(_ALICE, _N)
+_VALUE = encode(Ask(request_id=_N, worker="w1", run_id="r", as_sent="alice", max_runtime_ms=1))
+
+
+def joined(revision: int) -> wire.Event:
+    kv = wire.KeyValue(key=_PLACE, value=_VALUE, create_revision=revision, mod_revision=revision)
+    return wire.Event(kv=kv)
+
+
+def left(revision: int) -> wire.Event:
+    return wire.Event(type=wire.Event.EVENT_TYPE_DELETE, kv=wire.KeyValue(key=_PLACE, mod_revision=revision))
+
+
+def test_a_place_joined_here_is_known_before_the_watch_tells_it() -> None:
+    mirror = Mirror(_KEYS)
+
+    mirror.learn([put(_PLACE, _VALUE)], 7)
+    assert mirror.position(_ALICE, _N) == 1
+
+    assert mirror.apply([joined(7)]) == []
+    assert mirror.position(_ALICE, _N) == 1
+
+
+def test_a_place_that_was_left_again_does_not_come_back_with_a_late_answer() -> None:
+    mirror = Mirror(_KEYS)
+
+    mirror.apply([joined(7), left(8)])
+    mirror.learn([put(_PLACE, _VALUE)], 7)
+
+    assert mirror.queue(_ALICE) == []
+    assert mirror.queued() == []
+
+
+def test_a_place_that_was_left_here_stays_left_when_the_watch_is_behind() -> None:
+    mirror = Mirror(_KEYS)
+
+    mirror.learn([put(_PLACE, _VALUE)], 7)
+    mirror.learn([delete(_PLACE)], 8)
+    mirror.apply([joined(7)])
+    assert mirror.position(_ALICE, _N) == 1, "old news, until the watch tells of the end too"
+
+    mirror.apply([left(8)])
+    assert mirror.queue(_ALICE) == []
