@@ -153,9 +153,11 @@ class Browser:
         some seconds later, or when its origin's last tab closes. Raises BrowserCrashed.
         """
         async with self._usable():
-            front = await self._front()
-            asked = time.time()
-            await self.mux.root.call(_FLUSH, _FLUSH_ARGUMENTS, front.session, timeout=FLUSH_S)
+            try:
+                asked = await self._flush_on(await self._front())
+            except CdpError:
+                # A client had just closed that tab.
+                asked = await self._flush_on(await self._pages.open_tab())
         self.flushed_at = max(asked, self.flushed_at or asked)
         return asked
 
@@ -216,7 +218,7 @@ class Browser:
     async def _clean(self) -> Page:
         """What hand_over does before it navigates, in one round trip where all is well."""
         root, pages = self.mux.root, self._pages
-        for page in (*pages.own, *pages.others):
+        for page in pages.all:
             pages.end_dialog(page)
         front = await self._front()
         renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
@@ -257,6 +259,11 @@ class Browser:
         except (CdpClosed, CdpError, TimeoutError) as error:
             problem = str(error) or "it does not answer"
             raise BrowserCrashed(problem=problem) from error
+
+    async def _flush_on(self, page: Page) -> float:
+        asked = time.time()
+        await self.mux.root.call(_FLUSH, _FLUSH_ARGUMENTS, page.session, timeout=FLUSH_S)
+        return asked
 
     def _flush_soon(self) -> None:
         if self._flush_timer is None and self._closing is None:

@@ -29,6 +29,7 @@ FLAGS = (
     "--disable-quic",  # it would go round a proxy
     "--disable-sync",
     "--hide-crash-restore-bubble",
+    "--keep-alive-for-test",  # a client that closes the last tab must not end the browser
     "--no-default-browser-check",
     "--no-first-run",
     "--noerrdialogs",

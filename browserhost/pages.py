@@ -41,6 +41,8 @@ class Page:
     """The present document is Chrome's own error page."""
     leaving: bool = False
     """The host navigates or closes it: a page that asks whether to stay is not heard."""
+    closing: bool = False
+    """It is about to go; Chrome takes up to 0.2 s for that after it has said yes."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_at(self, loader: str) -> bool:
@@ -77,10 +79,15 @@ class Pages:
         return self._root.post("Target.setAutoAttach", auto)
 
     @property
+    def all(self) -> list[Page]:
+        """Every page that is there."""
+        return list(self._by_session.values())
+
+    @property
     def own(self) -> list[Page]:
         """Those that show the profile, the oldest first; a client's incognito contexts are none of them."""
         context = self.first.result().context
-        return [page for page in self._by_session.values() if page.context == context]
+        return [page for page in self._by_session.values() if page.context == context and not page.closing]
 
     @property
     def front(self) -> Page | None:
@@ -89,9 +96,9 @@ class Pages:
 
     @property
     def others(self) -> list[Page]:
-        """Every page but the front one."""
+        """Every page but the front one, in whatever context."""
         front = self.front
-        return [page for page in self._by_session.values() if page is not front]
+        return [page for page in self._by_session.values() if page is not front and not page.closing]
 
     async def open_tab(self) -> Page:
         """Open an empty tab. Raises CdpError, CdpClosed, TimeoutError."""
@@ -101,7 +108,7 @@ class Pages:
 
     async def close(self, page: Page) -> None:
         """Close a tab, without asking it. Raises CdpError when it is gone already."""
-        page.leaving = True
+        page.leaving = page.closing = True
         await self._root.call("Target.closeTarget", {"targetId": page.target})
 
     def end_dialog(self, page: Page) -> None:

@@ -1,4 +1,4 @@
-"""However a browser, its keeper, its display or its host ends: nothing stays behind, and the login is kept."""
+"""However a browser, its keeper, its display or its host ends: nothing stays, and the login is kept."""
 
 from __future__ import annotations
 
@@ -170,7 +170,8 @@ async def test_host_and_keeper_killed_together_leave_no_process_on_the_profile(
 async def start_host(root: DataRoot, site: Site) -> tuple[subprocess.Popen[str], list[Process]]:
     """A host process with one browser, and the browser's processes, the keeper first."""
     processes.adopt_orphans()  # what the host leaves behind is then this process's to see and to bury
-    host = subprocess.Popen(
+    host = await asyncio.to_thread(
+        subprocess.Popen,
         [sys.executable, "-c", HOST, str(root.path), site.url],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,

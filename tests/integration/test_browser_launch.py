@@ -14,7 +14,7 @@ import pytest
 from browserhost.browser import Browser
 from tenure import processes
 from tenure.errors import BrowserCrashed, BrowserMissing, DiskFull, InvalidField, NavigationFailed
-from tests.fixtures.chrome import Browsers, DataRoot, Site, family
+from tests.fixtures.chrome import Browsers, DataRoot, Site, family, until
 from tests.fixtures.etcd import free_port
 
 Script = Callable[[str, str], str]
@@ -142,7 +142,7 @@ async def test_an_address_that_is_not_of_the_web_is_refused(browsers: Browsers, 
 
 
 async def test_a_missing_chrome_is_named_with_what_to_do(browsers: Browsers) -> None:
-    with pytest.raises(BrowserMissing, match="no-such-chrome is missing. Run `tenure doctor`"):
+    with pytest.raises(BrowserMissing, match=r"no-such-chrome is missing. Run `tenure doctor`"):
         await browsers.launch(chrome="no-such-chrome")
     with pytest.raises(BrowserMissing, match="no-such-xvfb"):
         await browsers.launch(xvfb="no-such-xvfb")
@@ -167,7 +167,7 @@ async def test_a_chrome_that_never_answers_is_ended_and_its_words_are_passed_on(
 async def test_a_chrome_that_ends_at_once_is_reported_with_its_status(
     browsers: Browsers, script: Script
 ) -> None:
-    with pytest.raises(BrowserCrashed, match="exited with status 21.*profile is in use"):
+    with pytest.raises(BrowserCrashed, match=r"exited with status 21.*profile is in use"):
         await browsers.launch(chrome=script("leaver", "echo 'profile is in use' >&2; exit 21"))
     assert not browsers.root.is_locked("alice")
 
@@ -184,8 +184,7 @@ async def test_a_display_that_does_not_come_up_is_reported(
 async def test_a_launch_that_is_cancelled_leaves_nothing(browsers: Browsers, data_root: DataRoot) -> None:
     lock = data_root.take_lock("alice")
     launching = asyncio.create_task(Browser.launch(data_root.spec("alice", lock)))
-    while not list(data_root.tmp.iterdir()):
-        await asyncio.sleep(0.01)
+    await until(lambda: list(data_root.tmp.iterdir()))
     launching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await launching

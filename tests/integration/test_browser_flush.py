@@ -1,0 +1,129 @@
+"""What a flush promises: cookies set before it survive a kill right after it, and none is taken away.
+
+The flush is a side effect of another DevTools method, so these tests guard it against every new Chrome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+from browserhost.browser import FLUSH_DELAY_S, Browser
+from tenure.errors import BrowserCrashed
+from tests.fixtures.chrome import Browsers, Site, until
+
+SETTLED_S = 2.0
+
+
+async def kill(browser: Browser) -> None:
+    os.kill(browser.pid, signal.SIGKILL)
+    await asyncio.wait_for(asyncio.shield(browser.ended), 5)
+
+
+async def cookies(browser: Browser) -> dict[str, str]:
+    answer = await browser.mux.root.call("Storage.getCookies")
+    return {each["name"]: each["value"] for each in answer["cookies"]}
+
+
+async def add_cookies(browser: Browser, site: Site, names: list[str]) -> None:
+    made = [{"name": name, "value": "kept", "url": site.url, "expires": 4e9} for name in names]
+    await browser.mux.root.call("Storage.setCookies", {"cookies": made})
+
+
+async def sign_in(browser: Browser, site: Site) -> None:
+    """As a person does: the form is sent, the answer sets the cookie and leads on."""
+    await browser.open(f"{site.url}/sign-in")
+    front = browser._pages.front
+    assert front is not None
+    script = "document.querySelector('input').value = 'alice'; document.querySelector('form').submit()"
+    await browser.mux.root.call("Runtime.evaluate", {"expression": script}, front.session)
+
+
+async def flushed_after(browser: Browser, moment: float) -> None:
+    await until(lambda: (browser.flushed_at or 0.0) >= moment, SETTLED_S)
+
+
+async def test_cookies_set_before_a_flush_survive_a_kill_right_after_it(
+    browsers: Browsers, site: Site
+) -> None:
+    browser = await browsers.launch("alice")
+    names = [f"cookie{number}" for number in range(40)]
+    await add_cookies(browser, site, names)
+    asked = await browser.flush()
+    await kill(browser)
+    assert browser.flushed_at == asked
+    again = await browsers.launch("alice")
+    assert await cookies(again) == dict.fromkeys(names, "kept")
+
+
+async def test_a_flush_takes_no_cookie_away(browsers: Browsers, site: Site) -> None:
+    browser = await browsers.launch()
+    await add_cookies(browser, site, ["a", "b", "c"])
+    for _ in range(5):
+        await browser.flush()
+    assert set(await cookies(browser)) == {"a", "b", "c"}
+
+
+async def test_without_a_flush_a_killed_browser_loses_the_cookie(browsers: Browsers, site: Site) -> None:
+    """What makes the flush worth its while: should Chrome write at once one day, it can go."""
+    browser = await browsers.launch("alice")
+    await add_cookies(browser, site, ["lost"])
+    await kill(browser)
+    assert await cookies(await browsers.launch("alice")) == {}
+
+
+async def test_a_sign_in_is_flushed_by_itself_within_two_seconds(browsers: Browsers, site: Site) -> None:
+    browser = await browsers.launch("alice")
+    began = time.time()
+    await sign_in(browser, site)
+    await until(lambda: browser.url == f"{site.url}/account")
+    # The flush that was due for the form's own page may still be to come: the one after counts.
+    await flushed_after(browser, time.time())
+    await kill(browser)
+    assert browser.flushed_at is not None
+    assert browser.flushed_at > began
+    assert await cookies(await browsers.launch("alice")) == {"user": "alice"}
+
+
+async def test_a_burst_of_navigations_makes_one_flush(
+    browsers: Browsers, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await browsers.launch()
+    flushes: list[float] = []
+    flush = Browser.flush
+
+    async def counted(self: Browser) -> float:
+        flushes.append(time.monotonic())
+        return await flush(self)
+
+    monkeypatch.setattr(Browser, "flush", counted)
+    for number in range(3):
+        await browser.open(f"{site.url}/{number}")
+    await flushed_after(browser, time.time())
+    assert len(flushes) <= 2
+    assert all(
+        later - earlier >= FLUSH_DELAY_S * 0.9 for earlier, later in itertools.pairwise(flushes)
+    )
+
+
+async def test_a_flush_with_every_tab_closed_opens_one(browsers: Browsers, site: Site) -> None:
+    browser = await browsers.launch("alice")
+    await add_cookies(browser, site, ["a"])
+    for page in browser._pages.own:
+        await browser._pages.close(page)
+    await browser.flush()
+    await kill(browser)
+    assert await cookies(await browsers.launch("alice")) == {"a": "kept"}
+
+
+async def test_a_flush_of_a_dead_browser_is_refused(browsers: Browsers) -> None:
+    browser = await browsers.launch()
+    await kill(browser)
+    with pytest.raises(BrowserCrashed):
+        await browser.flush()
+    assert browser.flushed_at is None
