@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from servicekit.channels import Channels
@@ -22,7 +22,7 @@ from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 
 class Backends:
-    """Stubs, and where things are. Every answer is fresh: hosts move, and a call is 1 ms."""
+    """Stubs, and where things are. Every answer is fresh: hosts move."""
 
     def __init__(self, channels: Channels, lockservice: str) -> None:
         channel = channels.to(lockservice)
@@ -40,15 +40,11 @@ class Backends:
         return list(answer.hosts)
 
     async def locate(self, profile: ProfileName) -> LocateProfileResponse:
-        """Return where a profile lives; a hint, as the lock service says."""
+        """Return where a profile lives, and the hosts alive; a hint, as the lock service says."""
         return await self.invoke(self.lock.LocateProfile, LocateProfileRequest(profile=str(profile)))
 
-    async def host(self, name: str) -> BrowserHostServiceStub:
-        """Return the host's stub. Raises HostUnreachable when it is not alive."""
-        return self.host_among(await self.alive_hosts(), name)
-
-    def host_among(self, hosts: list[Host], name: str) -> BrowserHostServiceStub:
-        """The same, from a list already read."""
+    def host_among(self, hosts: Iterable[Host], name: str) -> BrowserHostServiceStub:
+        """Return the host's stub. Raises HostUnreachable when it is not among those alive."""
         for host in hosts:
             if host.name == name:
                 if host.address not in self._hosts:

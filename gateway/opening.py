@@ -92,7 +92,7 @@ class Opening:
     async def _run(self) -> OpenSessionResponse:
         plan = self._plan
         located = await self._backends.locate(plan.profile)
-        hosts = await self._backends.alive_hosts()
+        hosts = list(located.hosts)
         if plan.fencing_token:
             phase, hold = "verify", await self._verify()
         else:

@@ -14,7 +14,11 @@ import structlog
 from gateway.backends import Backends
 from tenure.errors import HostUnreachable, OutcomeUnknown
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
-from tenure.internal.v1.lock_service_pb2 import ReleaseDrainedRequest, SuspectHoldRequest
+from tenure.internal.v1.lock_service_pb2 import (
+    LocateProfileResponse,
+    ReleaseDrainedRequest,
+    SuspectHoldRequest,
+)
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import RunResult
 from tenure.v1.hold_service_pb2 import ReleaseHoldRequest, ReleaseHoldResponse
@@ -45,12 +49,12 @@ class Releaser:
         StoreUnavailable or OutcomeUnknown (call again).
         """
         request = ReleaseHoldRequest(profile=str(profile), fencing_token=fencing_token, result=result)
-        home = (await self._backends.locate(profile)).home
-        if not home:
+        located = await self._backends.locate(profile)
+        if not located.home:
             released = await self._backends.invoke(self._backends.holds.ReleaseHold, request)
             return released, CloseHoldResponse()
         try:
-            closed = await self._close_at_host(home, profile, fencing_token)
+            closed = await self._close_at_host(located, profile, fencing_token)
         except HostUnreachable as error:
             return await self._without_host(request, error), CloseHoldResponse()
         drained = ReleaseDrainedRequest(release=request, used=closed.used)
@@ -59,20 +63,25 @@ class Releaser:
         answer = await self._backends.invoke(self._backends.lock.ReleaseDrained, drained)
         return answer.release, closed
 
-    async def _close_at_host(self, home: str, profile: ProfileName, fencing_token: int) -> CloseHoldResponse:
+    async def _close_at_host(
+        self, located: LocateProfileResponse, profile: ProfileName, fencing_token: int
+    ) -> CloseHoldResponse:
         """Drain at the host, trying again for a while: closing is idempotent."""
+        home, hosts = located.home, list(located.hosts)
         request = CloseHoldRequest(profile=str(profile), fencing_token=fencing_token)
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._host_patience_s
         while True:
             try:
-                host = await self._backends.host(home)
+                host = self._backends.host_among(hosts, home)
                 return await self._backends.invoke(host.CloseHold, request, timeout=DRAIN_S)
             except (HostUnreachable, OutcomeUnknown) as error:
                 if clock() + RETRY_S > give_up:
                     raise HostUnreachable(host=home) from error
                 _log.warning("host does not answer, trying again", host=home, why=str(error))
             await asyncio.sleep(RETRY_S)
+            # It may have come back at another address.
+            hosts = await self._backends.alive_hosts()
 
     async def _without_host(
         self, request: ReleaseHoldRequest, unreachable: HostUnreachable

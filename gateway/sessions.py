@@ -21,6 +21,7 @@ from tenure.internal.v1.browser_host_service_pb2 import (
     EndSessionRequest,
     ShutdownProfileBrowserRequest,
 )
+from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
 from tenure.names import ProfileName, SessionName
 from tenure.v1.hold_pb2 import ProfileState
 from tenure.v1.host_pb2 import Host
@@ -58,9 +59,8 @@ class Sessions(SessionServiceServicer):
 
     async def GetSession(self, request: GetSessionRequest, context: Context) -> GetSessionResponse:
         name = names.resolve_session(request.session, current_identity().tenant)
-        home = await self._home(name.profile, str(name))
+        home, host = await self._at_home(name.profile, str(name))
         with repeatable(home):
-            host = await self._backends.host(home)
             asked = DescribeSessionsRequest(profile=str(name.profile))
             answer = await self._backends.invoke(host.DescribeSessions, asked, timeout=DESCRIBE_S)
         for session in answer.sessions:
@@ -95,9 +95,8 @@ class Sessions(SessionServiceServicer):
         if not request.keep_hold:
             released, closed = await self._releaser.release(name.profile, name.fencing_token, result)
             return CloseSessionResponse(state=released.state, session=_without_secret(closed.session))
-        home = await self._home(name.profile, str(name))
+        home, host = await self._at_home(name.profile, str(name))
         with repeatable(home):
-            host = await self._backends.host(home)
             ended = await self._backends.invoke(
                 host.EndSession,
                 EndSessionRequest(profile=str(name.profile), fencing_token=name.fencing_token),
@@ -113,18 +112,17 @@ class Sessions(SessionServiceServicer):
         asked = ShutdownProfileBrowserRequest(
             profile=str(profile), fencing_token=token.check(request.fencing_token)
         )
-        home = await self._home(profile, str(profile))
+        home, host = await self._at_home(profile, str(profile))
         with repeatable(home):
-            host = await self._backends.host(home)
             answer = await self._backends.invoke(host.ShutdownProfileBrowser, asked)
         return ShutdownBrowserResponse(was_running=answer.was_running)
 
-    async def _home(self, profile: ProfileName, name: str) -> str:
+    async def _at_home(self, profile: ProfileName, name: str) -> tuple[str, BrowserHostServiceStub]:
         """The profile's host; what never had one never had a browser: `name` is not found."""
-        home = (await self._backends.locate(profile)).home
-        if not home:
+        located = await self._backends.locate(profile)
+        if not located.home:
             raise NotFound(name=name)
-        return home
+        return located.home, self._backends.host_among(located.hosts, located.home)
 
     async def _describe(self, hosts: list[Host], host: str, tenant: str) -> list[Session] | HostUnreachable:
         asked = DescribeSessionsRequest(parent=f"tenants/{tenant}")

@@ -118,8 +118,9 @@ class LockServicer(LockServiceServicer):
         left = max(deadline() - asyncio.get_running_loop().time(), 0.001)
         read = replica.etcd.kv.get(replica.keys.record(profile), left)
         found = await replica.committer.read(read)
+        hosts = await self._hosts.alive(deadline())
         if found is None:
-            return pb.LocateProfileResponse()
+            return pb.LocateProfileResponse(hosts=hosts)
         record = decode(Record, found.value)
         seen = Snapshot(epoch=epoch_seen(None), record=record, mod=found.mod_revision)
         return pb.LocateProfileResponse(
@@ -127,6 +128,7 @@ class LockServicer(LockServiceServicer):
             state=state_of(record.state),
             fencing_token=seen.token() if record.state is State.HELD else 0,
             used=record.used,
+            hosts=hosts,
         )
 
     async def RegisterHost(

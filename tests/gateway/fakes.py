@@ -98,7 +98,7 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
     async def LocateProfile(self, request: Any, context: Any) -> lock_pb.LocateProfileResponse:
         await self.record.record(request)
         profile = self.profiles.get(request.profile, Record())
-        return lock_pb.LocateProfileResponse(home=profile.home, fencing_token=profile.token)
+        return lock_pb.LocateProfileResponse(home=profile.home, fencing_token=profile.token, hosts=self.hosts)
 
     async def ListAliveHosts(self, request: Any, context: Any) -> lock_pb.ListAliveHostsResponse:
         await self.record.record(request)

@@ -346,6 +346,7 @@ class LocateProfileResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home, `hosts/{host}`; empty for none."""
     state: _hold_pb2.ProfileState.ValueType
@@ -354,6 +355,10 @@ class LocateProfileResponse(_message.Message):
     """The current token while HELD, else 0."""
     used: _builtins.bool
     """True when a browser was opened on it in an earlier hold."""
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
+        """The hosts alive, by name: the home's address, or where a profile without a home may go."""
+
     def __init__(
         self,
         *,
@@ -361,10 +366,11 @@ class LocateProfileResponse(_message.Message):
         state: _hold_pb2.ProfileState.ValueType = ...,
         fencing_token: _builtins.int = ...,
         used: _builtins.bool = ...,
+        hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "home", b"home", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "state", b"state", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -113,7 +113,7 @@ class LockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LocateProfile(self, request, context):
-        """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law.
+        """Reads what the gateway needs to route a profile: home, state, current token, hosts. A hint; the token check is the law.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,7 +30,7 @@ class LockServiceStub:
     SuspectHold: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.SuspectHoldRequest, _lock_service_pb2.SuspectHoldResponse]
     """Makes a hold suspect (PROTOCOL.md 10): mod(p) = token, and the reason holds. Idempotent; answers whether it is suspect now."""
     LocateProfile: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.LocateProfileRequest, _lock_service_pb2.LocateProfileResponse]
-    """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law."""
+    """Reads what the gateway needs to route a profile: home, state, current token, hosts. A hint; the token check is the law."""
     RegisterHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterHostRequest, _lock_service_pb2.RegisterHostResponse]
     """Registers a host and starts its lease, or takes its registration over after a restart. Idempotent by name."""
     RenewHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RenewHostRequest, _lock_service_pb2.RenewHostResponse]
@@ -80,7 +80,7 @@ class LockServiceServicer:
         request: _lock_service_pb2.LocateProfileRequest,
         context: _aio.ServicerContext[_lock_service_pb2.LocateProfileRequest, _abc.Awaitable[_lock_service_pb2.LocateProfileResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.LocateProfileResponse]:
-        """Reads what the gateway needs to route a profile: home, state, current token. A hint; the token check is the law."""
+        """Reads what the gateway needs to route a profile: home, state, current token, hosts. A hint; the token check is the law."""
 
     def RegisterHost(
         self,
