@@ -1,0 +1,73 @@
+"""`tenure demo`: every claim is checked, a false one is told, and nothing is left running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.system import marked
+
+pytestmark = pytest.mark.timeout(180)
+
+DEMO = "from tenure.cli import main; main()"
+FALSE_CLAIM = """
+import asyncio
+from tenure.cli.output import Output
+from tenure.demo.run import demonstrate
+from tenure.demo.stage import claim
+from tenure.demo.steps import Step
+async def lie(stage):
+    claim(False, "the moon is round")
+raise SystemExit(asyncio.run(demonstrate(Output(True), [Step("say that the moon is flat", lie)])))
+"""
+
+
+async def start(tmp_path: Path, script: str = DEMO) -> Process:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, "demo", "--json", stdout=PIPE, env=environment
+    )
+
+
+async def test_the_demo_shows_all_five_steps_and_leaves_nothing(tmp_path: Path) -> None:
+    demo = await start(tmp_path)
+    out, _ = await demo.communicate()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert demo.returncode == 0, lines
+    done = lines[-1]
+    assert [line["step"] for line in lines if line["event"] == "step"] == [1, 2, 3, 4, 5]
+    reused = {row["step"]: row["reused_session"] for row in reversed(done["results"])}
+    assert (reused[1], reused[2], reused[5]) == (False, True, False)
+    assert done["left_running"] == 0
+    assert marked(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_demo_can_be_interrupted_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    demo = await start(tmp_path)
+    assert demo.stdout is not None
+    while json.loads(await demo.stdout.readline())["event"] != "step":
+        pass
+    demo.send_signal(number)
+    out, _ = await demo.communicate()
+    assert demo.returncode == 130
+    assert json.loads(out.splitlines()[-1])["error"]["reason"] == "INTERRUPTED"
+    assert marked(tmp_path) == []
+
+
+async def test_a_claim_that_does_not_hold_fails_the_demo_and_says_which(tmp_path: Path) -> None:
+    demo = await start(tmp_path, FALSE_CLAIM)
+    out, _ = await demo.communicate()
+    error = json.loads(out.splitlines()[-1])["error"]
+    assert demo.returncode == 1
+    assert error["message"].startswith("say that the moon is flat: the moon is round. The logs are in ")
+    assert marked(tmp_path) == []
+    assert list(tmp_path.glob("tenure-demo-*/logs/gateway.log"))
