@@ -22,6 +22,7 @@ _BEHIND_WRAPPER = {"/usr/bin/chromium": Path("/usr/lib/chromium/chromium")}
 _SMALL_SHM = 4_080_218_931  # as Debian's /etc/chromium.d/dev-shm has it
 
 FLAGS = (
+    "--allow-pre-commit-input",  # else a click before a page's first frame is dropped without a word
     "--disable-background-networking",
     "--disable-breakpad",  # its handlers leave Chrome's process group
     "--disable-component-update",
