@@ -1,0 +1,120 @@
+"""Any one process of the running system is killed: no orphan, no hold set free, no login lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tenure.demo.site import COOKIE, DemoSite
+from tests.fixtures.faults import (
+    Census,
+    Holder,
+    Thief,
+    browser_of,
+    gone,
+    kill,
+    logins_on_disk,
+    profile_dir,
+    running,
+    still_signed_in,
+    warm,
+)
+from tests.fixtures.system import RunningSystem
+
+pytestmark = pytest.mark.timeout(180)
+
+HELD, WARM = "alice:shop", "bob:shop"
+LOGIN = [("127.0.0.1", COOKIE)]
+AN_INCIDENT = "PROFILE_QUARANTINED"
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[DemoSite]:
+    async with DemoSite() as opened:
+        yield opened
+
+
+def logins(system: RunningSystem, profile: str) -> list[tuple[str, str]]:
+    return logins_on_disk(profile_dir(system, profile))
+
+
+@pytest.mark.parametrize("part", ["etcd", "lockservice", "recovery", "gateway"])
+async def test_killing_a_part_that_has_no_browser_takes_no_session(
+    system: RunningSystem, site: DemoSite, part: str
+) -> None:
+    await warm(system, site, WARM)
+    async with Holder.on(system, site, HELD) as holder:
+        async with Thief(system, HELD) as thief:
+            browsers = [*browser_of(system, HELD).main, *browser_of(system, WARM).main]
+            census = Census(system)
+            os.kill(system.part(part), signal.SIGKILL)
+            await system.says(f"{part} is back at")
+            await thief.hears("PROFILE_BUSY")
+            await holder.session.verify()
+            await still_signed_in(system, site, WARM)
+            await census.no_strays()
+            assert running(browsers) == browsers
+        await holder.releases_it()
+    await still_signed_in(system, site, HELD)
+    assert await system.stop() == 0
+    assert (logins(system, HELD), logins(system, WARM)) == (LOGIN, LOGIN)
+
+
+@pytest.mark.parametrize("victim", ["keeper", "chrome", "xvfb"])
+async def test_killing_what_a_browser_is_made_of_ends_all_of_it_and_frees_no_hold(
+    system: RunningSystem, site: DemoSite, victim: str
+) -> None:
+    await warm(system, site, WARM)
+    async with Holder.on(system, site, HELD) as holder, Thief(system, HELD) as thief:
+        census = Census(system)
+        browser = browser_of(system, HELD)
+        kill(browser.named(victim))
+        await gone(browser.everything)
+        assert logins(system, HELD) == LOGIN
+        await thief.hears(AN_INCIDENT)
+        await holder.loses_it()
+
+        unheld = browser_of(system, WARM)
+        kill(unheld.named(victim))
+        await gone(unheld.everything)
+        assert logins(system, WARM) == LOGIN
+        await still_signed_in(system, site, WARM)
+        await thief.hears(AN_INCIDENT)
+        await census.no_strays()
+    assert await system.stop() == 0
+    assert logins(system, HELD) == LOGIN
+
+
+async def test_killing_the_browser_host_ends_its_browsers_and_frees_no_hold(
+    system: RunningSystem, site: DemoSite
+) -> None:
+    await warm(system, site, WARM)
+    async with Holder.on(system, site, HELD) as holder, Thief(system, HELD) as thief:
+        census = Census(system)
+        browsers = [*browser_of(system, HELD).everything, *browser_of(system, WARM).everything]
+        os.kill(system.part("browserhost"), signal.SIGKILL)
+        await gone(browsers)
+        assert (logins(system, HELD), logins(system, WARM)) == (LOGIN, LOGIN)
+        await still_signed_in(system, site, WARM)
+        await thief.hears(AN_INCIDENT)
+        await holder.loses_it()
+        await census.no_strays()
+
+
+async def test_killing_the_supervisor_ends_everything_and_a_new_one_frees_no_hold(
+    system: RunningSystem, site: DemoSite
+) -> None:
+    await warm(system, site, WARM)
+    async with Holder.on(system, site, HELD), Thief(system, HELD) as thief:
+        before = Census(system)
+        await system.kill()
+        await gone(before.everything)
+        assert (logins(system, HELD), logins(system, WARM)) == (LOGIN, LOGIN)
+        await system.start()
+        await thief.hears("PROFILE_BUSY", AN_INCIDENT)
+        await still_signed_in(system, site, WARM)
+        await thief.hears("PROFILE_BUSY", AN_INCIDENT)
+        await Census(system).no_strays()
