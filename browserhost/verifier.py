@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 
 from browserhost.clock import boottime
 from servicekit.channels import Channels
@@ -62,9 +63,16 @@ class Verifier:
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), MAX_QUERIES):
-            task = asyncio.create_task(self._ask(waiting[start : start + MAX_QUERIES]))
+            questions = waiting[start : start + MAX_QUERIES]
+            task = asyncio.create_task(self._ask(questions))
             self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(partial(self._sent, questions))
+
+    def _sent(self, questions: list[_Question], task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        # Only what was cancelled leaves answers open, perhaps before it took its first step.
+        for each in questions:
+            each.answer.cancel()
 
     async def _ask(self, questions: list[_Question]) -> None:
         request = VerifyTokensRequest(host=self._host, queries=[each.query for each in questions])
@@ -79,10 +87,6 @@ class Verifier:
                 if not each.answer.done():
                     each.answer.set_exception(failure)
             return
-        except asyncio.CancelledError:
-            for each in questions:
-                each.answer.cancel()
-            raise
         for each, verdict in zip(questions, answer.verdicts, strict=True):
             if not each.answer.done():
                 each.answer.set_result(Proof(verdict, sent_at))

@@ -83,9 +83,14 @@ def _pids() -> Iterator[int]:
 
 def _named(pid: int, profile_dir: Path) -> str:
     with suppress(OSError):
-        for argument in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            text = os.fsdecode(argument)
-            if text.startswith(_FLAG) and Path(text.removeprefix(_FLAG)).resolve() == profile_dir:
+        command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
+        # Chrome writes its command line anew, with blanks between, and a path may hold blanks too.
+        for rest in command.split(_FLAG)[1:]:
+            argument = rest.partition("\0")[0]
+            wanted = str(profile_dir)
+            if argument.startswith(wanted) and argument[len(wanted) :][:1] in ("", " "):
+                return "runs on it"
+            if Path(argument).resolve() == profile_dir:
                 return "runs on it"
     return ""
 

@@ -19,12 +19,14 @@ from urllib.parse import quote
 MAGIC = b"SQLite format 3\0"
 # https://www.sqlite.org/fileformat2.html#the_rollback_journal: a header without it is a finished one.
 _HOT = bytes.fromhex("d9d505f920a163d7")
-_SIDECARS = ("-journal", "-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database's state. `problem` is empty when it is sound; `left_over` names unfinished sidecars."""
+    """One database's state: `problem` is empty when it is sound, `left_over` names an unfinished journal.
+
+    A WAL is no such sign: Chrome leaves one through a clean end, of a database it did not open.
+    """
 
     path: Path
     problem: str = ""
@@ -55,7 +57,7 @@ def check(path: Path, scratch: Path) -> Database:
 def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads the database as a recovery would leave it, the files themselves untouched."""
     if _hot(path) or _size(path, "-wal"):
-        for suffix in ("", *_SIDECARS[:2]):
+        for suffix in ("", "-journal", "-wal"):
             if _size(path, suffix):
                 shutil.copyfile(f"{path}{suffix}", scratch / f"{path.name}{suffix}")
         address = f"file:{quote(str(scratch / path.name))}"
@@ -68,7 +70,7 @@ def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _left_over(path: Path) -> str:
-    return ", ".join(f"{path.name}{suffix}" for suffix in _SIDECARS[:2] if _size(path, suffix))
+    return f"{path.name}-journal" if _size(path, "-journal") else ""
 
 
 def _hot(path: Path) -> bool:

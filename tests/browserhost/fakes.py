@@ -98,10 +98,13 @@ class FakeChrome:
     dies_clean: bool = True
     side_by_side: int = 0
     most_side_by_side: int = 0
+    two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def launch(self, spec: LaunchSpec) -> FakeBrowser:
         self.side_by_side += 1
         self.most_side_by_side = max(self.most_side_by_side, self.side_by_side)
+        if self.side_by_side == 2:
+            self.two_at_once.set()
         try:
             await self.at("launch")
         finally:
@@ -156,6 +159,7 @@ class FakeLocks:
     busy: set[ProfileName] = field(default_factory=set)
     answer: asyncio.Event | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
     back: asyncio.Event = field(default_factory=asyncio.Event)
     knows_incidents: bool = True
     now: Callable[[], float] = boottime
@@ -178,6 +182,7 @@ class FakeLocks:
         return TokenVerdict(current=True, used=name in self.used)
 
     async def suspect(self, name: ProfileName, token: int, cause: str, detail: str) -> bool:
+        self.told.set()
         if self.deaf:
             await self.back.wait()
         self.suspects.append((name, token, cause))
@@ -193,7 +198,9 @@ class FakeLocks:
 class Machine:
     """A host on a data directory; `restart` makes another one on it, as after a kill."""
 
-    def __init__(self, path: Path, *, capacity: int = 8, launches: int = 2, lock_wait_s: float = 0.05) -> None:
+    def __init__(
+        self, path: Path, *, capacity: int = 8, launches: int = 2, lock_wait_s: float = 0.05
+    ) -> None:
         self.root = DataRoot.at(path)
         self.locks = FakeLocks()
         self.endpoint = FakeEndpoint()
@@ -210,7 +217,7 @@ class Machine:
             sandbox=False,
             width=800,
             height=600,
-            tmp_root=Path("/tmp"),  # noqa: S108
+            tmp_root=Path("/tmp"),
             host=HOST,
             boot_id="boot",
             proxies={"miami__fl": "http://127.0.0.1:3128"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -106,14 +105,14 @@ async def test_the_lock_stays_with_a_child_after_the_host_has_dropped_its_copy(t
     path = tmp_path / "lock"
     descriptor = lock.try_lock(path)
     assert descriptor is not None
-    child = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[descriptor]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE, pass_fds=[descriptor]
     )
     os.close(descriptor)
     assert lock.try_lock(path) is None
     assert await lock.wait_for_lock(path, timeout=0.02) is None
     waiting = asyncio.create_task(lock.wait_for_lock(path, timeout=10))
-    child.communicate(b"\n")
+    await child.communicate(b"\n")
     taken = await waiting
     assert taken is not None
     os.close(taken)
@@ -183,7 +182,9 @@ def test_profiles_with_a_marker_are_found_and_what_is_not_ours_is_passed_over(tm
     assert [str(each.name) for each in root.marked()] == ["tenants/default/profiles/alice"]
 
 
-@pytest.mark.parametrize("text", ["alice", "tenants/-/profiles/a", "tenants/t/profiles", "tenants/../profiles/a"])
+@pytest.mark.parametrize(
+    "text", ["alice", "tenants/-/profiles/a", "tenants/t/profiles", "tenants/../profiles/a"]
+)
 def test_only_a_full_name_is_taken_between_services(text: str) -> None:
     with pytest.raises(InvalidId):
         parse_profile(text)

@@ -425,9 +425,7 @@ async def test_the_next_hold_waits_until_the_loss_was_reported(
     await machine.open(41)
     machine.locks.deaf = True
     machine.browser().die()
-    await asyncio.sleep(0)
-    while machine.profile()._report is None:
-        await asyncio.sleep(0)
+    await machine.locks.told.wait()
     monkeypatch.setattr(profile, "REPORT_WAIT_S", 0.01)
     with pytest.raises(StoreUnavailable, match="not yet reported"):
         await machine.open(50)
@@ -543,9 +541,7 @@ async def test_a_report_is_kept_until_the_lock_service_answers_however_often_the
     await machine.open(41)
     machine.locks.deaf = True
     machine.browser().die()
-    await asyncio.sleep(0)
-    while machine.profile()._report is None:
-        await asyncio.sleep(0)
+    await machine.locks.told.wait()
     await machine.killed()
     await machine.host.start()
     machine.locks.back.set()

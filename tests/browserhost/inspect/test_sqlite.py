@@ -1,0 +1,97 @@
+"""SQLite checks that leave every byte as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from browserhost.inspect.sqlite import check, opened
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    (tmp_path / "profile").mkdir()
+    path = tmp_path / "profile" / "Cookies"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE cookies (value)")
+        connection.executemany("INSERT INTO cookies VALUES (?)", [("v" * 200,)] * 500)
+        connection.commit()
+    return path
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def state(directory: Path) -> dict[str, tuple[str, int]]:
+    return {
+        path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in directory.iterdir()
+    }
+
+
+def left_behind(database: Path, mode: str) -> None:
+    """What a kill leaves: the files of a transaction under way, copied beside the database."""
+    copy = database.with_name("copy")
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE cookies SET value = 'new'")
+        for suffix in ("", "-journal", "-wal"):
+            if Path(f"{database}{suffix}").exists():
+                shutil.copyfile(f"{database}{suffix}", f"{copy}{suffix}")
+        connection.execute("ROLLBACK")
+    for path in database.parent.glob("Cookies*"):
+        path.unlink()
+    for path in database.parent.glob("copy*"):
+        path.rename(database.with_name(path.name.replace("copy", "Cookies")))
+
+
+def test_a_sound_database_has_no_problem(database: Path, scratch: Path) -> None:
+    found = check(database, scratch)
+    assert (found.problem, found.left_over) == ("", "")
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["truncate", "wal"])
+def test_what_a_kill_leaves_is_sound_after_recovery_and_not_touched(
+    database: Path, scratch: Path, mode: str
+) -> None:
+    left_behind(database, mode)
+    before = state(database.parent)
+    assert len(before) == 2
+    found = check(database, scratch)
+    assert found.problem == ""
+    assert found.left_over == ("Cookies-journal" if mode == "truncate" else "")
+    with opened(database, scratch) as connection:
+        assert connection.execute("SELECT count(*) FROM cookies WHERE value = 'new'").fetchone() == (0,)
+    assert state(database.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda content: b"", "is empty"),
+        (lambda content: bytes(16) + content[16:], "has no SQLite header"),
+        (lambda content: content[: len(content) // 2], ""),
+        (lambda content: content[:4096] + bytes(4096) + content[8192:], ""),
+    ],
+    ids=["empty", "header", "cut", "page"],
+)
+def test_damage_is_found_and_left_as_it_is(
+    database: Path, scratch: Path, damage: object, problem: str
+) -> None:
+    assert callable(damage)
+    database.write_bytes(damage(database.read_bytes()))
+    before = state(database.parent)
+    assert problem in check(database, scratch).problem
+    assert check(database, scratch).problem
+    assert state(database.parent) == before
