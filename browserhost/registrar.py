@@ -21,7 +21,10 @@ _log = structlog.get_logger("registrar")
 
 
 async def keep_registered(
-    stub: LockServiceStub, channels: Channels, facts: Callable[[], Host], registered: Callable[[], Awaitable[None]]
+    stub: LockServiceStub,
+    channels: Channels,
+    facts: Callable[[], Host],
+    registered: Callable[[], Awaitable[None]],
 ) -> None:
     """Register, renew at a third of the lease's time, register anew when it was lost; until cancelled.
 
