@@ -13,7 +13,7 @@ from tenure.errors import BrowserMissing, DiskFull
 LEAST_FREE = 256 << 20
 """Bytes that must be free on the profile's disk before a start. A fresh profile writes 7 MB and
 caches grow from there; Chrome on a full disk starts without ever answering."""
-_LONGEST_TMP = 56
+LONGEST_TMP = 56
 """Chrome's singleton socket goes to $TMPDIR/org.chromium.Chromium.XXXXXX/SingletonSocket, 108 bytes
 at most (unix(7))."""
 
@@ -64,8 +64,8 @@ class LaunchSpec:
     answer_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if len(str(self.tmp_root)) > _LONGEST_TMP:
-            raise ValueError(f"tmp_root '{self.tmp_root}' is longer than {_LONGEST_TMP} characters")
+        if len(str(self.tmp_root)) > LONGEST_TMP:
+            raise ValueError(f"tmp_root '{self.tmp_root}' is longer than {LONGEST_TMP} characters")
 
 
 def chrome_path(program: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from browserhost.chrome import LONGEST_TMP
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
@@ -51,6 +52,21 @@ def default_capacity() -> int:
     """As many browsers as half of the machine's memory holds, at least 2, at most 64."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(2, min(64, memory // 2 // _BYTES_PER_BROWSER))
+
+
+def default_tmp_root() -> Path:
+    """Where temporary files belong, or /tmp when that path is too long for Chrome's sockets."""
+    usual = Path(tempfile.gettempdir())
+    return usual if len(str(usual)) <= LONGEST_TMP else Path("/tmp")
+
+
+def check_tmp_root(path: Path) -> Path:
+    """Refuse what no browser could start with. Raises ValueError."""
+    if len(str(path)) > LONGEST_TMP:
+        raise ValueError(
+            f"has {len(str(path))} characters, and Chrome's sockets leave room for {LONGEST_TMP}"
+        )
+    return path
 
 
 class BrowserHostSettings(ServiceSettings):
@@ -102,8 +118,8 @@ class BrowserHostSettings(ServiceSettings):
     )
     width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
     height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])
-    tmp_root: Path = Field(
-        default_factory=lambda: Path(tempfile.gettempdir()),
-        description="directory for the browsers' temporary files; its path is short",
+    tmp_root: Annotated[Path, AfterValidator(check_tmp_root)] = Field(
+        default_factory=default_tmp_root,
+        description=f"directory for the browsers' temporary files, at most {LONGEST_TMP} characters",
         examples=["/tmp"],
     )
