@@ -11,10 +11,11 @@ from pathlib import Path
 
 from browserhost import durable, lock
 from browserhost.paths import DataRoot
+from servicekit.server import CannotStart
 from tenure.names import canonical_id
 
 
-class DataRootInUse(Exception):
+class DataRootInUse(CannotStart):
     """Another host runs on this data directory."""
 
     def __init__(self, path: Path, holder: str) -> None:

@@ -21,7 +21,7 @@ from browserhost.tasks import Tasks
 from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
 from servicekit.deadlines import REQUIRED
-from servicekit.server import Server
+from servicekit.server import BindError, Server
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import add_BrowserHostServiceServicer_to_server
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
@@ -31,16 +31,15 @@ from tenure.v1 import host_pb2
 async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
     """Serve until `shutdown` is set, then close every browser cleanly.
 
-    Raises DataRootInUse when another host runs on the data directory.
+    Raises DataRootInUse when another host runs on the data directory, BindError for a taken address.
     """
     root = DataRoot.at(settings.data_root)
-    cdp_host, _, cdp_port = settings.cdp_listen.rpartition(":")
     with sole_host(root):
         name = f"hosts/{host_id(root)}"
         async with (
             Channels("browserhost") as channels,
             Server("browserhost", settings, forwarded_identity, REQUIRED) as server,
-            await CdpEndpoint.start(cdp_host.strip("[]"), int(cdp_port)) as endpoint,
+            await _cdp_endpoint(settings.cdp_listen) as endpoint,
         ):
             channel = channels.to(settings.lockservice)
             stub = LockServiceStub(channel)
@@ -67,6 +66,14 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 await keeping.aclose()
                 await host.aclose()
             await locks.aclose()
+
+
+async def _cdp_endpoint(address: str) -> CdpEndpoint:
+    host, _, port = address.rpartition(":")
+    try:
+        return await CdpEndpoint.start(host.strip("[]"), int(port))
+    except OSError as error:
+        raise BindError(address, (error.strerror or str(error)).lower()) from error
 
 
 def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Workshop:

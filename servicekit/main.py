@@ -17,7 +17,7 @@ import structlog
 import uvloop
 
 from servicekit import logs
-from servicekit.server import BindError
+from servicekit.server import CannotStart
 from servicekit.settings import ServiceSettings, load
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -38,7 +38,7 @@ def run(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_shutdown(serve, settings))
-    except BindError as error:
+    except CannotStart as error:
         log.error("cannot start", why=str(error))
         sys.exit(EXIT_FAILED)
     except Exception:

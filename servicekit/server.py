@@ -45,7 +45,11 @@ CLEAN_UP_S = 2.0
 _log = structlog.get_logger("server")
 
 
-class BindError(Exception):
+class CannotStart(Exception):
+    """Something that is not the service's to mend keeps it from starting; its text says what to do."""
+
+
+class BindError(CannotStart):
     """The listen address cannot be had; nothing was started."""
 
     def __init__(self, address: str, why: str) -> None:

@@ -1,0 +1,190 @@
+"""`python -m browserhost` as a process: its answers, its signals, its death. The lock service is a fake."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+import pytest
+
+from servicekit.call import DEV_IDENTITY
+from tenure import processes
+from tenure.errors import InvalidField, InvalidId, TenureError, from_rpc_error
+from tenure.internal.v1 import browser_host_service_pb2 as pb
+from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
+from tenure.internal.v1.lock_service_pb2_grpc import add_LockServiceServicer_to_server
+from tenure.processes import Process
+from tenure.v1.session_pb2 import SESSION_STATE_OPEN
+from tests.browserhost.lock_service import FakeLockService
+from tests.fixtures.chrome import DataRoot, Site, all_gone
+
+NAME = "tenants/default/profiles/alice_linkedin"
+
+
+@dataclass
+class Service:
+    """The process, and a stub to it."""
+
+    process: asyncio.subprocess.Process
+    stub: BrowserHostServiceStub
+    fake: FakeLockService
+
+    async def open(self, token: int, url: str, name: str = NAME) -> pb.OpenBrowserResponse:
+        request = pb.OpenBrowserRequest(profile=name, fencing_token=token, start_url=url)
+        try:
+            return await self.stub.OpenBrowser(request, timeout=40, metadata=DEV_IDENTITY.metadata())
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+    async def close(self, token: int) -> pb.CloseHoldResponse:
+        request = pb.CloseHoldRequest(profile=NAME, fencing_token=token)
+        try:
+            return await self.stub.CloseHold(request, timeout=20, metadata=DEV_IDENTITY.metadata())
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+
+@dataclass
+class Bench:
+    """Starts services on one data directory, behind one lock service."""
+
+    data_root: DataRoot
+    fake: FakeLockService
+    address: str
+
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "browserhost", "--lockservice", self.address),
+            *("--data-root", str(self.data_root.path), "--tmp-root", str(self.data_root.tmp)),
+        ]
+
+    @asynccontextmanager
+    async def service(self) -> AsyncIterator[Service]:
+        """Up, and ended at the end however the test left it."""
+        read, write = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *self.command(), "--ready-fd", str(write), pass_fds=(write,), stderr=asyncio.subprocess.DEVNULL
+        )
+        os.close(write)
+        try:
+            with os.fdopen(read) as pipe:
+                ready = json.loads(await asyncio.to_thread(pipe.readline))
+            async with grpc.aio.insecure_channel(ready["address"]) as channel:
+                yield Service(process, BrowserHostServiceStub(channel), self.fake)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            async with asyncio.timeout(30):
+                await process.wait()
+
+
+@pytest.fixture
+async def bench(data_root: DataRoot) -> AsyncIterator[Bench]:
+    fake, server = FakeLockService(), grpc.aio.server()
+    add_LockServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield Bench(data_root, fake, f"127.0.0.1:{port}")
+    await server.stop(None)
+    await all_gone(on(data_root.path))
+
+
+def on(path: Path) -> list[Process]:
+    """The processes with the directory on their command line: Chrome, Xvfb, keeper."""
+    found = []
+    for each in processes.table():
+        try:
+            command = Path(f"/proc/{each.pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(path).encode() in command and each.pid != os.getpid():
+            found.append(each)
+    return found
+
+
+async def test_a_session_is_opened_described_and_closed(bench: Bench, site: Site) -> None:
+    async with bench.service() as service:
+        opened = await service.open(41, f"{site.url}/a")
+        session = opened.session
+        assert session.name == f"{NAME}/sessions/41"
+        assert session.cdp_url.startswith("ws://127.0.0.1:")
+        assert session.state == SESSION_STATE_OPEN
+        assert {timing.phase for timing in opened.timings} >= {"verify", "launch", "attach", "navigate"}
+        listed = await service.stub.DescribeSessions(
+            pb.DescribeSessionsRequest(parent="tenants/default"), timeout=5, metadata=DEV_IDENTITY.metadata()
+        )
+        assert [(each.name, each.cdp_url) for each in listed.sessions] == [(session.name, "")]
+        closed = await service.close(41)
+        assert closed.used
+        assert closed.flushed_at.seconds > 0
+        assert closed.session.name == session.name
+        assert bench.fake.registered[0].host.address
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "url", "error"),
+    [
+        (NAME, 41, "file:///etc/passwd", InvalidField),
+        (NAME, 41, "chrome://settings", InvalidField),
+        (NAME, 0, "about:blank", InvalidField),
+        (NAME, 1 << 60, "about:blank", InvalidField),
+        ("tenants/default/profiles/..", 41, "about:blank", InvalidId),
+        ("alice", 41, "about:blank", InvalidId),
+    ],
+)
+async def test_bad_input_is_named_and_changes_nothing(
+    bench: Bench, name: str, token: int, url: str, error: type[TenureError]
+) -> None:
+    async with bench.service() as service:
+        with pytest.raises(error):
+            await service.open(token, url, name)
+    assert not (bench.data_root.path / "tenants").exists()
+    assert bench.fake.verifies == []
+
+
+async def test_a_second_host_on_the_data_directory_says_who_has_it(bench: Bench) -> None:
+    async with bench.service() as service:
+        second = await asyncio.create_subprocess_exec(*bench.command(), stderr=asyncio.subprocess.PIPE)
+        _, said = await second.communicate()
+        assert second.returncode == 1
+        assert f"as process {service.process.pid}" in said.decode()
+        assert "Traceback" not in said.decode()
+
+
+async def test_a_terminated_host_closes_its_browsers_and_leaves_nothing_running(
+    bench: Bench, site: Site
+) -> None:
+    async with bench.service() as service:
+        await service.open(41, f"{site.url}/a")
+        service.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.process.wait(), 20) == 0
+    assert on(bench.data_root.path) == []
+    async with bench.service() as service:
+        with pytest.raises(TenureError, match="quarantined"):
+            await service.close(41)
+    assert [each.fencing_token for each in bench.fake.suspects] == [41]
+
+
+async def test_a_killed_host_leaves_no_chrome_and_its_successor_waits_for_the_last_one(
+    bench: Bench, site: Site
+) -> None:
+    async with bench.service() as service:
+        await service.open(41, f"{site.url}/sign-in")
+        await service.close(41)
+        service.process.kill()
+        await service.process.wait()
+    # At once: the old Chrome may still be ending, and has the lock until it has.
+    async with bench.service() as service:
+        opened = await service.open(50, f"{site.url}/account")
+        assert not opened.reused_session
+        assert "inspect" in {timing.phase for timing in opened.timings}
+        await service.close(50)
+    assert bench.fake.suspects == []
