@@ -127,7 +127,7 @@ def _failed(unclear: bool, problem: str) -> errors.TenureError:
     if unclear:
         return errors.OutcomeUnknown(metadata={"store": problem}, retry_after_s=_RETRY_S)
     return errors.StoreUnavailable(
-        f"The store (etcd) does not answer; nothing was changed. Try again shortly. ({problem})",
+        f"The store (etcd) is not available; nothing was changed. Try again shortly. ({problem})",
         retry_after_s=_RETRY_S,
     )
 

@@ -16,6 +16,7 @@ from lockservice.core.stored import Ask
 from lockservice.etcd.txn import Compare, absent, created_at, empty, mod_is, put
 from tenure import token as tokens
 from tenure.errors import (
+    InvalidId,
     LeaseExpired,
     ProfileBusy,
     ProfileDisabled,
@@ -60,6 +61,8 @@ def decide(
         return Refuse(RequestEnded(request_id=ask.request_id))
     if ask.request_id == snapshot.consumed.request_id:
         return _again(keys, profile, snapshot, ask, now_ms)
+    if snapshot.place is not None and snapshot.place.ask.worker != ask.worker:
+        return Refuse(_not_unique(ask))
     if not snapshot.consumed.mod and lease_keys + 2 > MAX_LEASE_KEYS:
         return Refuse(_too_many_profiles())
     if resumes(snapshot.record, ask, now_ms):
@@ -152,6 +155,15 @@ def _guards(keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask) -> t
         mod_is(keys.record(profile), snapshot.mod),
         created_at(keys.worker(ask.worker), ask.worker_create),
         mod_is(keys.consumed(ask.worker, profile), snapshot.consumed.mod),
+    )
+
+
+def _not_unique(ask: Ask) -> TenureError:
+    return InvalidId(
+        field="request_id",
+        value=ask.request_id,
+        problem="is another worker's",
+        remedy="mint an id for each request, as a ULID or UUIDv7",
     )
 
 

@@ -58,5 +58,6 @@ def _check_grant(before: Record | None, after: Record) -> None:
         resumes = (before.holding.workflow_id, before.holding.proxy_key)
         if resumes != (after.holding.workflow_id, after.holding.proxy_key):
             raise IllegalTransition("only its workflow, with its proxy, resumes a profile")
-    if before.state is State.HELD and before.holding.request_id == after.holding.request_id:
+    asked_before = (before.holding.worker, before.holding.request_id)
+    if before.state is State.HELD and asked_before == (after.holding.worker, after.holding.request_id):
         raise IllegalTransition("one request is granted once")

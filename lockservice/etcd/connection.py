@@ -40,6 +40,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 _POLL_S = 0.02
 # Calls still under way on a channel that was left may end by their own deadlines.
 _LINGER_S = 10.0
+_STAY_S = 1.0
 
 Response = TypeVar("Response", bound=Message)
 
@@ -76,6 +77,7 @@ class Connection:
         self._server_name = tls.server_name if tls else ""
         self._channel = self._open()
         self._connecting: asyncio.Task[None] | None = None
+        self._stay_until = 0.0
         self._leaving: set[asyncio.Task[None]] = set()
         # Set once the cluster is known: then an answer of another one is refused.
         self.cluster_id: int | None = None
@@ -129,9 +131,13 @@ class Connection:
             raise ClusterChanged(self.cluster_id, header.cluster_id)
 
     def leave(self, channel: grpc.aio.Channel) -> None:
-        """Go to the next member, unless somebody did so already."""
-        if channel is not self._channel:
+        """Go to the next member, unless somebody did so already, or just now: where none has a leader, going
+        in circles helps nobody.
+        """
+        now = asyncio.get_running_loop().time()
+        if channel is not self._channel or now < self._stay_until:
             return
+        self._stay_until = now + _STAY_S
         self._endpoints = [*self._endpoints[1:], self._endpoints[0]]
         self._channel = self._open()
         task = asyncio.create_task(_close_later(channel), name="etcd channel close")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from lockservice.etcd import txn as t
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import Tls
-from lockservice.etcd.errors import EtcdError, OutcomeUnknown
+from lockservice.etcd.errors import EtcdError, OutcomeUnknown, Rejected
 from lockservice.etcd.watch import Changes, Resumed
 from tests.fixtures.etcd import Cluster, Member, free_port, raft_index
 
@@ -24,6 +25,11 @@ async def persist(client: Etcd, key: bytes, value: bytes) -> None:
         try:
             await client.kv.txn(t.txn([t.absent(key)], [t.put(key, value)]), 2.0)
         except OutcomeUnknown:
+            continue
+        except Rejected as error:
+            # The others elect a leader.
+            assert error.no_leader
+            await asyncio.sleep(0.05)
             continue
         return
 

@@ -1,0 +1,76 @@
+"""Stored documents."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockservice.core.document import Unreadable, decode, encode
+from lockservice.core.record import Holding, Origin, Record, State
+from lockservice.core.stored import Step, Worker
+
+texts = st.text(max_size=20)
+numbers = st.integers(0, 2**53)
+holdings = st.builds(
+    Holding,
+    worker=texts,
+    worker_create=numbers,
+    request_id=texts,
+    run_id=texts,
+    as_sent=texts,
+    granted_ms=numbers,
+    deadline_ms=numbers,
+    workflow_id=texts,
+    proxy_key=texts,
+    origin=st.sampled_from(Origin),
+    attempt=numbers,
+)
+records = st.builds(
+    Record,
+    state=st.sampled_from(State),
+    epoch=st.integers(0, 1023),
+    since_ms=numbers,
+    as_sent=texts,
+    holding=st.none() | holdings,
+    home=texts,
+    used=st.booleans(),
+    flushed_ms=numbers,
+    incident=numbers,
+    failed_attempts=numbers,
+    resume_until_ms=numbers,
+)
+
+
+@given(records)
+def test_a_record_survives_storing(record: Record) -> None:
+    assert decode(Record, encode(record)) == record
+
+
+@pytest.mark.parametrize("sensitive", [None, True, False])
+def test_an_undeclared_step_stays_undeclared(sensitive: bool | None) -> None:
+    step = Step(name="pay", start_ms=5, sensitive=sensitive)
+    assert decode(Step, encode(step)) == step
+
+
+def test_it_is_small_json_that_says_its_version() -> None:
+    stored = encode(Record(state=State.AVAILABLE, epoch=0, since_ms=5, as_sent="alice:linkedin"))
+    assert stored == b'{"v":1,"state":"AVAILABLE","epoch":0,"since_ms":5,"as_sent":"alice:linkedin"}'
+    worker = Worker(tenant="t", lease=1, ttl_s=15, registered_ms=5, labels={"pod": "x"})
+    assert decode(Worker, encode(worker)) == worker
+
+
+@pytest.mark.parametrize(
+    ("stored", "why"),
+    [
+        (b"", "not a stored Record"),
+        (b"[]", "not a stored Record"),
+        (b"{}", "not a stored Record"),
+        (b'{"v":1,"state":"GONE","epoch":0,"since_ms":5,"as_sent":""}', "GONE"),
+        (b'{"v":1,"state":"HELD","epoch":0,"since_ms":5,"as_sent":"","colour":"red"}', "colour"),
+        (b'{"v":2}', "upgrade this replica"),
+    ],
+)
+def test_what_it_does_not_know_is_refused_not_guessed(stored: bytes, why: str) -> None:
+    with pytest.raises(Unreadable, match=why):
+        decode(Record, stored)
