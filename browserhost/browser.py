@@ -18,7 +18,7 @@ from browserhost.mux import CdpMux
 from browserhost.pages import Page, Pages
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import ProcessTree, StartFailed
-from tenure.cdp import CdpClosed, CdpError
+from tenure.cdp import CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed, InvalidField
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec"]
@@ -74,6 +74,7 @@ class Browser:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[CloseReport] | None = None
+        self._window: asyncio.Future[Result] = loop.create_future()
         tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
 
@@ -192,7 +193,8 @@ class Browser:
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
                 self.timings["launch"] = time.monotonic() - begun
-                await asyncio.shield(self._pages.first)
+                first = await asyncio.shield(self._pages.first)
+                self._window = self.mux.root.post("Browser.getWindowForTarget", {"targetId": first.target})
                 self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             raise await self._failed_start(error) from error
@@ -221,12 +223,15 @@ class Browser:
         for page in pages.all:
             pages.end_dialog(page)
         front = await self._front()
+        if front.broken:
+            front = await self._replace(front)
         renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
         contexts = root.post("Target.getBrowserContexts")
         waits = [pages.close(page) for page in pages.others]
         root.post("Browser.resetPermissions")
         self._keep_downloads()
         pages.end_downloads()
+        window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
         async with asyncio.timeout(ANSWER_S):
             for other in (await contexts)["browserContextIds"]:
                 root.post("Target.disposeBrowserContext", {"browserContextId": other})
@@ -234,10 +239,21 @@ class Browser:
                 if isinstance(closed, CdpClosed):
                     raise closed
         try:
-            await asyncio.wait_for(asyncio.shield(renderer), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                await renderer
+                await self._restore_window(await window)
         except (TimeoutError, CdpError):
             return await self._replace(front)
         return front
+
+    async def _restore_window(self, found: Result) -> None:
+        """Give a window that a client moved or minimised its place and size again."""
+        before = (await asyncio.shield(self._window))["bounds"]
+        if found["bounds"] != before:
+            size = {name: before[name] for name in ("left", "top", "width", "height")}
+            for wish in ({"windowState": "normal"}, size):  # the protocol wants them apart
+                bounds = {"windowId": found["windowId"], "bounds": wish}
+                await self.mux.root.post("Browser.setWindowBounds", bounds)
 
     async def _replace(self, front: Page) -> Page:
         """Leave a tab whose renderer hangs or crashed for a new one."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urldefrag
 
 from tenure.cdp import CdpClient, Result
 from tenure.errors import NavigationFailed
@@ -21,6 +22,7 @@ COMMIT_S = 30.0
 LOAD_S = 10.0
 """How long it may then go on loading before it counts as landed all the same."""
 
+_NEW_TAB_S = 10.0
 _ONLY_PAGES = [{"type": "page"}, {"exclude": True}]
 
 
@@ -41,6 +43,8 @@ class Page:
     """The present document is Chrome's own error page."""
     leaving: bool = False
     """The host navigates or closes it: a page that asks whether to stay is not heard."""
+    broken: bool = False
+    """Its renderer crashed, or the tab is gone."""
     closing: bool = False
     """It is about to go; Chrome takes up to 0.2 s for that after it has said yes."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,6 +55,7 @@ class Page:
 
     def commits(self, loader: str) -> None:
         """Take notice of a document, of which Chrome tells in more than one way."""
+        self.broken = False
         if not self.is_at(loader):
             self.loaders.append(loader)
             self.loaded = False
@@ -70,13 +75,15 @@ class Pages:
         self._root, self._on_settled = root, on_settled
         self._by_session: dict[str, Page] = {}
         self._downloads: set[str] = set()
+        self._arrived = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         root.listen(self._event)
 
     def follow(self) -> asyncio.Future[Result]:
         """Begin, once a browser. Chrome may not even have started: the pipe keeps the call for it."""
-        auto = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True, "filter": _ONLY_PAGES}
-        return self._root.post("Target.setAutoAttach", auto)
+        # Not setAutoAttach: with that on the whole browser a page's window.open() waits, on Chrome 156,
+        # until somebody sends Runtime.runIfWaitingForDebugger, and that may come too early for a client.
+        return self._root.post("Target.setDiscoverTargets", {"discover": True, "filter": _ONLY_PAGES})
 
     @property
     def all(self) -> list[Page]:
@@ -102,9 +109,14 @@ class Pages:
 
     async def open_tab(self) -> Page:
         """Open an empty tab. Raises CdpError, CdpClosed, TimeoutError."""
-        made = await self._root.call("Target.createTarget", {"url": "about:blank"})
-        # Chrome announces the session that it attaches before it answers.
-        return next(page for page in self._by_session.values() if page.target == made["targetId"])
+        async with asyncio.timeout(_NEW_TAB_S):
+            made = await self._root.post("Target.createTarget", {"url": "about:blank"})
+            while True:
+                for page in self._by_session.values():
+                    if page.target == made["targetId"]:
+                        return page
+                self._arrived.clear()
+                await self._arrived.wait()
 
     async def close(self, page: Page) -> None:
         """Close a tab, without asking it. Raises CdpError when it is gone already."""
@@ -131,11 +143,11 @@ class Pages:
             async with asyncio.timeout(COMMIT_S):
                 loader = await self._start(page, url)
                 while loader not in page.loaders:
-                    await _change(page)
+                    await _change(page, url)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOAD_S):
                     while not page.landed(loader):
-                        await _change(page)
+                        await _change(page, url)
         except TimeoutError:
             raise NavigationFailed(url=url, error=f"no answer within {COMMIT_S:g} s") from None
         finally:
@@ -144,18 +156,13 @@ class Pages:
             raise NavigationFailed(url=url, error="it led to an address that did not load")
 
     async def _start(self, page: Page, url: str) -> str:
-        known = set(page.loaders)
+        if "#" in url and urldefrag(url).url == urldefrag(page.url).url:
+            # Chrome would only scroll, and leave the last run's document in place.
+            await self._start(page, "about:blank")
         answer = await self._root.call("Page.navigate", {"url": url}, page.session, timeout=COMMIT_S)
         if "errorText" in answer:
             raise NavigationFailed(url=url, error=answer["errorText"])
-        loader = answer.get("loaderId")
-        if loader is not None:
-            return str(loader)
-        # Only the fragment differs, so the last run's document is still there.
-        await self._root.call("Page.reload", {}, page.session, timeout=COMMIT_S)
-        while not page.loaders or page.loaders[-1] in known:
-            await _change(page)
-        return page.loaders[-1]
+        return str(answer["loaderId"])
 
     def _event(self, method: str, params: Result, session: str) -> None:
         if not session:
@@ -168,6 +175,10 @@ class Pages:
         if page is not None and on_page is not None:
             on_page(self, page, params)
 
+    def _created(self, params: Result) -> None:
+        target = params["targetInfo"]["targetId"]
+        self._root.post("Target.attachToTarget", {"targetId": target, "flatten": True})
+
     def _attached(self, params: Result) -> None:
         info = params["targetInfo"]
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
@@ -178,13 +189,23 @@ class Pages:
         tree = self._root.post("Page.getFrameTree", {}, page.session)
         tree.add_done_callback(lambda answer: self._stands(page, answer))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
+        self._arrived.set()
         if not self.first.done():
             self.first.set_result(page)
 
     def _detached(self, params: Result) -> None:
         page = self._by_session.pop(params["sessionId"], None)
         if page is not None:
-            page.changed.set()
+            self._breaks(page)
+
+    def _crashed(self, params: Result) -> None:
+        for page in self._by_session.values():
+            if page.target == params["targetId"]:
+                self._breaks(page)
+
+    def _breaks(self, page: Page) -> None:
+        page.broken = True
+        page.changed.set()
 
     def _download_begins(self, params: Result) -> None:
         self._downloads.add(params["guid"])
@@ -234,12 +255,16 @@ class Pages:
         self._root.post("Page.handleJavaScriptDialog", {"accept": accept}, page.session)
 
 
-async def _change(page: Page) -> None:
+async def _change(page: Page, url: str) -> None:
+    if page.broken:
+        raise NavigationFailed(url=url, error="its tab crashed or was closed")
     page.changed.clear()
     await page.changed.wait()
 
 
 _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
+    "Target.targetCreated": Pages._created,  # noqa: SLF001
+    "Target.targetCrashed": Pages._crashed,  # noqa: SLF001
     "Target.attachedToTarget": Pages._attached,  # noqa: SLF001 - the table is the class's own
     "Target.detachedFromTarget": Pages._detached,  # noqa: SLF001
     "Browser.downloadWillBegin": Pages._download_begins,  # noqa: SLF001
