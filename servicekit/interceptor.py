@@ -1,7 +1,7 @@
 """What happens around every call a service answers, in one place and one wrapper.
 
-In order: take or mint the request id, learn who calls, settle the deadline, run the
-handler, translate what it raised. A TenureError becomes its documented status; anything
+In order: take or mint the request id, learn who calls, refuse what does not parse, settle
+the deadline, run the handler, translate what it raised. A TenureError becomes its documented status; anything
 else is a bug: logged here with its traceback, answered as INTERNAL with nothing but the
 request id. Cancellation passes untouched. Health and reflection are not wrapped: probes
 and tools call them without credentials and without a deadline.
@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 import structlog
 
-from servicekit import call
+from servicekit import call, decoding
 from servicekit.deadlines import Deadlines
 from tenure.errors import STATUS_DETAILS_KEY, Internal, OutcomeUnknown, TenureError, Unimplemented
 
@@ -56,10 +56,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             "Behaviour",
             handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream,
         )
+        if handler.request_streaming:
+            behaviour = decoding.checking(behaviour, details.method)
         wrap = self._wrap_stream if handler.response_streaming else self._wrap_single
         return _FACTORIES[handler.request_streaming, handler.response_streaming](
             wrap(behaviour, details, long_lived=handler.request_streaming),
-            handler.request_deserializer,
+            decoding.reading(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -106,6 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self.idle.clear()
         try:
             call.identify(self._identify(metadata))
+            decoding.check(request, details.method)
             # None at run time without a deadline, though typed float.
             remaining = cast("float | None", context.time_remaining())
             default = None

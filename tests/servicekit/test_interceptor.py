@@ -65,6 +65,30 @@ async def test_every_kind_of_method_answers_through_the_interceptor(
         assert len(await call_kind(kind, channels.to(server.address))) == KINDS[kind]
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "SystemService/GetServerInfo",
+        "SessionService/UploadFile",
+        "ProfileService/WatchProfiles",
+        "WorkerService/KeepAlive",
+    ],
+)
+@pytest.mark.parametrize("timeout", [5, None])
+async def test_bytes_that_do_not_parse_are_the_callers_mistake_on_every_kind(
+    method: str, timeout: float | None, make_server: MakeServer, channels: Channels
+) -> None:
+    async with make_server() as server:
+        await server.start()
+        throw: Any = channels.to(server.address).stream_stream(f"/tenure.v1.{method}")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in throw(requests(b"\xff\xff"), timeout=timeout):
+                pass
+    got = errors.from_rpc_error(caught.value)
+    assert isinstance(got, errors.InvalidField)
+    assert (got.field, got.value) == ("request", "2 bytes")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_documented_error_keeps_its_class_and_fields_on_every_kind(
     kind: str, make_server: MakeServer, channels: Channels, behaviour: Behaviour
