@@ -1,3 +1,9 @@
 """Fixtures that all tests may use."""
 
-pytest_plugins = ["tests.fixtures.chrome", "tests.fixtures.etcd", "tests.fixtures.system"]
+# A module comes after those that it imports: pytest rewrites the assertions of each before its import.
+pytest_plugins = [
+    "tests.fixtures.chrome",
+    "tests.fixtures.etcd",
+    "tests.fixtures.system",
+    "tests.fixtures.scene",
+]

@@ -9,19 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tenure.demo.site import COOKIE, DemoSite
-from tests.fixtures.faults import (
-    Census,
-    Holder,
-    Thief,
-    browser_of,
-    gone,
-    kill,
-    logins_on_disk,
-    profile_dir,
-    running,
-    still_signed_in,
-    warm,
-)
+from tests.fixtures.census import Census, browser_of, gone, kill, profile_dir, running
+from tests.fixtures.faults import Holder, Thief, logins_on_disk, still_signed_in, warm
 from tests.fixtures.system import RunningSystem
 
 pytestmark = pytest.mark.timeout(180)
