@@ -222,12 +222,15 @@ class Profile:
     def tick(self) -> None:
         """Verify again what is served, and cut what has outlived its proof. Call it often."""
         session, now = self.session, boottime()
-        if session is None or session.state is not State.OPEN:
-            return
-        if fences.expired(self._fence, now):
+        is_open = session is not None and session.state is State.OPEN
+        if is_open and session is not None and fences.expired(self._fence, now):
             self._tasks.spawn(self._expire(session), detached=True)
-        elif fences.verify_due(self._fence, now) and (self._verifying is None or self._verifying.done()):
-            self._verifying = self._tasks.spawn(self._verify_again(session.token), detached=True)
+            return
+        # A launch may take longer than a proof lasts, so a token whose open is under way is renewed too.
+        wanted = is_open or self._fence.floor in self._openings
+        asking = self._verifying is not None and not self._verifying.done()
+        if wanted and not asking and fences.verify_due(self._fence, now):
+            self._verifying = self._tasks.spawn(self._verify_again(self._fence.floor), detached=True)
 
     async def aclose(self) -> None:
         """Cut everybody, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
@@ -288,11 +291,9 @@ class Profile:
             opening.reuse,
             used_elsewhere=self._used_elsewhere,
         )
-        driven: Driven = await self._slot.drive(wanted, self._on_browser_end)
+        driven: Driven = await self._slot.drive(wanted, partial(self.gate, token), self._on_browser_end)
         self._slot.last_used = time.monotonic()
         timings.update(driven.timings)
-        # The floor may have risen while Chrome was at work.
-        self.gate(token)
         session = Session(
             SessionName(self.name, token), self._host, opening.proxy_key, time.time(), driven.browser
         )
@@ -315,7 +316,7 @@ class Profile:
     # --- the fence -----------------------------------------------------------------------
 
     async def _admit(self, token: int) -> None:
-        """Return once the token may be served."""
+        """Return once the token has been proven; whether it still may be served, `gate` says."""
         answer = fences.check(self._fence, token, boottime())
         if answer is Answer.SUPERSEDED:
             raise self._superseded(token)
@@ -327,8 +328,6 @@ class Profile:
             if step is None:
                 raise self._superseded(token)
             await self._take(step, State.CUT, TokenSuperseded.reason)
-        # An answer that took longer than a proof lasts proves nothing any more.
-        self.gate(token)
 
     async def _verified(self, token: int) -> Proof:
         """Ask; raises why not when the token is not current, after cutting what it was served."""

@@ -123,10 +123,13 @@ class Slot:
         self._workshop = workshop
         self._key = str(paths.name)
 
-    async def drive(self, wanted: Wanted, on_end: Callable[[LiveBrowser], None]) -> Driven:
+    async def drive(
+        self, wanted: Wanted, gate: Callable[[], None], on_end: Callable[[LiveBrowser], None]
+    ) -> Driven:
         """A browser for the token at its URL: the live one handed over, or a new one.
 
-        `on_end` is called when a browser that this starts has ended. Raises ProxyDown, NoRoom,
+        `gate` raises when the token may not act any more, and is asked right before it does. `on_end`
+        is called when a browser that this starts has ended. Raises what `gate` does, ProxyDown, NoRoom,
         DiskFull (nothing was changed), BrowserMissing, NavigationFailed (the browser stays),
         ProfileMissing, ProfileCorrupt, BrowserCrashed.
         """
@@ -139,13 +142,14 @@ class Slot:
         if self.browser is not None and not self._fits(wanted):
             await self.close()
         if self.browser is not None:
-            driven = await self._hand_over(self.browser, wanted, timings)
+            driven = await self._hand_over(self.browser, wanted, gate, timings)
             if driven is not None:
                 return driven
         browser = await self._start(wanted, proxy_server, timings)
         browser.ended.add_done_callback(lambda _: on_end(browser))
         self.keep_warm = wanted.reuse
         timings.update(browser.timings)
+        gate()
         try:
             timings.update(await browser.open(wanted.url))
         except BrowserCrashed:
@@ -255,11 +259,12 @@ class Slot:
         return wanted.reuse and self._marker.proxy_key == wanted.proxy_key
 
     async def _hand_over(
-        self, browser: LiveBrowser, wanted: Wanted, timings: dict[str, float]
+        self, browser: LiveBrowser, wanted: Wanted, gate: Callable[[], None], timings: dict[str, float]
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
         before = self._marker
         await self._mark(replace(before, token=wanted.token, held=True, suspected=False))
+        gate()
         try:
             timings.update(await browser.hand_over(wanted.url))
         except NavigationFailed:

@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
+from browserhost import slot
 from browserhost.cache import Standing, victim
+from browserhost.inspect.profile import Inspection
+from browserhost.inspect.verdict import Verdict
 from tenure.errors import BrowserCrashed, NoRoom, ProfileCorrupt, ProxyDown
 from tests.browserhost.fakes import ALICE, BOB, CAROL, Machine
 
@@ -100,6 +103,21 @@ async def test_one_that_did_not_end_cleanly_is_inspected_before_it_is_replaced(m
     assert len(machine.chrome.launched) == 1
     assert machine.locks.suspects == [(ALICE, 50, "PROFILE_UNSOUND")]
     assert machine.host.cache.taken == 0
+
+
+async def test_an_unusable_warm_browser_is_judged_by_how_its_last_hold_left_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unheld and flushed, it may be replaced even though it had to be killed: nothing was done since."""
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    machine.chrome.fail["hand_over"] = machine.chrome.fail["flush"] = BrowserCrashed(problem="hangs")
+    machine.chrome.dies_clean = False
+    unclean = Inspection(Verdict.UNCLEAN_CONSISTENT, ("exit_type is Crashed",))
+    monkeypatch.setattr(slot, "inspect", lambda *_: unclean)
+    again = await machine.open(50)
+    assert not again.reused
+    assert "nobody held it" in machine.root.profile(ALICE).findings.read_text()
 
 
 async def test_when_all_places_are_taken_the_least_recently_used_unheld_one_goes(small: Machine) -> None:

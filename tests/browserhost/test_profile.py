@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +212,50 @@ async def test_nobody_is_let_in_on_an_answer_older_than_a_proof_lasts(machine: M
     with pytest.raises(StoreUnavailable):
         await opening
     assert machine.chrome.launched == []
+
+
+async def test_a_launch_that_outlasts_the_proof_does_not_navigate(machine: Machine, clock: Clock) -> None:
+    reached, go_on = machine.chrome.pause("launch")
+    opening = asyncio.create_task(machine.open(41))
+    await reached.wait()
+    clock.now += fences.SERVE_S
+    go_on.set()
+    with pytest.raises(StoreUnavailable):
+        await opening
+    assert machine.browser().visited == []
+
+
+async def test_a_hand_over_is_not_dispatched_on_an_old_proof(machine: Machine, clock: Clock) -> None:
+    await machine.open(41)
+    store = marker.store
+
+    def slow(path: Path, written: Marker) -> None:
+        clock.now += fences.SERVE_S
+        store(path, written)
+
+    await machine.profile().close_hold(41)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marker, "store", slow)
+        with pytest.raises(StoreUnavailable):
+            await machine.open(50, url="http://b.test/")
+    assert machine.browser().visited == ["http://a.test/"]
+
+
+async def test_a_long_launch_is_served_when_its_token_is_verified_meanwhile(
+    machine: Machine, clock: Clock
+) -> None:
+    reached, go_on = machine.chrome.pause("launch")
+    opening = asyncio.create_task(machine.open(41))
+    await reached.wait()
+    for _ in range(5):
+        clock.now += fences.VERIFY_EVERY_S
+        machine.locks.asked.clear()
+        machine.profile().tick()
+        verifying = machine.profile()._verifying
+        assert verifying is not None
+        await verifying
+    go_on.set()
+    assert (await opening).session.state is State.OPEN
 
 
 # --- closing ------------------------------------------------------------------------------

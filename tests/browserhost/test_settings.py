@@ -1,21 +1,65 @@
-from __future__ import annotations
+"""What the browser host may be told."""
 
-import tempfile
-from pathlib import Path
+from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from browserhost.settings import BrowserHostSettings
+from browserhost.settings import BrowserHostSettings, default_capacity
 from servicekit.settings import load
 
 LONG = "/tmp/" + "x" * 60
+FLORIDA_AND_X = {"miami__fl": "http://127.0.0.1:3128", "x": "socks5://h:1"}
 
 
-def loaded(*flags: str) -> BrowserHostSettings:
-    return load(BrowserHostSettings, ["--lockservice=127.0.0.1:1", *flags], {}, "browserhost")
+def loaded(*flags: str, **environ: str) -> BrowserHostSettings:
+    variables = {f"TENURE_{name.upper()}": value for name, value in environ.items()}
+    return load(BrowserHostSettings, ["--lockservice=127.0.0.1:1", *flags], variables, "browserhost")
+
+
+def test_the_defaults_fit_the_machine() -> None:
+    settings = loaded()
+    assert settings.capacity == default_capacity() >= 2
+    assert settings.chrome_reuse == "enabled"
+    assert settings.proxies == {}
+
+
+def test_reuse_is_switched_off_by_one_variable() -> None:
+    assert loaded(chrome_reuse="disabled").chrome_reuse == "disabled"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "miami__fl=http://127.0.0.1:3128, x=socks5://h:1",
+        '{"miami__fl": "http://127.0.0.1:3128", "x": "socks5://h:1"}',
+    ],
+)
+def test_proxies_are_read_as_pairs_or_as_json(text: str) -> None:
+    assert loaded(f"--proxies={text}").proxies == FLORIDA_AND_X
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("miami__fl", "not scheme://host:port"),
+        ("a=ftp://h:1", "not scheme://host:port"),
+        ("a=http://h", "not scheme://host:port"),
+        ("a=http://u:p@h:1", "has credentials for a"),
+        ("Miami=http://h:1", "keys are lower-case"),
+        ("{", "Expecting"),
+    ],
+)
+def test_a_wrong_proxy_is_named_at_the_start(
+    text: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        loaded(f"--proxies={text}")
+    said = capsys.readouterr().err
+    assert "--proxies" in said
+    assert problem in said
 
 
 def test_a_long_temporary_directory_of_the_machine_gives_way_to_a_short_one(
@@ -35,18 +79,10 @@ def test_a_temporary_directory_too_long_for_chrome_is_refused_at_the_start(
     assert "has 65 characters, and Chrome's sockets leave room for 56" in capsys.readouterr().err
 
 
-def test_a_long_temporary_directory_of_the_machine_gives_way_to_a_short_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: LONG)
-    assert loaded().tmp_root == Path("/tmp")
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/var/tmp")
-    assert loaded().tmp_root == Path("/var/tmp")
-
-
-def test_a_temporary_directory_too_long_for_chrome_is_refused_at_the_start(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_help_teaches_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        loaded(f"--tmp-root={LONG}")
-    assert "has 65 characters, and Chrome's sockets leave room for 56" in capsys.readouterr().err
+        loaded("--help")
+    said = capsys.readouterr().out
+    for name in BrowserHostSettings.model_fields:
+        assert f"--{name.replace('_', '-')}" in said
+        assert f"TENURE_{name.upper()}" in said
