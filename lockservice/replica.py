@@ -14,6 +14,7 @@ import structlog
 
 from lockservice import epoch
 from lockservice.committer import Committer
+from lockservice.core.document import Unreadable
 from lockservice.core.keys import Keys
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import Tls
@@ -90,7 +91,7 @@ class Replica:
             try:
                 await epoch.establish(self.etcd, self.keys, self._endpoints)
                 await self._watch()
-            except (EtcdError, epoch.EpochNeeded) as error:
+            except (EtcdError, epoch.EpochNeeded, Unreadable) as error:
                 await self._tell(str(error))
             await asyncio.sleep(_PAUSE_S)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import time
 from pathlib import Path
@@ -26,10 +25,9 @@ async def persist(client: Etcd, key: bytes, value: bytes) -> None:
             await client.kv.txn(t.txn([t.absent(key)], [t.put(key, value)]), 2.0)
         except OutcomeUnknown:
             continue
-        except Rejected as error:
-            # The others elect a leader.
-            assert error.no_leader
-            await asyncio.sleep(0.05)
+        except Rejected:
+            # The others elect a leader, which a read waits for.
+            await client.kv.get(key, 10.0)
             continue
         return
 
