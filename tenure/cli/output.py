@@ -47,7 +47,8 @@ class Output:
             sys.stdout.flush()
         else:
             for each in people:
-                self.console.print(each)
+                # A line is left to the terminal to wrap, so that what is copied from it is whole.
+                self.console.print(each, soft_wrap=isinstance(each, Text))
 
     def say(self, line: str) -> None:
         """Tell of an event."""

@@ -13,6 +13,14 @@ from tenure.cli.output import DEFAULT_ADDRESS, Address, Json, Output, run
 if TYPE_CHECKING:
     from tenure.v1.profile_pb2 import Profile
 
+_COLUMNS = {
+    "profile": "profile",
+    "state": "state",
+    "run": "run_id",
+    "token": "fencing_token",
+    "waiting": "waiters",
+    "cookies on disk at": "flushed_at",
+}
 _COLOURS = {"AVAILABLE": "green", "HELD": "cyan", "RETRY": "green", "MANUAL_REVIEW": "bold red"}
 
 
@@ -39,20 +47,14 @@ async def _profiles(output: Output, address: str) -> None:
         output.say("No profile was opened yet. Try: tenure open alice:linkedin")
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("profile", "state", "run", "token", "waiting", "home", "cookies on disk at"):
-        table.add_column(column)
+    for name, column in _COLUMNS.items():
+        # Where room is short the run's name, which may be anything, gives way.
+        widest = max(len(name), *(len(str(row[column])) for row in rows))
+        table.add_column(name, no_wrap=True, min_width=None if column == "run_id" else widest)
     for row in rows:
-        state = Text(row["state"], style=_COLOURS.get(row["state"], "yellow"))
-        token = str(row["fencing_token"] or "")
-        table.add_row(
-            row["profile"],
-            state,
-            row["run_id"],
-            token,
-            str(row["waiters"] or ""),
-            row["home"],
-            row["flushed_at"],
-        )
+        cells = [Text(str(row[column] or "")) for column in _COLUMNS.values()]
+        cells[1].stylize(_COLOURS.get(row["state"], "yellow"))
+        table.add_row(*cells)
     output.console.print(table)
 
 
@@ -60,7 +62,7 @@ def _facts(profile: Profile) -> dict[str, Any]:
     from tenure.v1 import hold_pb2
 
     state = hold_pb2.ProfileState.Name(profile.state).removeprefix("PROFILE_STATE_")
-    flushed = profile.flushed_at.ToJsonString() if profile.HasField("flushed_at") else ""
+    flushed = profile.flushed_at.ToDatetime().strftime("%F %TZ") if profile.HasField("flushed_at") else ""
     return {
         "profile": profile.name.rpartition("/")[2],
         "name": profile.name,

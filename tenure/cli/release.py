@@ -47,8 +47,10 @@ async def _release(output: Output, address: str, profile: str, token: int, resul
     async with connect(address) as client:
         answer = await client.release(profile, token, Result[result.name])
     state = hold_pb2.ProfileState.Name(answer.state).removeprefix("PROFILE_STATE_")
-    before = " (it had been released before)" if answer.already_released else ""
+    line = f"{profile} is released; now it is {state}."
+    if answer.already_released:
+        line = f"Token {token} had been released before, and nothing was changed; {profile} is {state}."
     output.show(
         {"profile": profile, "state": state, "already_released": answer.already_released},
-        Text(f"{profile} is released{before}; now it is {state}."),
+        Text(line),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -145,7 +146,7 @@ def _in_ms(timings: Mapping[str, float]) -> dict[str, float]:
     return {phase: round(seconds * 1000, 1) for phase, seconds in timings.items()}
 
 
-def _for_people(facts: Mapping[str, Any]) -> list[Table]:
+def _for_people(facts: Mapping[str, Any]) -> list[RenderableType]:
     about = Table.grid(padding=(0, 2))
     how = "warm: a live browser was used again" if facts["reused_session"] else "cold: a browser was launched"
     for name, value in (
@@ -153,7 +154,6 @@ def _for_people(facts: Mapping[str, Any]) -> list[Table]:
         ("token", str(facts["fencing_token"])),
         ("run", facts["run_id"]),
         ("browser", how),
-        ("CDP", facts["cdp_url"]),
     ):
         about.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     phases = Table(box=box.SIMPLE, pad_edge=False)
@@ -161,4 +161,4 @@ def _for_people(facts: Mapping[str, Any]) -> list[Table]:
     phases.add_column("ms", justify="right")
     for phase, taken in facts["timings_ms"].items():
         phases.add_row(phase, f"{taken:.1f}")
-    return [about, phases]
+    return [about, phases, Text.assemble(("CDP  ", "dim"), facts["cdp_url"])]

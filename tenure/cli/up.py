@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,11 +83,13 @@ def _tell(output: Output, system: System) -> None:
         ("logs", f"{system.data_root}/logs"),
     ):
         table.add_row(Text(name, style="dim"), Text(value))
+    # `make up` runs a command that is on nobody's PATH.
+    command = "tenure" if shutil.which("tenure") else os.path.relpath(sys.argv[0])
     at = "" if gateway == DEFAULT_ADDRESS else f" --address {gateway}"
     next_steps = Text.assemble(
         ("\nTry next, in another terminal:\n", "bold"),
-        f"  tenure open alice:linkedin --start-url https://example.com{at}\n",
-        f"  tenure profiles{at}\n",
+        f"  {command} open alice:linkedin --start-url https://example.com{at}\n",
+        f"  {command} profiles{at}\n",
         f'  grpcurl -plaintext -d \'{{"profile": "alice:linkedin"}}\' {gateway} '
         "tenure.v1.SessionService/OpenSession\n",
     )

@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -29,16 +31,24 @@ raise SystemExit(asyncio.run(demonstrate(Output(True), [Step("say that the moon 
 """
 
 
-async def start(tmp_path: Path, script: str = DEMO) -> Process:
+@asynccontextmanager
+async def running(tmp_path: Path, script: str = DEMO) -> AsyncIterator[Process]:
+    """The demo with its folders in `tmp_path`; killed at the end when it does not end by itself."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    return await asyncio.create_subprocess_exec(
+    demo = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, "demo", "--json", stdout=PIPE, env=environment
     )
+    try:
+        yield demo
+    finally:
+        if demo.returncode is None:
+            demo.kill()
+            await demo.communicate()
 
 
 async def test_the_demo_shows_all_five_steps_and_leaves_nothing(tmp_path: Path) -> None:
-    demo = await start(tmp_path)
-    out, _ = await demo.communicate()
+    async with running(tmp_path) as demo:
+        out, _ = await demo.communicate()
     lines = [json.loads(line) for line in out.splitlines()]
     assert demo.returncode == 0, lines
     done = lines[-1]
@@ -52,20 +62,20 @@ async def test_the_demo_shows_all_five_steps_and_leaves_nothing(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_demo_can_be_interrupted_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    demo = await start(tmp_path)
-    assert demo.stdout is not None
-    while json.loads(await demo.stdout.readline())["event"] != "step":
-        pass
-    demo.send_signal(number)
-    out, _ = await demo.communicate()
+    async with running(tmp_path) as demo:
+        assert demo.stdout is not None
+        while json.loads(await demo.stdout.readline())["event"] != "step":
+            pass
+        demo.send_signal(number)
+        out, _ = await demo.communicate()
     assert demo.returncode == 130
     assert json.loads(out.splitlines()[-1])["error"]["reason"] == "INTERRUPTED"
     assert marked(tmp_path) == []
 
 
 async def test_a_claim_that_does_not_hold_fails_the_demo_and_says_which(tmp_path: Path) -> None:
-    demo = await start(tmp_path, FALSE_CLAIM)
-    out, _ = await demo.communicate()
+    async with running(tmp_path, FALSE_CLAIM) as demo:
+        out, _ = await demo.communicate()
     error = json.loads(out.splitlines()[-1])["error"]
     assert demo.returncode == 1
     assert error["message"].startswith("say that the moon is flat: the moon is round. The logs are in ")
