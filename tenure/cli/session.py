@@ -100,11 +100,11 @@ async def _held(output: Output, address: str, wanted: Wanted, lease_ttl: float) 
                 "prewarmed": session.prewarmed,
                 "timings_ms": _in_ms(session.timings),
             }
-            output.show(facts, *_for_people(facts), Text("Held until Ctrl-C.", style="bold"))
             # A person who ends it here is content with it.
             session.result = Result.SUCCEEDED
             stop = asyncio.Event()
             with signals(stop):
+                output.show(facts, *_for_people(facts), Text("Held until Ctrl-C.", style="bold"))
                 await stop.wait()
     output.show({"event": "closed", "session": session.name}, Text("Closed; the browser stays warm."))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -84,7 +83,7 @@ def _tell(output: Output, system: System) -> None:
     ):
         table.add_row(Text(name, style="dim"), Text(value))
     # `make up` runs a command that is on nobody's PATH.
-    command = "tenure" if shutil.which("tenure") else os.path.relpath(sys.argv[0])
+    command = "tenure" if shutil.which("tenure") else sys.argv[0].removeprefix(f"{Path.cwd()}/")
     at = "" if gateway == DEFAULT_ADDRESS else f" --address {gateway}"
     next_steps = Text.assemble(
         ("\nTry next, in another terminal:\n", "bold"),
