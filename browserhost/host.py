@@ -9,13 +9,15 @@ from typing import Self
 
 import structlog
 
-from browserhost import floor as floors
 from browserhost import marker as marks
 from browserhost.cache import Cache
 from browserhost.floor import FloorUnreadable
+from browserhost.neighbours import Endpoint, LockService
 from browserhost.paths import DataRoot
-from browserhost.profile import Endpoint, LockService, Profile
-from browserhost.slot import Slot, Workshop
+from browserhost.profile import Profile
+from browserhost.record import Record
+from browserhost.slot import Slot
+from browserhost.workshop import Workshop
 from tenure.errors import ProfileCorrupt, TenureError
 from tenure.names import ProfileName
 
@@ -57,14 +59,12 @@ class Host:
         key = str(name)
         if key not in self._profiles:
             paths = self._root.profile(name)
+            slot = Slot(paths, self._workshop, Record(paths.marker, self._workshop.boot_id))
             try:
-                floor = floors.load(paths.floor)
+                profile = Profile(paths, slot, self._locks, self._endpoint, self._workshop.host)
             except FloorUnreadable as error:
                 raise ProfileCorrupt(profile=key, finding=str(error)) from error
-            slot = Slot(paths, self._workshop, marks.load(paths.marker))
-            self._profiles[key] = Profile(
-                paths, slot, floor, self._locks, self._endpoint, self._workshop.host
-            )
+            self._profiles[key] = profile
         return self._profiles[key]
 
     def known(self) -> Iterator[Profile]:

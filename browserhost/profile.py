@@ -10,36 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
 
 import structlog
 
 from browserhost import fence as fences
-from browserhost import floor as floors
 from browserhost.cache import Standing
 from browserhost.clock import boottime
-from browserhost.fence import Answer, Fence, Step
+from browserhost.gatekeeper import Gatekeeper
+from browserhost.neighbours import Endpoint, LockService
+from browserhost.opening import Closed, Opened, Opening
 from browserhost.paths import ProfilePaths
 from browserhost.session import Session, State
-from browserhost.slot import Driven, LiveBrowser, Slot, Wanted
-from browserhost.tasks import Tasks, in_thread
-from browserhost.verifier import Proof
+from browserhost.slot import Slot
+from browserhost.tasks import Tasks
+from browserhost.workshop import LiveBrowser, Wanted
 from tenure.errors import (
     BrowserCrashed,
-    DiskFull,
     HostUnreachable,
-    LeaseExpired,
     ProfileCorrupt,
     ProfileMissing,
     ProfileQuarantined,
     StoreUnavailable,
     TenureError,
-    TokenSuperseded,
 )
-from tenure.names import ProfileName, SessionName
+from tenure.names import SessionName
 
 REPORT_WAIT_S = 5.0
 SESSION_ENDED, HOST_STOPPING = "SESSION_ENDED", "HOST_STOPPING"
@@ -47,84 +42,24 @@ SESSION_ENDED, HOST_STOPPING = "SESSION_ENDED", "HOST_STOPPING"
 _log = structlog.get_logger("profile")
 
 
-class GrantLike(Protocol):
-    """A CDP address, as `browserhost.endpoint.Grant` is one."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def secret(self) -> str: ...
-
-
-class Endpoint(Protocol):
-    """Where CDP clients connect, as `browserhost.endpoint.CdpEndpoint`."""
-
-    def issue(self, browser: Any, gate: Callable[[], None], on_end: Callable[[], None]) -> GrantLike: ...
-
-    async def cut(self, secret: str, reason: str) -> None: ...
-
-
-class LockService(Protocol):
-    """What a profile asks of the lock service."""
-
-    async def verify(self, name: ProfileName, token: int) -> Proof: ...
-
-    async def suspect(self, name: ProfileName, token: int, cause: str, detail: str) -> bool: ...
-
-    async def free_here(self, name: ProfileName) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What an open asks for."""
-
-    token: int
-    url: str
-    proxy_key: str
-    reuse: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A session that is open. Timings in seconds by phase."""
-
-    session: Session
-    reused: bool
-    timings: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A hold that is over here. `flushed_at` in seconds since 1970."""
-
-    used: bool
-    flushed_at: float | None
-    session: Session | None
-
-
 class Profile:
     """Owns a profile's browser on this host. `aclose` when done."""
 
     def __init__(
-        self, paths: ProfilePaths, slot: Slot, floor: int, locks: LockService, endpoint: Endpoint, host: str
+        self, paths: ProfilePaths, slot: Slot, locks: LockService, endpoint: Endpoint, host: str
     ) -> None:
         self.name = paths.name
-        self._paths = paths
         self._slot = slot
         self._locks = locks
         self._endpoint = endpoint
         self._host = host
-        self._fence = Fence(floor)
-        self._queue = asyncio.Lock()
+        self._fence = Gatekeeper(paths.name, paths.floor, locks, host, self._drain)
         self._browser_lock = asyncio.Lock()
         self._tasks = Tasks()
         self._openings: dict[int, asyncio.Task[Opened]] = {}
         self._report: asyncio.Task[None] | None = None
         self._verifying: asyncio.Task[None] | None = None
-        self._over: tuple[int, TenureError] | None = None
         self._stopping = False
-        self._used_elsewhere = False
         self.session: Session | None = None
 
     # --- what the service asks for -------------------------------------------------------
@@ -145,7 +80,7 @@ class Profile:
         except asyncio.CancelledError:
             if running.cancelled():
                 # Not this call was given up: the token ended while its browser was being opened.
-                raise self._superseded(opening.token) from None
+                raise self._fence.superseded(opening.token) from None
             raise
 
     async def close_hold(self, token: int) -> Closed:
@@ -168,25 +103,12 @@ class Profile:
         self._refuse_when_stopping()
         return await self._tasks.whole(self._shut_down(token))
 
-    def gate(self, token: int) -> None:
-        """Raise unless the token may act at this very moment: asked before each dispatch.
-
-        Raises TokenSuperseded, or why the hold ended; StoreUnavailable once the last proof is too old.
-        """
-        answer = fences.check(self._fence, token, boottime())
-        if answer is Answer.SUPERSEDED:
-            raise self._superseded(token)
-        if answer is Answer.VERIFY:
-            raise StoreUnavailable(
-                f"It could not be verified for {fences.SERVE_S:g} s that fencing_token {token} is current."
-            )
-
     # --- what the host asks for ----------------------------------------------------------
 
     def standing(self) -> Standing:
         """Its claim to stay in the cache."""
-        marker = self._slot.marker
-        busy = bool(self._openings) or self._browser_lock.locked() or self._queue.locked()
+        marker = self._slot.record.marker
+        busy = bool(self._openings) or self._browser_lock.locked() or self._fence.queue.locked()
         return Standing(str(self.name), marker is not None and marker.held, busy, self._slot.last_used)
 
     @property
@@ -213,7 +135,7 @@ class Profile:
 
     async def recover(self) -> None:
         """At the start of the service, before anything is served (rule 17). Raises DiskFull."""
-        marker = self._slot.marker
+        marker = self._slot.record.marker
         if marker is None or not marker.held or marker.suspected:
             return
         detail = marker.detail or "the browser host restarted while the hold lasted"
@@ -223,14 +145,14 @@ class Profile:
         """Verify again what is served, and cut what has outlived its proof. Call it often."""
         session, now = self.session, boottime()
         is_open = session is not None and session.state is State.OPEN
-        if is_open and session is not None and fences.expired(self._fence, now):
+        if is_open and session is not None and fences.expired(self._fence.state, now):
             self._tasks.spawn(self._expire(session), detached=True)
             return
         # A launch may take longer than a proof lasts, so a token whose open is under way is renewed too.
-        wanted = is_open or self._fence.floor in self._openings
+        wanted = is_open or self._fence.state.floor in self._openings
         asking = self._verifying is not None and not self._verifying.done()
-        if wanted and not asking and fences.verify_due(self._fence, now):
-            self._verifying = self._tasks.spawn(self._verify_again(self._fence.floor), detached=True)
+        if wanted and not asking and fences.verify_due(self._fence.state, now):
+            self._verifying = self._tasks.spawn(self._fence.renew(self._fence.state.floor), detached=True)
 
     async def aclose(self) -> None:
         """Cut everybody, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
@@ -252,12 +174,12 @@ class Profile:
     async def _open(self, opening: Opening) -> Opened:
         token, timings = opening.token, dict[str, float]()
         began = time.monotonic()
-        await self._admit(token)
+        await self._fence.admit(token)
         timings["verify"] = time.monotonic() - began
         await self._wait_for_report()
         try:
             async with self._browser_lock:
-                self.gate(token)
+                self._fence.gate(token)
                 self._refuse_when_stopping()
                 session = self.session
                 if session is not None and session.token == token and session.page is not None:
@@ -289,9 +211,9 @@ class Profile:
             opening.url,
             opening.proxy_key,
             opening.reuse,
-            used_elsewhere=self._used_elsewhere,
+            used_elsewhere=self._fence.used_elsewhere,
         )
-        driven: Driven = await self._slot.drive(wanted, partial(self.gate, token), self._on_browser_end)
+        driven = await self._slot.drive(wanted, partial(self._fence.gate, token), self._on_browser_end)
         self._slot.last_used = time.monotonic()
         timings.update(driven.timings)
         session = Session(
@@ -303,7 +225,7 @@ class Profile:
 
     def _issue(self, session: Session, browser: LiveBrowser | None) -> None:
         grant = self._endpoint.issue(
-            browser, partial(self.gate, session.token), partial(self._client_ended, session)
+            browser, partial(self._fence.gate, session.token), partial(self._client_ended, session)
         )
         session.secret, session.cdp_url = grant.secret, grant.url
 
@@ -314,38 +236,6 @@ class Profile:
         self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
 
     # --- the fence -----------------------------------------------------------------------
-
-    async def _admit(self, token: int) -> None:
-        """Return once the token has been proven; whether it still may be served, `gate` says."""
-        answer = fences.check(self._fence, token, boottime())
-        if answer is Answer.SUPERSEDED:
-            raise self._superseded(token)
-        if answer is Answer.SERVE:
-            return
-        proof = await self._verified(token)
-        async with self._queue:
-            step = fences.proven(self._fence, token, proof.sent_at)
-            if step is None:
-                raise self._superseded(token)
-            await self._take(step, State.CUT, TokenSuperseded.reason)
-
-    async def _verified(self, token: int) -> Proof:
-        """Ask; raises why not when the token is not current, after cutting what it was served."""
-        proof = await self._locks.verify(self.name, token)
-        if not proof.verdict.current:
-            error = _refusal(proof.verdict.reason, self.name, token, self._host)
-            async with self._queue:
-                await self._take(fences.disproven(self._fence, token), State.CUT, proof.verdict.reason)
-            raise error
-        self._used_elsewhere = self._used_elsewhere or proof.verdict.used
-        return proof
-
-    async def _take(self, step: Step, state: State, reason: str) -> None:
-        """Do what a step says, in its order. Under the queue. Raises DiskFull with nothing changed."""
-        if step.persist:
-            await in_thread(floors.raise_to, self._paths.floor, step.fence.floor)
-        self._fence = step.fence
-        await self._drain(step.cut, state, reason)
 
     async def _drain(self, cut: int, state: State, reason: str) -> None:
         """Cut off every token at or below `cut`, and wait until nothing of it is under way."""
@@ -360,26 +250,15 @@ class Profile:
     async def _cut(self, session: Session, state: State, reason: str) -> None:
         secret, page = session.secret, session.page
         session.end(state)
-        if state is State.CUT:
+        if state is State.CUT and not self._fence.is_over(session.token):
             # The browser is still its own, should the token be proven again.
             session.page = page
         if secret:
             await self._endpoint.cut(secret, reason)
 
-    async def _verify_again(self, token: int) -> None:
-        try:
-            proof = await self._verified(token)
-        except TenureError as error:
-            _log.warning("not verified", profile=str(self.name), token=token, why=str(error))
-            return
-        async with self._queue:
-            step = fences.proven(self._fence, token, proof.sent_at)
-            if step is not None and not step.persist:
-                await self._take(step, State.CUT, TokenSuperseded.reason)
-
     async def _expire(self, session: Session) -> None:
-        async with self._queue:
-            if session.state is State.OPEN and fences.expired(self._fence, boottime()):
+        async with self._fence.queue:
+            if session.state is State.OPEN and fences.expired(self._fence.state, boottime()):
                 _log.warning("cut: no proof", profile=str(self.name), token=session.token)
                 await self._cut(session, State.CUT, StoreUnavailable.reason)
 
@@ -387,12 +266,12 @@ class Profile:
 
     async def _close_hold(self, token: int) -> Closed:
         if not self._is_known(token):
-            await self._verified(token)
+            await self._fence.verified(token)
         try:
-            async with self._queue:
+            async with self._fence.queue:
                 if self._is_incident(token):
                     raise self._quarantined()
-                await self._take(fences.ended(self._fence, token), State.CLOSED, SESSION_ENDED)
+                await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, SESSION_ENDED)
                 async with self._browser_lock:
                     await self._slot.settle(token)
         except BrowserCrashed as error:
@@ -402,7 +281,7 @@ class Profile:
             # Acknowledged only as what it is: a release before the report would free an unproven end.
             await self._wait_for_report()
             raise
-        marker = self._slot.marker
+        marker = self._slot.record.marker
         session = self.session if self.session is not None and self.session.token == token else None
         if session is not None:
             session.end(State.CLOSED)
@@ -414,12 +293,12 @@ class Profile:
 
     def _is_known(self, token: int) -> bool:
         """Whether the token is over, or was proven, here: a number made up by a caller is neither."""
-        if token < self._fence.floor or (token == self._fence.floor and self._fence.sent_at is not None):
+        if self._fence.is_over(token) or self._fence.was_proven(token):
             return True
-        return self._slot.marker is not None and self._slot.marker.token == token
+        return self._slot.record.marker is not None and self._slot.record.marker.token == token
 
     def _is_incident(self, token: int) -> bool:
-        marker = self._slot.marker
+        marker = self._slot.record.marker
         return (
             marker is not None
             and marker.token == token
@@ -428,9 +307,9 @@ class Profile:
         )
 
     async def _end_session(self, token: int) -> Session | None:
-        async with self._queue:
-            if token < self._fence.floor:
-                raise self._superseded(token)
+        async with self._fence.queue:
+            if self._fence.is_over(token):
+                raise self._fence.superseded(token)
             if token in self._openings:
                 await self._drain_opening(token)
             session = self.session
@@ -446,9 +325,9 @@ class Profile:
             return session
 
     async def _shut_down(self, token: int) -> bool:
-        await self._admit(token)
-        async with self._queue:
-            self.gate(token)
+        await self._fence.admit(token)
+        async with self._fence.queue:
+            self._fence.gate(token)
             await self._drain_opening(token)
             if self.session is not None and self.session.token == token:
                 await self._cut(self.session, State.CLOSED, SESSION_ENDED)
@@ -473,8 +352,8 @@ class Profile:
             if self._slot.browser is not browser:
                 return
             await self._slot.lost(how)
-        marker = self._slot.marker
-        if marker is None or not marker.held:
+        marker = self._slot.record.marker
+        if marker is None or not marker.held or self._fence.is_over(marker.token):
             return
         token = marker.token
         if self.session is not None and self.session.token == token:
@@ -484,23 +363,19 @@ class Profile:
 
     async def _condemn(self, token: int, cause: str, detail: str, error: TenureError) -> None:
         """End a token whose hold went wrong here, and report it until that is heard. Does not raise."""
-        async with self._queue:
-            self._over = (token, error)
-            step = fences.ended(self._fence, token)
-            try:
-                await self._take(step, State.CRASHED, error.reason)
-            except DiskFull as full:
-                # Safe in memory alone: the marker still says held, so a restart raises the floor again.
-                _log.error("floor not written", profile=str(self.name), why=str(full))
-                self._fence = step.fence
-                await self._drain(step.cut, State.CRASHED, error.reason)
-            await self._slot.condemn(token, cause, detail)
+        async with self._fence.queue:
+            marker = self._slot.record.marker
+            if marker is not None and marker.token > token:
+                # A later hold was let in meanwhile, so a decision has dealt with this one.
+                return
+            await self._fence.end(token, error)
+            await self._slot.record.condemn(token, cause, detail)
             self._report = self._tasks.spawn(self._tell(token, cause, detail), detached=True)
 
     async def _tell(self, token: int, cause: str, detail: str) -> None:
         suspected = await self._locks.suspect(self.name, token, cause, detail)
-        async with self._queue:
-            await self._slot.reported(suspected)
+        async with self._fence.queue:
+            await self._slot.record.reported(token, suspected)
 
     async def _wait_for_report(self) -> None:
         """Nothing is served before the lock service has heard of what went wrong. Raises StoreUnavailable."""
@@ -512,23 +387,6 @@ class Profile:
     def _quarantined(self) -> ProfileQuarantined:
         return ProfileQuarantined(profile=str(self.name), state="SUSPECTED_STALE")
 
-    def _superseded(self, token: int) -> TenureError:
-        """Why a token below the floor is refused."""
-        if self._over is not None and self._over[0] == token:
-            return self._over[1]
-        return TokenSuperseded(profile=str(self.name), token=token)
-
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
             raise HostUnreachable(f"host '{self._host}' is stopping. Try again.", host=self._host)
-
-
-def _refusal(reason: str, name: ProfileName, token: int, host: str) -> TenureError:
-    """Why a token that is not current is refused, from the lock service's word for it."""
-    if reason == "LEASE_EXPIRED":
-        return LeaseExpired(f"The lease under fencing_token {token} of '{name.profile}' has ended.")
-    if reason == "PROFILE_QUARANTINED":
-        return ProfileQuarantined(profile=str(name))
-    if reason == "WRONG_HOME":
-        return HostUnreachable(f"host '{host}' is not the home of '{name}'.", host=host)
-    return TokenSuperseded(profile=str(name), token=token)

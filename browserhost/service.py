@@ -16,8 +16,8 @@ from browserhost.profile import Profile
 from browserhost.registrar import keep_registered
 from browserhost.servicer import BrowserHost
 from browserhost.settings import BrowserHostSettings
-from browserhost.slot import Workshop
 from browserhost.tasks import Tasks
+from browserhost.workshop import Workshop
 from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
 from servicekit.deadlines import REQUIRED

@@ -8,8 +8,8 @@ import grpc.aio
 
 from browserhost import policy
 from browserhost.host import Host
+from browserhost.opening import Opening
 from browserhost.paths import parse_profile
-from browserhost.profile import Opening
 from browserhost.session import timestamp
 from tenure import token as tokens
 from tenure.errors import InvalidField

@@ -10,22 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from browserhost import durable, lock, starting
 from browserhost import marker as marks
-from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
-from browserhost.cache import Cache
+from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.inspect.profile import inspect
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
+from browserhost.record import Record
 from browserhost.tasks import in_thread
+from browserhost.workshop import Driven, LiveBrowser, Wanted, Workshop
 from tenure.errors import (
     BrowserCrashed,
     BrowserMissing,
@@ -33,90 +32,18 @@ from tenure.errors import (
     NavigationFailed,
     ProfileCorrupt,
     ProfileMissing,
-    ProxyDown,
     TenureError,
 )
 
 _log = structlog.get_logger("slot")
 
 
-class LiveBrowser(Protocol):
-    """A running browser, as `browserhost.browser.Browser` is one."""
-
-    pid: int
-    start_ticks: int
-    flushed_at: float | None
-    timings: dict[str, float]
-    ended: asyncio.Future[BrowserEnd]
-
-    @property
-    def url(self) -> str: ...
-
-    async def open(self, url: str) -> dict[str, float]: ...
-
-    async def hand_over(self, url: str) -> dict[str, float]: ...
-
-    async def flush(self) -> float: ...
-
-    async def close(self) -> CloseReport: ...
-
-
-Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What all browsers of a host have in common. Times in seconds."""
-
-    launch: Launch
-    chrome: str
-    xvfb: str
-    sandbox: bool
-    width: int
-    height: int
-    tmp_root: Path
-    host: str
-    boot_id: str
-    proxies: dict[str, str]
-    launching: asyncio.Semaphore
-    cache: Cache
-    lock_wait_s: float = 20.0
-
-    def proxy_server(self, key: str) -> str | None:
-        """The upstream of a proxy key; None for no proxy. Raises ProxyDown: never opened without it."""
-        if not key:
-            return None
-        if key not in self.proxies:
-            raise ProxyDown(proxy_key=key, problem="this host has no upstream of that name")
-        return self.proxies[key]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A browser wanted under a token. `used_elsewhere`: the lock service knows of an earlier use."""
-
-    token: int
-    url: str
-    proxy_key: str
-    reuse: bool
-    used_elsewhere: bool
-
-
-@dataclass(slots=True)
-class Driven:
-    """A browser at its URL. Timings in seconds by phase."""
-
-    browser: LiveBrowser
-    reused: bool
-    timings: dict[str, float] = field(default_factory=dict)
-
-
 class Slot:
     """Holds at most one live browser. `keep_warm`: it stays when its session ends."""
 
-    def __init__(self, paths: ProfilePaths, workshop: Workshop, marker: Marker | None) -> None:
+    def __init__(self, paths: ProfilePaths, workshop: Workshop, record: Record) -> None:
         self.browser: LiveBrowser | None = None
-        self.marker = marker
+        self.record = record
         self.keep_warm = True
         self.last_used = 0.0
         self._paths = paths
@@ -159,7 +86,7 @@ class Slot:
 
     def lost_under(self, token: int) -> bool:
         """Whether the browser is gone, not cleanly, while the token's hold drove it."""
-        marker = self.marker
+        marker = self.record.marker
         unclean = marker is not None and marker.held and marker.token == token and marker.end == marks.UNCLEAN
         return self.browser is None and unclean
 
@@ -179,7 +106,7 @@ class Slot:
         Raises BrowserCrashed when neither a flush nor a clean end could be had: then cookies may be
         lost, and the marker still says held. Raises DiskFull likewise; call again. Idempotent.
         """
-        marker = self.marker
+        marker = self.record.marker
         if marker is None or not marker.held or marker.token > token:
             return
         if self.browser is None and marker.token < token:
@@ -194,14 +121,14 @@ class Slot:
         elif self.browser is not None:
             await self.close()
         if self.browser is not None:
-            marker = replace(self._marker, held=False, flushed_at=self.browser.flushed_at)
-        elif self._marker.end == marks.CLEAN or self._marker.flushed_at is not None:
-            marker = replace(self._marker, held=False)
+            marker = replace(self.record.known, held=False, flushed_at=self.browser.flushed_at)
+        elif self.record.known.end == marks.CLEAN or self.record.known.flushed_at is not None:
+            marker = replace(self.record.known, held=False)
         else:
             raise BrowserCrashed(
                 profile=self._key, problem="it did not write its cookies when its hold ended"
             )
-        await self._mark(marker)
+        await self.record.put(marker)
 
     async def close(self) -> CloseReport | None:
         """Close the browser, if there is one, and record how it ended; the hold goes on. Does not raise."""
@@ -215,11 +142,11 @@ class Slot:
         # Of an unclean end only a flush made while closing proves that the last cookies were saved.
         flushed = report.flushed_at is not None and (report.clean or report.flushed_at >= began)
         marker = replace(
-            self._marker,
+            self.record.known,
             end=marks.CLEAN if report.clean else marks.UNCLEAN,
             flushed_at=report.flushed_at if flushed else self._flushed_before(),
         )
-        await self._try_to_mark(marker)
+        await self.record.note(marker)
         _log.info("browser closed", profile=self._key, clean=report.clean, how=report.how)
         return report
 
@@ -227,43 +154,25 @@ class Slot:
         """The browser ended by itself. Does not raise."""
         self.browser = None
         self._workshop.cache.free(self._key)
-        await self._try_to_mark(replace(self._marker, end=marks.UNCLEAN))
-        _log.warning("browser lost", profile=self._key, held=self._marker.held, how=how)
-
-    async def condemn(self, token: int, cause: str, detail: str) -> None:
-        """Record that `token` must be made suspect; lasts until `reported`. Does not raise."""
-        base = self.marker or Marker(token, held=True, boot_id=self._workshop.boot_id, end=marks.UNCLEAN)
-        used = base.used or cause == "PROFILE_MISSING"
-        await self._try_to_mark(
-            replace(base, token=token, held=True, used=used, report=cause, detail=detail, suspected=False)
-        )
-
-    async def reported(self, suspected: bool) -> None:
-        """The lock service has answered the report. Does not raise.
-
-        When it knows of no incident, no decision can have freed the profile either: then only a
-        clean directory may start.
-        """
-        marker = replace(self._marker, report="", suspected=suspected)
-        if not suspected:
-            marker = replace(marker, held=False, flushed_at=None)
-        await self._try_to_mark(marker)
+        marker = replace(self.record.known, end=marks.UNCLEAN, flushed_at=self._flushed_before())
+        await self.record.note(marker)
+        _log.warning("browser lost", profile=self._key, held=self.record.known.held, how=how)
 
     def _flushed_before(self) -> float | None:
         """What an unproven end leaves of the last flush: all that mattered if nobody has held it since."""
-        return None if self._marker.held else self._marker.flushed_at
+        return None if self.record.known.held else self.record.known.flushed_at
 
     # --- a live browser -----------------------------------------------------------------
 
     def _fits(self, wanted: Wanted) -> bool:
-        return wanted.reuse and self._marker.proxy_key == wanted.proxy_key
+        return wanted.reuse and self.record.known.proxy_key == wanted.proxy_key
 
     async def _hand_over(
         self, browser: LiveBrowser, wanted: Wanted, gate: Callable[[], None], timings: dict[str, float]
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
-        before = self._marker
-        await self._mark(replace(before, token=wanted.token, held=True, suspected=False))
+        before = self.record.known
+        await self.record.put(replace(before, token=wanted.token, held=True, suspected=False))
         gate()
         try:
             timings.update(await browser.hand_over(wanted.url))
@@ -273,7 +182,7 @@ class Slot:
             _log.warning("warm browser is unusable", profile=self._key, why=str(error))
             await self.close()
             # Nothing was done under the new hold yet, so the end is judged as that of the old one.
-            await self._mark(replace(before, end=self._marker.end))
+            await self.record.put(replace(before, end=self.record.known.end))
             return None
         return Driven(browser, reused=True, timings=timings)
 
@@ -282,7 +191,7 @@ class Slot:
     async def _start(
         self, wanted: Wanted, proxy_server: str | None, timings: dict[str, float]
     ) -> LiveBrowser:
-        before = self.marker
+        before = self.record.marker
         question = starting.before_start(_filled(self._paths.profile_dir), before, wanted.used_elsewhere)
         if question is starting.Start.MISSING:
             raise ProfileMissing(profile=self._key, host=self._workshop.host)
@@ -318,7 +227,7 @@ class Slot:
         began = time.monotonic()
         found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.tmp_root)
         timings["inspect"] = time.monotonic() - began
-        judgement = starting.after_inspection(found, self.marker, token)
+        judgement = starting.after_inspection(found, self.record.marker, token)
         if judgement.finding:
             _log.warning("finding", profile=self._key, token=token, finding=judgement.finding)
             line = f"{time.time():.3f} {token} {judgement.finding}".encode()
@@ -327,7 +236,7 @@ class Slot:
             raise ProfileCorrupt(profile=self._key, finding=judgement.finding)
 
     async def _launch(self, wanted: Wanted, proxy_server: str | None, lock_fd: int) -> LiveBrowser:
-        before, shop = self.marker, self._workshop
+        before, shop = self.record.marker, self._workshop
         marker = Marker(
             wanted.token,
             held=True,
@@ -350,7 +259,7 @@ class Slot:
         )
         tried = False
         try:
-            await self._mark(marker)
+            await self.record.put(marker)
             with durable.disk_full_is_refused(self._paths.profile_dir):
                 durable.make_directory(self._paths.profile_dir)
             async with shop.launching:
@@ -359,58 +268,18 @@ class Slot:
         except BaseException as error:
             # Those two are raised with nothing started.
             ran = tried and not isinstance(error, (BrowserMissing, DiskFull))
-            self._launch_failed(before, marker, ran=ran)
+            self.record.take_back(before, marker, ran=ran)
             raise
         self.browser = browser
         marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
         try:
-            await self._mark(marker)
+            await self.record.put(marker)
         except DiskFull:
-            self.marker = marker
+            self.record.marker = marker
             await self.close()
-            self._launch_failed(before, marker, ran=True)
+            self.record.take_back(before, marker, ran=True)
             raise
         return browser
-
-    def _launch_failed(self, before: Marker | None, tried: Marker, *, ran: bool) -> None:
-        """Put the marker back: no hold drove a browser, but Chrome may have touched the directory.
-
-        Blocks for one write, since it must also run while its task is being cancelled.
-        """
-        if before is None and not ran:
-            with suppress(OSError):
-                self._paths.marker.unlink()
-            self.marker = None
-            return
-        back = before or replace(tried, held=False, used=False)
-        self.marker = replace(back, end=marks.UNCLEAN) if ran else back
-        with suppress(DiskFull):
-            # Left as it is, it says held and unproven: the least comfortable reading.
-            marks.store(self._paths.marker, self.marker)
-
-    # --- the marker ---------------------------------------------------------------------
-
-    @property
-    def _marker(self) -> Marker:
-        if self.marker is None:
-            raise RuntimeError("a browser without a marker")
-        return self.marker
-
-    async def _mark(self, marker: Marker) -> None:
-        if marker != self.marker:
-            await in_thread(self._store, marker)
-
-    def _store(self, marker: Marker) -> None:
-        marks.store(self._paths.marker, marker)
-        self.marker = marker
-
-    async def _try_to_mark(self, marker: Marker) -> None:
-        """Record what has happened already. What disk has without it reads as worse, never as better."""
-        try:
-            await self._mark(marker)
-        except DiskFull as error:
-            _log.error("marker not written", profile=self._key, why=str(error))
-            self.marker = marker
 
 
 def _filled(directory: Path) -> bool:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from browserhost import marker as marks
-from browserhost.inspect.profile import Inspection
-from browserhost.inspect.verdict import Verdict
+from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.marker import Marker
 
 

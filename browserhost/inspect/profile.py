@@ -7,13 +7,12 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from browserhost.inspect import leveldb, owner, sqlite
 from browserhost.inspect.last_url import last_url
-from browserhost.inspect.verdict import Sight, Verdict, judge
+from browserhost.inspect.verdict import Inspection, Sight, judge
 
 # What Chrome makes anew without loss of anything that a login needs.
 _REGENERABLE = frozenset(
@@ -27,16 +26,6 @@ _REGENERABLE = frozenset(
 _COOKIES = ("Default/Cookies", "Default/Network/Cookies")
 # Stores that Chrome would silently replace by empty ones: they are checked whatever their first bytes say.
 _KNOWN = (*_COOKIES, "Default/History", "Default/Login Data", "Default/Web Data")
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """The verdict, why in words, the last URL and the number of stored cookies (None: not readable)."""
-
-    verdict: Verdict
-    findings: tuple[str, ...]
-    last_url: str = ""
-    cookies: int | None = None
 
 
 def inspect(profile_dir: Path, scratch_root: Path) -> Inspection:

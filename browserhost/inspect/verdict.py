@@ -17,6 +17,16 @@ class Verdict(Enum):
     UNKNOWN = "UNKNOWN"
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The verdict, why in words, the last URL and the number of stored cookies (None: not readable)."""
+
+    verdict: Verdict
+    findings: tuple[str, ...]
+    last_url: str = ""
+    cookies: int | None = None
+
+
 @dataclass(slots=True)
 class Sight:
     """What was seen. Each list holds sentences' ends, such as `Default/Cookies is empty`."""

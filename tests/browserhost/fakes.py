@@ -16,11 +16,12 @@ from browserhost.cache import Cache
 from browserhost.clock import boottime
 from browserhost.endpoint import Grant
 from browserhost.host import Host
+from browserhost.opening import Opened, Opening
 from browserhost.paths import DataRoot
-from browserhost.profile import Opened, Opening, Profile
-from browserhost.slot import Workshop
+from browserhost.profile import Profile
 from browserhost.verifier import Proof
-from tenure.errors import StoreUnavailable, TenureError
+from browserhost.workshop import Workshop
+from tenure.errors import BrowserCrashed, StoreUnavailable, TenureError
 from tenure.internal.v1.lock_service_pb2 import TokenVerdict
 from tenure.names import ProfileName
 
@@ -49,27 +50,33 @@ class FakeBrowser:
         (spec.profile_dir / "Local State").touch()
 
     async def open(self, url: str) -> dict[str, float]:
-        await self._chrome.at("open")
+        await self._at("open")
         self.url = url
         self.visited.append(url)
         return {"navigate": 0.01}
 
     async def hand_over(self, url: str) -> dict[str, float]:
-        await self._chrome.at("hand_over")
+        await self._at("hand_over")
         return await self.open(url)
 
     async def flush(self) -> float:
-        await self._chrome.at("flush")
+        await self._at("flush")
         self.flushed_at = time.time()
         return self.flushed_at
 
     async def close(self) -> CloseReport:
         await self._chrome.at("close")
-        if self._chrome.dies_clean:
+        clean = self._chrome.dies_clean and self.runs
+        if clean:
             self.flushed_at = time.time()
         self.closed = True
         self._end(BrowserEnd(True, "closed"))
-        return CloseReport(self._chrome.dies_clean, "closed", self.flushed_at)
+        return CloseReport(clean, "closed", self.flushed_at)
+
+    async def _at(self, step: str) -> None:
+        await self._chrome.at(step)
+        if not self.runs:
+            raise BrowserCrashed(problem="was killed by SIGKILL")
 
     def die(self) -> None:
         """End as after a kill."""

@@ -8,8 +8,7 @@ import pytest
 
 from browserhost import slot
 from browserhost.cache import Standing, victim
-from browserhost.inspect.profile import Inspection
-from browserhost.inspect.verdict import Verdict
+from browserhost.inspect.verdict import Inspection, Verdict
 from tenure.errors import BrowserCrashed, NoRoom, ProfileCorrupt, ProxyDown
 from tests.browserhost.fakes import ALICE, BOB, CAROL, Machine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from browserhost import fence as fences
-from browserhost import floor, marker, profile
+from browserhost import floor, gatekeeper, marker, profile
 from browserhost.marker import Marker
 from browserhost.session import State
 from tenure.errors import (
@@ -17,6 +17,7 @@ from tenure.errors import (
     HostUnreachable,
     LeaseExpired,
     NavigationFailed,
+    ProfileCorrupt,
     ProfileMissing,
     ProfileQuarantined,
     StoreUnavailable,
@@ -38,7 +39,8 @@ class Clock:
 @pytest.fixture
 def clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(profile, "boottime", clock)
+    for module in (profile, gatekeeper):
+        monkeypatch.setattr(module, "boottime", clock)
     machine.locks.now = clock
     return clock
 
@@ -462,6 +464,64 @@ async def test_a_release_after_a_lost_browser_is_not_acknowledged(machine: Machi
     await settled(machine)
     with pytest.raises(ProfileQuarantined):
         await machine.profile().close_hold(41)
+
+
+async def test_a_release_that_races_with_the_loss_is_not_acknowledged_either(machine: Machine) -> None:
+    """Also where an earlier hold's flush is on record: it says nothing of this hold's cookies."""
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    await machine.open(50)
+    machine.browser().die()
+    with pytest.raises(BrowserCrashed):
+        await machine.profile().close_hold(50)
+    await settled(machine)
+    assert machine.locks.suspects == [(ALICE, 50, "BROWSER_LOST")]
+
+
+async def test_a_loss_found_before_the_release_is_not_hidden_by_an_earlier_flush(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    await machine.open(50)
+    slot, noticed = machine.profile()._slot, asyncio.Event()
+    lost = slot.lost
+
+    async def lose(how: str) -> None:
+        await lost(how)
+        noticed.set()
+
+    monkeypatch.setattr(slot, "lost", lose)
+    async with machine.profile()._fence.queue:
+        closing = asyncio.create_task(machine.profile().close_hold(50))
+        machine.browser().die()
+        await noticed.wait()
+    with pytest.raises((BrowserCrashed, ProfileQuarantined)):
+        await closing
+    await settled(machine)
+    assert {each[1:] for each in machine.locks.suspects} == {(50, "BROWSER_LOST")}
+
+
+async def test_an_earlier_holds_browser_that_ends_is_no_incident_of_a_later_hold(machine: Machine) -> None:
+    await machine.open(41)
+    reached, go_on = machine.chrome.pause("hand_over")
+    opening = asyncio.create_task(machine.open(50))
+    await reached.wait()
+    machine.browser().die()
+    go_on.set()
+    with pytest.raises(ProfileCorrupt):
+        await opening
+    await settled(machine)
+    assert machine.locks.suspects == [(ALICE, 50, "PROFILE_UNSOUND")]
+    found = on_disk(machine)[1]
+    assert found is not None
+    assert found.token == 50
+
+
+async def test_a_superseded_session_tells_nothing_of_the_next_ones_pages(machine: Machine) -> None:
+    first = await machine.open(41, url="http://a.test/")
+    await machine.open(50, url="http://b.test/")
+    assert first.session.message().url == "http://a.test/"
 
 
 async def test_the_next_hold_waits_until_the_loss_was_reported(

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from browserhost import marker as marks
-from browserhost.inspect.profile import Inspection
-from browserhost.inspect.verdict import Verdict
+from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.marker import Marker
 from browserhost.starting import Start, after_inspection, before_start
 

@@ -21,10 +21,11 @@ from browserhost.cache import Cache
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
 from browserhost.marker import Marker
+from browserhost.opening import Opened, Opening
 from browserhost.paths import DataRoot as HostData
-from browserhost.profile import Opened, Opening, Profile
+from browserhost.profile import Profile
 from browserhost.session import State
-from browserhost.slot import Workshop
+from browserhost.workshop import Workshop
 from tenure import processes
 from tenure.errors import BrowserCrashed, ProfileCorrupt, ProfileMissing, ProfileQuarantined, TokenSuperseded
 from tests.browserhost.fakes import ALICE, BOB, CAROL, HOST, FakeLocks

@@ -19,8 +19,8 @@ from aiohttp import web
 
 from browserhost import lock
 from browserhost.browser import Browser, LaunchSpec
-from browserhost.inspect.profile import Inspection, inspect
-from browserhost.inspect.verdict import Verdict
+from browserhost.inspect.profile import inspect
+from browserhost.inspect.verdict import Inspection, Verdict
 
 COOKIES = 153
 LOCAL_STORAGE = "Default/Local Storage/leveldb"

@@ -1,0 +1,37 @@
+"""What a profile needs of others: the endpoint for its clients, the lock service for its proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from browserhost.verifier import Proof
+from tenure.names import ProfileName
+
+
+class GrantLike(Protocol):
+    """A CDP address, as `browserhost.endpoint.Grant` is one."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def secret(self) -> str: ...
+
+
+class Endpoint(Protocol):
+    """Where CDP clients connect, as `browserhost.endpoint.CdpEndpoint`."""
+
+    def issue(self, browser: Any, gate: Callable[[], None], on_end: Callable[[], None]) -> GrantLike: ...
+
+    async def cut(self, secret: str, reason: str) -> None: ...
+
+
+class LockService(Protocol):
+    """What a profile asks of the lock service."""
+
+    async def verify(self, name: ProfileName, token: int) -> Proof: ...
+
+    async def suspect(self, name: ProfileName, token: int, cause: str, detail: str) -> bool: ...
+
+    async def free_here(self, name: ProfileName) -> bool: ...

@@ -1,0 +1,84 @@
+"""What the browsers of a host have in common: how one is started, what it can do, what it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
+from browserhost.cache import Cache
+from tenure.errors import ProxyDown
+
+
+class LiveBrowser(Protocol):
+    """A running browser, as `browserhost.browser.Browser` is one."""
+
+    pid: int
+    start_ticks: int
+    flushed_at: float | None
+    timings: dict[str, float]
+    ended: asyncio.Future[BrowserEnd]
+
+    @property
+    def url(self) -> str: ...
+
+    async def open(self, url: str) -> dict[str, float]: ...
+
+    async def hand_over(self, url: str) -> dict[str, float]: ...
+
+    async def flush(self) -> float: ...
+
+    async def close(self) -> CloseReport: ...
+
+
+Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all browsers of a host have in common. Times in seconds."""
+
+    launch: Launch
+    chrome: str
+    xvfb: str
+    sandbox: bool
+    width: int
+    height: int
+    tmp_root: Path
+    host: str
+    boot_id: str
+    proxies: dict[str, str]
+    launching: asyncio.Semaphore
+    cache: Cache
+    lock_wait_s: float = 20.0
+
+    def proxy_server(self, key: str) -> str | None:
+        """The upstream of a proxy key; None for no proxy. Raises ProxyDown: never opened without it."""
+        if not key:
+            return None
+        if key not in self.proxies:
+            raise ProxyDown(proxy_key=key, problem="this host has no upstream of that name")
+        return self.proxies[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A browser wanted under a token. `used_elsewhere`: the lock service knows of an earlier use."""
+
+    token: int
+    url: str
+    proxy_key: str
+    reuse: bool
+    used_elsewhere: bool
+
+
+@dataclass(slots=True)
+class Driven:
+    """A browser at its URL. Timings in seconds by phase."""
+
+    browser: LiveBrowser
+    reused: bool
+    timings: dict[str, float] = field(default_factory=dict)
