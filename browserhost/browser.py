@@ -159,7 +159,6 @@ class Browser:
             except CdpError:
                 # A client had just closed that tab.
                 asked = await self._flush_on(await self._pages.open_tab())
-        self.flushed_at = max(asked, self.flushed_at or asked)
         return asked
 
     async def close(self) -> CloseReport:
@@ -279,6 +278,7 @@ class Browser:
     async def _flush_on(self, page: Page) -> float:
         asked = time.time()
         await self.mux.root.call(_FLUSH, _FLUSH_ARGUMENTS, page.session, timeout=FLUSH_S)
+        self.flushed_at = max(asked, self.flushed_at or asked)
         return asked
 
     def _flush_soon(self) -> None:
@@ -288,17 +288,20 @@ class Browser:
 
     def _flush_now(self) -> None:
         self._flush_timer = None
-        self._flushing = asyncio.create_task(self._try_flush(), name=f"flush browser {self.pid}")
+        front = self._pages.front
+        if front is not None:  # a client that closed every tab would be surprised by a new one
+            self._flushing = asyncio.create_task(self._try_flush(front), name=f"flush browser {self.pid}")
 
-    async def _try_flush(self) -> None:
-        with suppress(BrowserCrashed):  # `flushed_at` stays as it is, and that is what is promised
-            await self.flush()
+    async def _try_flush(self, page: Page) -> None:
+        with suppress(CdpError, CdpClosed, TimeoutError):  # then `flushed_at` stays as it is: the truth
+            await self._flush_on(page)
 
     async def _close(self) -> CloseReport:
         self._stop_flushing()
         if not self._tree.gone.done():
             self.mux.drop_all("SESSION_ENDED")
-            await self._try_flush()
+            with suppress(BrowserCrashed):
+                await self.flush()
             self._ask_to_end()
             if not await self._is_gone(CLOSE_S):
                 self._pipe.close()

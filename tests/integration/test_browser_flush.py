@@ -14,6 +14,7 @@ import time
 import pytest
 
 from browserhost.browser import FLUSH_DELAY_S, Browser
+from browserhost.pages import Page
 from tenure.errors import BrowserCrashed
 from tests.fixtures.chrome import Browsers, Site, until
 
@@ -95,20 +96,18 @@ async def test_a_burst_of_navigations_makes_one_flush(
 ) -> None:
     browser = await browsers.launch()
     flushes: list[float] = []
-    flush = Browser.flush
+    flush_on = Browser._flush_on
 
-    async def counted(self: Browser) -> float:
+    async def counted(self: Browser, page: Page) -> float:
         flushes.append(time.monotonic())
-        return await flush(self)
+        return await flush_on(self, page)
 
-    monkeypatch.setattr(Browser, "flush", counted)
+    monkeypatch.setattr(Browser, "_flush_on", counted)
     for number in range(3):
         await browser.open(f"{site.url}/{number}")
     await flushed_after(browser, time.time())
     assert len(flushes) <= 2
-    assert all(
-        later - earlier >= FLUSH_DELAY_S * 0.9 for earlier, later in itertools.pairwise(flushes)
-    )
+    assert all(later - earlier >= FLUSH_DELAY_S * 0.9 for earlier, later in itertools.pairwise(flushes))
 
 
 async def test_a_flush_with_every_tab_closed_opens_one(browsers: Browsers, site: Site) -> None:
