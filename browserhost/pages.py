@@ -181,6 +181,8 @@ class Pages:
 
     def _attached(self, params: Result) -> None:
         info = params["targetInfo"]
+        if info["type"] != "page":
+            return  # a client's own session on the browser
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
         self._by_session[page.session] = page
         self._root.post("Page.enable", {}, page.session)
