@@ -1,4 +1,4 @@
-"""The methods of HoldService that need the host: releases. The rest is passed on."""
+"""The methods of HoldService that need the host: releases, and cancels that find a grant."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from servicekit.call import current_identity
 from tenure import names, token
 from tenure.errors import InvalidField, TenureError
 from tenure.v1.hold_service_pb2 import (
+    CancelWaitRequest,
+    CancelWaitResponse,
     ReleaseHoldRequest,
     ReleaseHoldResponse,
     ReleaseHoldResult,
@@ -28,7 +30,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Releases:
-    """ReleaseHold and ReleaseHolds, through the hosts."""
+    """ReleaseHold, ReleaseHolds and CancelWait, through the hosts."""
 
     def __init__(self, releaser: Releaser) -> None:
         self._releaser = releaser
@@ -57,6 +59,10 @@ class Releases:
             releasing = [group.create_task(one(each)) for each in request.requests]
         return ReleaseHoldsResponse(results=[task.result() for task in releasing])
 
+    async def CancelWait(self, request: CancelWaitRequest, context: Context) -> CancelWaitResponse:
+        profile = names.resolve_profile(request.profile, current_identity().tenant)
+        return await self._releaser.cancel(request, profile)
+
     async def _release(self, request: ReleaseHoldRequest) -> ReleaseHoldResponse:
         profile = names.resolve_profile(request.profile, current_identity().tenant)
         released, _ = await self._releaser.release(
@@ -65,7 +71,7 @@ class Releases:
         return released
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Return the handler of these two; ask it before the one that passes the rest on."""
+        """Return the handler of these; ask it before the one that passes the rest on."""
         return grpc.method_handlers_generic_handler(
             "tenure.v1.HoldService",
             {
@@ -78,6 +84,11 @@ class Releases:
                     self.ReleaseHolds,
                     ReleaseHoldsRequest.FromString,
                     ReleaseHoldsResponse.SerializeToString,
+                ),
+                "CancelWait": grpc.unary_unary_rpc_method_handler(
+                    self.CancelWait,
+                    CancelWaitRequest.FromString,
+                    CancelWaitResponse.SerializeToString,
                 ),
             },
         )

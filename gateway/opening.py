@@ -206,14 +206,12 @@ class Opening:
                 )
             elif self._unanswered:
                 # Whatever became, or will become, of the Acquire: nobody can ask for it again.
-                await self._backends.invoke(
-                    self._backends.holds.CancelWait,
-                    CancelWaitRequest(
-                        profile=str(self._plan.profile),
-                        worker=self._worker,
-                        request_id=self._plan.request_id,
-                    ),
+                cancel = CancelWaitRequest(
+                    profile=str(self._plan.profile),
+                    worker=self._worker,
+                    request_id=self._plan.request_id,
                 )
+                await self._releaser.cancel(cancel, self._plan.profile)
             if self._registered:
                 await self._workers.end(self._plan, self._worker)
         except TenureError as error:

@@ -12,7 +12,7 @@ import asyncio
 import structlog
 
 from gateway.backends import Backends
-from tenure.errors import HostUnreachable, OutcomeUnknown
+from tenure.errors import DrainRequired, HostUnreachable, OutcomeUnknown
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
 from tenure.internal.v1.lock_service_pb2 import (
     LocateProfileResponse,
@@ -21,7 +21,13 @@ from tenure.internal.v1.lock_service_pb2 import (
 )
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import RunResult
-from tenure.v1.hold_service_pb2 import ReleaseHoldRequest, ReleaseHoldResponse
+from tenure.v1.hold_service_pb2 import (
+    CancelOutcome,
+    CancelWaitRequest,
+    CancelWaitResponse,
+    ReleaseHoldRequest,
+    ReleaseHoldResponse,
+)
 from tenure.v1.incident_pb2 import SuspicionCause
 
 # How long a host gets to come back (its supervisor starts it again) before the hold is
@@ -62,6 +68,23 @@ class Releaser:
             drained.flushed_at.CopyFrom(closed.flushed_at)
         answer = await self._backends.invoke(self._backends.lock.ReleaseDrained, drained)
         return answer.release, closed
+
+    async def cancel(self, request: CancelWaitRequest, profile: ProfileName) -> CancelWaitResponse:
+        """Give up an Acquire; what was granted meanwhile is released through the host.
+
+        Raises LeaseExpired, HostUnreachable (the hold is suspect now), StoreUnavailable or
+        OutcomeUnknown (call again).
+        """
+        try:
+            return await self._backends.invoke(self._backends.holds.CancelWait, request)
+        except DrainRequired as granted:
+            released, _ = await self.release(profile, granted.token, RunResult.RUN_RESULT_FAILED_UNTOUCHED)
+        over = released.already_released
+        return CancelWaitResponse(
+            outcome=CancelOutcome.CANCEL_OUTCOME_ALREADY_ENDED
+            if over
+            else CancelOutcome.CANCEL_OUTCOME_RELEASED
+        )
 
     async def _close_at_host(
         self, located: LocateProfileResponse, profile: ProfileName, fencing_token: int

@@ -85,7 +85,7 @@ class Holds:
         return await self._end_wait(sight, ask, wait_s, deadline)
 
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
-        """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or Refused for a home that was not drained."""
+        """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
         sight = Sight(keys=self._keys, profile=profile, token=ending.token)
 
         def decide(snapshot: Snapshot) -> Decision[Released]:

@@ -18,6 +18,7 @@ TenureError
 │   │   └── HoldRevoked             HOLD_REVOKED
 │   ├── CheckpointMismatch      CHECKPOINT_MISMATCH
 │   ├── RequestEnded            REQUEST_ENDED
+│   ├── DrainRequired           DRAIN_REQUIRED
 │   ├── ProxyDown               PROXY_DOWN
 │   ├── BrowserMissing          BROWSER_MISSING
 │   └── NavigationFailed        NAVIGATION_FAILED
@@ -279,6 +280,20 @@ class RequestEnded(Refused):
     reason = "REQUEST_ENDED"
     text = "request_id '{request_id}' is over. Send a new request_id for a new hold."
     request_id: str = ""
+
+
+@dataclass(eq=False, kw_only=True)
+class DrainRequired(Refused):
+    """A release that did not come through the profile's host, which may still serve the token."""
+
+    reason = "DRAIN_REQUIRED"
+    text = (
+        "{profile} lives on {home}, which must be drained of token {token} before the hold is released. "
+        "Call ReleaseHold, CloseSession or CancelWait at the gateway."
+    )
+    profile: str = ""
+    home: str = ""
+    token: int = 0
 
 
 @dataclass(eq=False, kw_only=True)

@@ -16,7 +16,7 @@ from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Snapshot
 from lockservice.core.states import moved
 from lockservice.etcd.txn import delete, put
-from tenure.errors import Refused, TenureError, TokenSuperseded
+from tenure.errors import DrainRequired, TokenSuperseded
 from tenure.names import ProfileName
 
 UNTRUSTED = "UNTRUSTED_RELEASE"
@@ -57,7 +57,8 @@ def decide(
     if hold is None or not snapshot.holds(ending.token):
         return _not_current(profile, snapshot, ending)
     if hold.record.home and not ending.drained:
-        return Refuse(drain_first(hold))
+        home = f"hosts/{hold.record.home}"
+        return Refuse(DrainRequired(profile=str(hold.profile), home=home, token=hold.token))
     if ending.result is Result.NEEDS_REVIEW:
         detail = f"run {hold.holding.run_id} asked for a review"
         write = suspect.write(keys, snapshot, hold, UNTRUSTED, detail, now_ms)
@@ -65,16 +66,6 @@ def decide(
     if (refusal := why_not_owner(snapshot, profile, ending.token)) is not None:
         return Refuse(refusal)
     return _pass_on(keys, snapshot, hold, ending, now_ms)
-
-
-def drain_first(hold: Hold) -> TenureError:
-    """The refusal of a release that does not come through the host."""
-    home = f"hosts/{hold.record.home}"
-    return Refused(
-        f"profile_id '{hold.as_sent}' lives on {home}, which must be drained before the hold is "
-        "released. Call ReleaseHold or CloseSession at the gateway, with the hold's fencing_token.",
-        metadata={"profile": str(hold.profile), "home": home, "token": str(hold.token)},
-    )
 
 
 def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms: int) -> Write[Released]:

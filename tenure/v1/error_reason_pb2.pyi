@@ -91,6 +91,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED. The method is part of the API but not built yet."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 32
     """INTERNAL. A fault of Tenure's; its log has more under the request id. Metadata: request_id."""
+    ERROR_REASON_DRAIN_REQUIRED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. The profile has a host, which must drain the token before the lock service releases it. The gateway does
+    that by itself, so its callers never see this. Metadata: profile, home, token.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every failure has exactly one reason. It stands, without the `ERROR_REASON_` prefix, in `google.rpc.ErrorInfo.reason` of the
@@ -166,4 +170,8 @@ ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 31
 """UNIMPLEMENTED. The method is part of the API but not built yet."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 32
 """INTERNAL. A fault of Tenure's; its log has more under the request id. Metadata: request_id."""
+ERROR_REASON_DRAIN_REQUIRED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. The profile has a host, which must drain the token before the lock service releases it. The gateway does
+that by itself, so its callers never see this. Metadata: profile, home, token.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -174,7 +174,7 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         profile = self.profiles[request.profile]
         if profile.held and profile.holds[-1].request_id == request.request_id:
-            profile.held = False
+            raise errors.DrainRequired(profile=request.profile, home=profile.home, token=profile.token)
         return hold_pb.CancelWaitResponse()
 
     async def GetCheckpoint(self, request: Any, context: Any) -> hold_pb.GetCheckpointResponse:

@@ -12,7 +12,12 @@ from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest
 from tenure.internal.v1.lock_service_pb2 import ReleaseDrainedRequest, SuspectHoldRequest
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold, ProfileState, RunResult
-from tenure.v1.hold_service_pb2 import ReleaseHoldRequest, ReleaseHoldsRequest
+from tenure.v1.hold_service_pb2 import (
+    CancelOutcome,
+    CancelWaitRequest,
+    ReleaseHoldRequest,
+    ReleaseHoldsRequest,
+)
 from tenure.v1.incident_pb2 import SuspicionCause
 from tests.gateway.conftest import System
 from tests.gateway.fakes import Record, raising
@@ -47,6 +52,17 @@ async def test_a_hold_without_a_home_is_released_at_the_lock_service(system: Sys
     hold(system, 5)
     await system.holds.ReleaseHold(ReleaseHoldRequest(profile="p", fencing_token=5))
     assert not system.lock.record.of(ReleaseDrainedRequest)
+    assert not system.lock.profiles[str(P)].held
+
+
+async def test_a_cancel_that_finds_a_grant_releases_it_through_its_host(system: System) -> None:
+    hold(system, 5, "hosts/a")
+    system.lock.profiles[str(P)].holds[0].request_id = "r1"
+    cancel = CancelWaitRequest(profile=str(P), worker="workers/w", request_id="r1")
+    answer = await system.holds.CancelWait(cancel)
+    assert answer.outcome == CancelOutcome.CANCEL_OUTCOME_RELEASED
+    [closed] = system.hosts[0].record.of(CloseHoldRequest)
+    assert closed.fencing_token == 5
     assert not system.lock.profiles[str(P)].held
 
 
