@@ -90,6 +90,7 @@ def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Worksho
         proxies=settings.proxies,
         launching=asyncio.Semaphore(settings.launches),
         cache=cache,
+        least_free=settings.least_free,
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from browserhost.chrome import LONGEST_TMP
+from browserhost.chrome import LEAST_FREE, LONGEST_TMP
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
@@ -118,6 +118,12 @@ class BrowserHostSettings(ServiceSettings):
     )
     width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
     height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])
+    least_free: int = Field(
+        default=LEAST_FREE,
+        ge=0,
+        description="bytes that must be free on the profiles' disk before a browser is started",
+        examples=[str(LEAST_FREE)],
+    )
     tmp_root: Annotated[Path, AfterValidator(check_tmp_root)] = Field(
         default_factory=default_tmp_root,
         description=f"directory for the browsers' temporary files, at most {LONGEST_TMP} characters",

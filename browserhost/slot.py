@@ -256,6 +256,7 @@ class Slot:
             sandbox=shop.sandbox,
             width=shop.width,
             height=shop.height,
+            least_free=shop.least_free,
         )
         tried = False
         try:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
+from browserhost.chrome import LEAST_FREE
 from tenure.errors import ProxyDown
 
 
@@ -39,7 +40,7 @@ Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What all browsers of a host have in common. Times in seconds."""
+    """What all browsers of a host have in common. Times in seconds, `least_free` as in LaunchSpec."""
 
     launch: Launch
     chrome: str
@@ -53,6 +54,7 @@ class Workshop:
     proxies: dict[str, str]
     launching: asyncio.Semaphore
     cache: Cache
+    least_free: int = LEAST_FREE
     lock_wait_s: float = 20.0
 
     def proxy_server(self, key: str) -> str | None:
