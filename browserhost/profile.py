@@ -368,6 +368,9 @@ class Profile:
             if marker is not None and marker.token > token:
                 # A later hold was let in meanwhile, so a decision has dealt with this one.
                 return
+            if self._report is not None and self._is_incident(token):
+                # Its browser's end and what it broke are both seen: one incident, told once.
+                return
             await self._fence.end(token, error)
             await self._slot.record.condemn(token, cause, detail)
             self._report = self._tasks.spawn(self._tell(token, cause, detail), detached=True)
