@@ -69,8 +69,8 @@ async def holding(worker: Worker, ways: Ways[Held]) -> AsyncIterator[Held]:
 
 async def _release(worker: Worker, request_id: str, held: Held, result: Result, ways: Ways[Held]) -> None:
     async def work() -> None:
-        await ways.disconnect(held)
         try:
+            await ways.disconnect(held)
             await ways.release(held, result)
         except BaseException:
             # The heartbeat tells it later, and never a better result than this one.

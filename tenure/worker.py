@@ -99,6 +99,8 @@ class Worker:
     async def aclose(self) -> None:
         """Let go of stray holds and end the worker; bodies still open are ended. Idempotent."""
         was_alive = self.alive()
+        # Their guards go as the bodies end, but nobody vouches for what was cut short: no strays.
+        cut_short = {*self._guards}
         self._lose(LeaseExpired(worker=self.name))
         await asyncio.gather(*self._beat, *self._chores.values(), return_exceptions=True)
         if not was_alive:
@@ -106,7 +108,7 @@ class Worker:
         try:
             renew = worker_service_pb2.RenewWorkerRequest(worker=self.name)
             answer = await call(self._workers.RenewWorker, renew, timeout=5.0)
-            await asyncio.gather(*(self._release(hold) for hold in strays(answer.holds, self._guards)))
+            await asyncio.gather(*(self._release(hold) for hold in strays(answer.holds, cut_short)))
             end = worker_service_pb2.EndWorkerRequest(worker=self.name)
             await call_again(self._workers.EndWorker, end, timeout=5.0)
         except TenureError as error:

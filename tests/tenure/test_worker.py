@@ -7,7 +7,7 @@ import pytest
 
 import tenure
 from tenure import errors
-from tenure.hold import Result
+from tenure.hold import HeldProfile, Result
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 
 
@@ -127,6 +127,40 @@ async def test_strays_are_let_go_of_before_the_worker_ends(gateway: FakeGateway)
                 pass
     assert gateway.ended == {"alice": Result.SUCCEEDED}
     assert len(gateway.calls["EndWorker"]) == 1
+
+
+async def test_a_body_that_leaving_the_client_cuts_short_is_not_released_as_untouched(
+    gateway: FakeGateway,
+) -> None:
+    """It may have stood in the middle of a checkout: its hold ends with the lease, as an incident."""
+    opened = asyncio.Event()
+
+    async def body(client: tenure.Client) -> None:
+        async with client.open("alice"):
+            opened.set()
+            await asyncio.Event().wait()
+
+    async with tenure.connect(gateway.target) as client:
+        task = asyncio.create_task(body(client))
+        await opened.wait()
+    with pytest.raises(errors.LeaseExpired):
+        await task
+    assert len(gateway.calls["EndWorker"]) == 1
+    assert gateway.ended == {}
+
+
+async def test_a_session_that_cannot_be_disconnected_is_released_with_its_own_result(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(held: HeldProfile) -> None:
+        raise errors.Internal("the DevTools connection broke")
+
+    monkeypatch.setattr(HeldProfile, "disconnect", fails)
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.acquire("alice"):
+                raise ZeroDivisionError
+    assert gateway.ended == {"alice": Result.NEEDS_REVIEW}
 
 
 async def test_a_hold_listed_as_lost_ends_its_body_once_the_token_check_agrees(gateway: FakeGateway) -> None:
