@@ -73,6 +73,10 @@ class Opening:
 
     async def run(self) -> OpenSessionResponse:
         """Open, or leave nothing behind. Raises what OpenSession documents."""
+        with self._workers.asked_by(self._plan):
+            return await self._open_or_undo()
+
+    async def _open_or_undo(self) -> OpenSessionResponse:
         try:
             return await self._run()
         except OutcomeUnknown as error:
@@ -135,9 +139,7 @@ class Opening:
         # A home that is away is told before anything is held; it cannot be had elsewhere.
         self._backends.host_among(hosts, home)
         if not self._worker:
-            known = await self._workers.known(plan)
-            self._registered = known is None
-            self._worker = known or await self._workers.register(plan)
+            self._worker, self._registered = await self._workers.of(plan)
         acquire = AcquireHoldRequest(
             profile=plan.profile_text,
             worker=self._worker,

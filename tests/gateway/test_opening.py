@@ -137,6 +137,40 @@ async def test_the_same_request_gives_the_same_session_of_the_same_worker(system
     assert len(system.lock.record.of(RegisterWorkerRequest)) == 1
 
 
+async def test_copies_of_a_request_side_by_side_are_one_worker_and_one_session(system: System) -> None:
+    id_ = request_id.mint()
+    first, second = await asyncio.gather(*(open_(system, request_id=id_) for _ in range(2)))
+    assert second.session.name == first.session.name
+    assert second.hold.worker == first.hold.worker
+    assert len(system.lock.record.of(RegisterWorkerRequest)) == 1
+
+
+async def test_a_copy_that_fails_does_not_end_the_worker_of_one_under_way(system: System) -> None:
+    """Else the other's hold would end with the lease, as an incident."""
+    id_, go_on, browser = request_id.mint(), asyncio.Event(), asyncio.Event()
+
+    async def the_first_fails_once_the_second_came() -> None:
+        if len(system.lock.record.of(AcquireForSessionRequest)) == 1:
+            await go_on.wait()
+            raise errors.StoreUnavailable
+
+    system.lock.record.hooks["AcquireForSessionRequest"] = the_first_fails_once_the_second_came
+
+    async def the_browser_takes_its_time() -> None:
+        await browser.wait()
+
+    system.host.record.hooks["OpenBrowserRequest"] = the_browser_takes_its_time
+    first = asyncio.create_task(refused(system, request_id=id_))
+    await system.lock.record.event(AcquireForSessionRequest).wait()
+    second = asyncio.create_task(open_(system, request_id=id_))
+    await system.host.record.event(OpenBrowserRequest).wait()
+    go_on.set()
+    assert isinstance(await first, errors.StoreUnavailable)
+    browser.set()
+    assert (await second).hold.worker == "workers/w1"
+    assert system.lock.ended == []
+
+
 async def test_a_request_repeated_at_another_gateway_finds_its_worker(system: System) -> None:
     id_ = request_id.mint()
     held = Hold(fencing_token=7, worker="workers/old", request_id=id_, profile=ALICE, home="hosts/a")
