@@ -97,6 +97,11 @@ class Running:
         assert isinstance(live, Browser)
         return live
 
+    async def establish(self) -> None:
+        """Let a first browser end well: one that is killed while it makes its files leaves damage."""
+        await self.open(40, "about:blank", reuse=False)
+        await self.close(40)
+
     async def kill_chrome(self) -> None:
         """SIGKILL, and everything that follows from it."""
         browser = self.browser()
@@ -197,6 +202,7 @@ async def test_opens_of_one_profile_share_a_launch_and_others_run_beside_it(rig:
 
 async def test_chrome_killed_while_held_ends_the_hold(rig: Rig, site: Site) -> None:
     async with rig.host() as running:
+        await running.establish()
         opened = await running.open(41, f"{site.url}/a")
         await running.kill_chrome()
         assert opened.session.state is State.CRASHED
@@ -216,6 +222,7 @@ async def test_chrome_killed_while_warm_is_inspected_and_starts_with_the_finding
     rig: Rig, site: Site
 ) -> None:
     async with rig.host() as running:
+        await running.establish()
         await running.open(41, f"{site.url}/a")
         await running.close(41)
         await running.kill_chrome()
@@ -248,6 +255,7 @@ async def test_a_harmed_profile_is_refused_reported_and_never_started_empty(
     cause: str,
 ) -> None:
     async with rig.host() as running:
+        await running.establish()
         await running.open(41, f"{site.url}/a")
         await running.close(41)
         await running.kill_chrome()
