@@ -120,20 +120,20 @@ async def test_a_used_profile_whose_directory_is_gone_never_gets_a_fresh_one(
 
     async with system_in(root) as system, tenure.connect(system.gateway) as client:
         await refused_as_missing(system, client)
+        await in_quarantine(client)
         assert not directory.exists()
-        with pytest.raises(ProfileQuarantined):
-            async with client.open(PROFILE):
-                raise AssertionError("nobody has looked at it yet")
-        assert not directory.exists()
-
-    if moved.exists():
-        shutil.rmtree(moved)  # the custody that the refusal left
-    aside.rename(moved)
-    async with system_in(root) as system, tenure.connect(system.gateway) as client:
-        with pytest.raises(ProfileQuarantined):
-            async with client.open(PROFILE):
-                raise AssertionError("a decision must free it first")
+        if moved.exists():
+            shutil.rmtree(moved)  # the notes that the refusal made
+        aside.rename(moved)
+        # A decision must free it first.
+        await in_quarantine(client)
     assert logins_on_disk(directory) == [("127.0.0.1", COOKIE)]
+
+
+async def in_quarantine(client: tenure.Client) -> None:
+    with pytest.raises(ProfileQuarantined):
+        async with client.open(PROFILE):
+            raise AssertionError("nobody has looked at it yet")
 
 
 async def refused_as_missing(system: RunningSystem, client: tenure.Client) -> None:
