@@ -18,7 +18,7 @@ from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
 from browserhost.workshop import Workshop
-from tenure.errors import ProfileCorrupt, TenureError
+from tenure.errors import HostUnreachable, ProfileCorrupt, TenureError
 from tenure.names import ProfileName
 
 TICK_S = 0.25
@@ -46,6 +46,7 @@ class Host:
         self._endpoint = endpoint
         self._profiles = profiles
         self._ticking: asyncio.Task[None] | None = None
+        self._stopping = False
 
     @property
     def cache(self) -> Cache:
@@ -54,10 +55,15 @@ class Host:
     def profile(self, name: ProfileName) -> Profile:
         """A profile, with the floor and the marker that are on disk.
 
-        Raises InvalidId for a name that leads elsewhere, ProfileCorrupt for a floor that cannot be read.
+        Raises InvalidId for a name that leads elsewhere, ProfileCorrupt for a floor that cannot be read,
+        HostUnreachable for a new one while stopping: nobody would close its browser any more.
         """
         key = str(name)
         if key not in self._profiles:
+            if self._stopping:
+                raise HostUnreachable(
+                    f"host '{self._workshop.host}' is stopping. Try again.", host=self._workshop.host
+                )
             paths = self._root.profile(name)
             slot = Slot(paths, self._workshop, Record(paths.marker, self._workshop.boot_id))
             try:
@@ -90,6 +96,7 @@ class Host:
 
     async def aclose(self) -> None:
         """Cut every session and close every browser, all at once. Idempotent."""
+        self._stopping = True
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)

@@ -79,6 +79,7 @@ class Profile:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             if running.cancelled():
+                self._refuse_when_stopping()
                 # Not this call was given up: the token ended while its browser was being opened.
                 raise self._fence.superseded(opening.token) from None
             raise

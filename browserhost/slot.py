@@ -72,9 +72,7 @@ class Slot:
             driven = await self._hand_over(self.browser, wanted, gate, timings)
             if driven is not None:
                 return driven
-        browser = await self._start(wanted, proxy_server, timings)
-        browser.ended.add_done_callback(lambda _: on_end(browser))
-        self.keep_warm = wanted.reuse
+        browser = await self._start(wanted, proxy_server, timings, on_end)
         timings.update(browser.timings)
         gate()
         try:
@@ -189,7 +187,11 @@ class Slot:
     # --- a new browser ------------------------------------------------------------------
 
     async def _start(
-        self, wanted: Wanted, proxy_server: str | None, timings: dict[str, float]
+        self,
+        wanted: Wanted,
+        proxy_server: str | None,
+        timings: dict[str, float],
+        on_end: Callable[[LiveBrowser], None],
     ) -> LiveBrowser:
         before = self.record.marker
         question = starting.before_start(_filled(self._paths.profile_dir), before, wanted.used_elsewhere)
@@ -201,7 +203,7 @@ class Slot:
             try:
                 if question is starting.Start.INSPECT:
                     await self._inspect(wanted.token, timings)
-                return await self._launch(wanted, proxy_server, lock_fd)
+                return await self._launch(wanted, proxy_server, lock_fd, on_end)
             finally:
                 # From here on keeper and Chrome have it; see browserhost.lock.
                 os.close(lock_fd)
@@ -235,7 +237,13 @@ class Slot:
         if not judgement.start:
             raise ProfileCorrupt(profile=self._key, finding=judgement.finding)
 
-    async def _launch(self, wanted: Wanted, proxy_server: str | None, lock_fd: int) -> LiveBrowser:
+    async def _launch(
+        self,
+        wanted: Wanted,
+        proxy_server: str | None,
+        lock_fd: int,
+        on_end: Callable[[LiveBrowser], None],
+    ) -> LiveBrowser:
         before, shop = self.record.marker, self._workshop
         marker = Marker(
             wanted.token,
@@ -271,7 +279,9 @@ class Slot:
             ran = tried and not isinstance(error, (BrowserMissing, DiskFull))
             self.record.take_back(before, marker, ran=ran)
             raise
-        self.browser = browser
+        # All at once, before anything is awaited: whoever cancels this leaves a browser that is watched.
+        self.browser, self.keep_warm = browser, wanted.reuse
+        browser.ended.add_done_callback(lambda _: on_end(browser))
         marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
         try:
             await self.record.put(marker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tenure.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
-from tests.browserhost.fakes import ALICE, Machine
+from tests.browserhost.fakes import ALICE, BOB, Machine
 
 
 class Clock:
@@ -663,3 +664,52 @@ async def test_a_stopping_host_refuses_and_cuts(machine: Machine) -> None:
         await machine.ask(41)
     with pytest.raises(HostUnreachable):
         await machine.profile().close_hold(41)
+
+
+async def test_a_stopping_host_takes_on_no_profile_that_it_did_not_know(machine: Machine) -> None:
+    """Nobody would close that one's browser any more."""
+    reached, go_on = machine.chrome.pause("close")
+    await machine.open(41)
+    stopping = asyncio.create_task(machine.host.aclose())
+    await reached.wait()
+    with pytest.raises(HostUnreachable):
+        await machine.open(7, BOB)
+    go_on.set()
+    await stopping
+    assert len(machine.chrome.launched) == 1
+
+
+async def test_an_open_that_the_hosts_stop_cuts_off_says_so(machine: Machine) -> None:
+    """Its token is as good as before: it was not superseded."""
+    reached, _ = machine.chrome.pause("launch")
+    opening = asyncio.create_task(machine.open(41))
+    await reached.wait()
+    await machine.host.aclose()
+    with pytest.raises(HostUnreachable):
+        await opening
+
+
+async def test_a_browser_whose_open_was_given_up_as_it_came_up_is_watched_all_the_same(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, go_on, store = asyncio.Event(), threading.Event(), marker.store
+    loop = asyncio.get_running_loop()
+
+    def store_slowly(path: Path, what: Marker) -> None:
+        if what.pid:
+            loop.call_soon_threadsafe(came.set)
+            go_on.wait(5)
+        store(path, what)
+
+    monkeypatch.setattr(marker, "store", store_slowly)
+    opening = asyncio.create_task(machine.open(41))
+    await came.wait()
+    ending = asyncio.create_task(machine.profile().end_session(41))
+    loop.call_later(0.05, go_on.set)
+    with pytest.raises(TokenSuperseded):
+        await opening
+    await ending
+    machine.browser().die()
+    await asyncio.wait_for(machine.locks.told.wait(), 5)
+    await settled(machine)
+    assert machine.locks.suspects == [(ALICE, 41, "BROWSER_LOST")]
