@@ -69,6 +69,7 @@ def programs(data_root: Path, listen: str) -> list[Program]:
             ],
             # It closes every browser cleanly, which flushes their cookies.
             grace_s=30.0,
+            environment=_chrome_environment(),
         ),
         Program("recovery", lambda at, up: [*_service("recovery", at), f"--lockservice={up['lockservice']}"]),
         Program(
@@ -85,6 +86,12 @@ def programs(data_root: Path, listen: str) -> list[Program]:
 
 def _service(name: str, address: str) -> list[str]:
     return [sys.executable, "-m", name, f"--listen={address}", "--log-format=json"]
+
+
+def _chrome_environment() -> dict[str, str]:
+    """The browser that this machine has, unless its name is given."""
+    found = machine.CHROME.path()
+    return {"TENURE_CHROME": found} if found and "TENURE_CHROME" not in os.environ else {}
 
 
 def _etcd_environment() -> dict[str, str]:

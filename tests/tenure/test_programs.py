@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tenure.programs import FREE_PORT, etcd_warning, programs
 
 
@@ -25,3 +27,21 @@ def test_only_the_gateway_has_a_port_that_people_choose(tmp_path: Path) -> None:
     listens = {part.name: part.listen for part in programs(tmp_path, "127.0.0.1:7433")}
     assert listens.pop("gateway") == "127.0.0.1:7433"
     assert set(listens.values()) == {FREE_PORT}
+
+
+def chrome_of(data_root: Path) -> str | None:
+    [host] = [part for part in programs(data_root, "127.0.0.1:7433") if part.name == "browserhost"]
+    return host.environment.get("TENURE_CHROME")
+
+
+def test_the_host_is_given_whichever_chrome_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chrome = tmp_path / "google-chrome-stable"
+    chrome.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("TENURE_CHROME", raising=False)
+    assert chrome_of(tmp_path) == str(chrome)
+
+    monkeypatch.setenv("TENURE_CHROME", "/opt/another")
+    assert chrome_of(tmp_path) is None, "the one that was chosen is inherited"
