@@ -56,12 +56,11 @@ CHROME = Need(
     ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"),
 )
 XVFB = Need("xvfb", "gives every browser a display of its own", ("Xvfb",))
-XAUTH = Need("xauth", "keeps other local users off the displays", ("xauth",))
 XDOTOOL = Need("xdotool", "sends real mouse and keyboard input", ("xdotool",))
 SETPRIV = Need("util-linux", "ends every service with its supervisor", ("setpriv",))
 FLOCK = Need("util-linux", "keeps two set-ups from meeting", ("flock",))
 
-NEEDS = (VENV, GIT, OPENSSL, ETCD, CHROME, XVFB, XAUTH, XDOTOOL, SETPRIV, FLOCK)
+NEEDS = (VENV, GIT, OPENSSL, ETCD, CHROME, XVFB, XDOTOOL, SETPRIV, FLOCK)
 
 
 def missing(needs: Sequence[Need] = NEEDS, command: Locate = shutil.which) -> list[Need]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tenure import machine
 
-RUN_TIME_NEEDS = (machine.ETCD, machine.CHROME, machine.XVFB, machine.XAUTH, machine.SETPRIV)
+RUN_TIME_NEEDS = (machine.ETCD, machine.CHROME, machine.XVFB, machine.SETPRIV)
 
 FREE_PORT = "127.0.0.1:0"
 _PROBE_PAUSE_S = 0.03

@@ -52,7 +52,7 @@ async def test_without_chrome_an_open_says_what_to_do_and_holds_nothing(
 async def test_a_machine_without_chrome_is_told_so_before_anything_starts(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("etcd", "Xvfb", "xauth", "setpriv", "apt-get"):
+    for name in ("etcd", "Xvfb", "setpriv", "apt-get"):
         found = shutil.which(name)
         assert found, name
         (programs / name).symlink_to(found)
