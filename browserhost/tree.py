@@ -42,7 +42,7 @@ class Exit:
         return self.status == 0 and self.how in {"itself", "host", "keeper"}
 
     def __str__(self) -> str:
-        if self.how == "display":
+        if self.how.startswith("display"):
             return "its display (Xvfb) ended first"
         if self.status is None:
             return "it ended while it had no keeper"

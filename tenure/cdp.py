@@ -143,8 +143,8 @@ async def connect(url: str, timeout: float = 10.0) -> AsyncIterator[CdpClient]:
         try:
             yield client
         finally:
-            await socket.close()
             client.lost(CdpClosed("closed by this side", 1000))
+            await socket.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""Routing between one pipe and many clients, without Chrome."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from browserhost.mux import CdpMux, MuxClient
+from tenure.cdp import CdpClosed
+
+
+class Chrome:
+    """The pipe's other end: keeps what is written, answers attaches and detaches by itself."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+        self.silent = False
+        self.mux = CdpMux(self._write, self._room)
+        self._sessions = 0
+
+    def say(self, **message: Any) -> None:
+        self.mux.received(json.dumps(message, separators=(",", ":")).encode())
+
+    def answer(self, call: dict[str, Any], **result: Any) -> None:
+        session = {"sessionId": call["sessionId"]} if "sessionId" in call else {}
+        self.say(id=call["id"], result=result, **session)
+
+    def _write(self, message: bytes) -> None:
+        call = json.loads(message)
+        self.written.append(call)
+        if self.silent:
+            return
+        if call["method"] == "Target.attachToBrowserTarget" and "sessionId" not in call:
+            self._sessions += 1
+            self.answer(call, sessionId=f"S{self._sessions}")
+        elif call["method"] == "Target.detachFromTarget":
+            self.answer(call)
+
+    async def _room(self) -> None:
+        return
+
+
+class Client:
+    """A client and what it was told."""
+
+    def __init__(self, mux: CdpMux) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.lost: list[str] = []
+        self._mux = mux
+        self.member: MuxClient | None = None
+
+    async def join(self) -> Client:
+        self.member = await self._mux.join(
+            lambda message: self.heard.append(json.loads(message)), self.lost.append
+        )
+        return self
+
+    def send(self, **message: Any) -> None:
+        assert self.member is not None
+        self._mux.send(self.member, {"params": {}, "sessionId": "", **message})
+
+    async def leave(self) -> None:
+        assert self.member is not None
+        await self._mux.leave(self.member)
+
+
+@pytest.fixture
+async def chrome() -> Chrome:
+    return Chrome()
+
+
+async def test_each_client_gets_its_own_browser_session_and_its_own_ids(chrome: Chrome) -> None:
+    one, two = await Client(chrome.mux).join(), await Client(chrome.mux).join()
+    one.send(id=1, method="Browser.getVersion")
+    two.send(id=1, method="Browser.getVersion")
+    first, second = chrome.written[-2:]
+    assert (first["sessionId"], second["sessionId"]) == ("S1", "S2")
+    assert first["id"] != second["id"]
+    chrome.answer(second, who="two")
+    chrome.answer(first, who="one")
+    assert one.heard == [{"id": 1, "result": {"who": "one"}}]
+    assert two.heard == [{"id": 1, "result": {"who": "two"}}]
+
+
+async def test_events_of_a_child_session_go_to_the_client_that_attached_it(chrome: Chrome) -> None:
+    one, two = await Client(chrome.mux).join(), await Client(chrome.mux).join()
+    one.send(id=5, method="Target.attachToTarget")
+    chrome.answer(chrome.written[-1], sessionId="CHILD")
+    chrome.say(method="Page.loaded", params={}, sessionId="CHILD")
+    assert one.heard[-1] == {"method": "Page.loaded", "params": {}, "sessionId": "CHILD"}
+    assert two.heard == []
+
+
+async def test_children_of_children_are_learnt_from_what_chrome_tells(chrome: Chrome) -> None:
+    client = await Client(chrome.mux).join()
+    for parent, child in (("S1", "PAGE"), ("PAGE", "FRAME")):
+        chrome.say(method="Target.attachedToTarget", params={"sessionId": child}, sessionId=parent)
+    client.send(id=1, method="Runtime.enable", sessionId="FRAME")
+    assert chrome.written[-1]["sessionId"] == "FRAME"
+    chrome.say(method="Target.detachedFromTarget", params={"sessionId": "FRAME"}, sessionId="PAGE")
+    written = len(chrome.written)
+    client.send(id=2, method="Runtime.enable", sessionId="FRAME")
+    assert len(chrome.written) == written
+    assert client.heard[-1]["error"]["code"] == -32001
+
+
+async def test_a_client_cannot_use_anothers_session(chrome: Chrome) -> None:
+    one, two = await Client(chrome.mux).join(), await Client(chrome.mux).join()
+    chrome.say(method="Target.attachedToTarget", params={"sessionId": "CHILD"}, sessionId="S1")
+    written = len(chrome.written)
+    for session in ("CHILD", "S1", "made up"):
+        two.send(id=3, method="Runtime.enable", sessionId=session)
+        assert two.heard[-1]["id"] == 3
+        assert "error" in two.heard[-1]
+    assert len(chrome.written) == written
+    assert len(one.heard) == 1
+
+
+async def test_the_hosts_own_calls_and_events_stay_the_hosts(chrome: Chrome) -> None:
+    client, heard = await Client(chrome.mux).join(), []
+    chrome.mux.root.listen(lambda method, params, session: heard.append((method, session)))
+    call = chrome.mux.root.post("Target.getTargets")
+    chrome.answer(chrome.written[-1], targetInfos=[])
+    assert await call == {"targetInfos": []}
+    chrome.say(method="Page.loaded", params={}, sessionId="HOSTS")
+    assert heard == [("Page.loaded", "HOSTS")]
+    assert client.heard == []
+
+
+async def test_who_left_hears_nothing_more_and_is_detached_once(chrome: Chrome) -> None:
+    client = await Client(chrome.mux).join()
+    client.send(id=1, method="Runtime.enable")
+    late = chrome.written[-1]
+    await client.leave()
+    await client.leave()
+    assert [call["method"] for call in chrome.written].count("Target.detachFromTarget") == 1
+    chrome.answer(late)
+    chrome.say(method="Page.loaded", params={}, sessionId="S1")
+    assert client.heard == []
+
+
+async def test_a_lost_pipe_tells_everybody_and_fails_what_waits(chrome: Chrome) -> None:
+    client = await Client(chrome.mux).join()
+    waiting = chrome.mux.root.post("Browser.getVersion")
+    chrome.mux.lost("BROWSER_CRASHED")
+    assert client.lost == ["BROWSER_CRASHED"]
+    with pytest.raises(CdpClosed, match="BROWSER_CRASHED"):
+        await waiting
+    await client.leave()
+    with pytest.raises(CdpClosed):
+        await Client(chrome.mux).join()
+
+
+async def test_a_chrome_that_does_not_answer_a_detach_is_not_waited_for_without_end(
+    chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("browserhost.mux.DETACH_S", 0.01)
+    client = await Client(chrome.mux).join()
+    chrome.silent = True
+    with pytest.raises(asyncio.TimeoutError):
+        await client.leave()

@@ -1,0 +1,212 @@
+"""What the host makes of Chrome's events, without Chrome."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from browserhost.pages import Page, Pages
+from tenure.cdp import CdpClient
+from tenure.errors import NavigationFailed
+
+
+class Chrome:
+    """The other end of the host's client: what was asked, and a way to answer and to tell."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.settled = 0
+        self.root = CdpClient(lambda text: self.asked.append(json.loads(text)))
+        self.pages = Pages(self.root, self._settle)
+
+    def tell(self, method: str, session: str = "", **params: Any) -> None:
+        self.root.deliver(json.dumps({"method": method, "params": params, "sessionId": session}))
+
+    def attach(self, target: str = "T", *, kind: str = "page", context: str = "C") -> Page | None:
+        info = {"targetId": target, "type": kind, "browserContextId": context, "url": "about:blank"}
+        self.tell("Target.attachedToTarget", sessionId=f"S-{target}", targetInfo=info)
+        return next((page for page in self.pages.all if page.target == target), None)
+
+    def answer(self, method: str, **result: Any) -> None:
+        call = [call for call in self.asked if call["method"] == method][-1]
+        self.root.deliver(json.dumps({"id": call["id"], "result": result}))
+
+    def commit(self, loader: str, url: str, target: str = "T", **more: Any) -> None:
+        frame = {"id": target, "loaderId": loader, "url": url, **more}
+        self.tell("Page.frameNavigated", f"S-{target}", frame=frame)
+
+    def lifecycle(self, name: str, loader: str, frame: str = "T", target: str = "T") -> None:
+        self.tell("Page.lifecycleEvent", f"S-{target}", name=name, loaderId=loader, frameId=frame)
+
+    def methods(self) -> list[str]:
+        return [call["method"] for call in self.asked]
+
+    def _settle(self) -> None:
+        self.settled += 1
+
+
+@pytest.fixture
+async def chrome() -> Chrome:
+    return Chrome()
+
+
+@pytest.fixture
+async def page(chrome: Chrome) -> Page:
+    attached = chrome.attach()
+    assert attached is not None
+    return attached
+
+
+async def start(chrome: Chrome, page: Page, url: str) -> asyncio.Task[None]:
+    task = asyncio.create_task(chrome.pages.navigate(page, url))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_new_page_is_attached_and_listened_to(chrome: Chrome) -> None:
+    chrome.tell("Target.targetCreated", targetInfo={"targetId": "T", "type": "page"})
+    assert chrome.asked[-1]["params"] == {"targetId": "T", "flatten": True}
+    chrome.attach()
+    assert chrome.methods()[-3:] == ["Page.enable", "Page.getFrameTree", "Page.setLifecycleEventsEnabled"]
+
+
+async def test_a_clients_session_on_the_browser_is_no_page(chrome: Chrome) -> None:
+    assert chrome.attach("B", kind="browser") is None
+    assert not chrome.pages.first.done()
+
+
+async def test_the_oldest_page_of_the_profile_is_in_front(chrome: Chrome, page: Page) -> None:
+    chrome.attach("other")
+    private = chrome.attach("private", context="incognito")
+    assert chrome.pages.front is page
+    assert private not in chrome.pages.own
+    assert private in chrome.pages.others
+    chrome.tell("Target.detachedFromTarget", sessionId="S-T")
+    front = chrome.pages.front
+    assert front is not None
+    assert front.target == "other"
+    assert page.broken
+
+
+async def test_navigation_ends_when_the_document_it_led_to_has_loaded(chrome: Chrome, page: Page) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.answer("Page.navigate", loaderId="L1")
+    chrome.lifecycle("load", "L0")
+    chrome.commit("L1", "http://a/")
+    await asyncio.sleep(0)
+    chrome.commit("L2", "http://a/next", urlFragment="#part")
+    chrome.lifecycle("load", "L1")
+    chrome.lifecycle("load", "L2", frame="child")
+    await asyncio.sleep(0)
+    assert not task.done()
+    chrome.lifecycle("load", "L2")
+    await asyncio.wait_for(task, 1)
+    assert page.url == "http://a/next#part"
+
+
+async def test_a_commit_that_is_told_only_as_lifecycle_counts(chrome: Chrome, page: Page) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.lifecycle("commit", "L1")
+    chrome.lifecycle("load", "L1")
+    chrome.answer("Page.navigate", loaderId="L1")
+    await asyncio.wait_for(task, 1)
+
+
+async def test_a_page_tells_where_it_stood_before_it_was_listened_to(chrome: Chrome, page: Page) -> None:
+    frame = {"id": "T", "loaderId": "L1", "url": "http://a/"}
+    chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
+    await asyncio.sleep(0)
+    assert (page.url, page.is_at("L1"), chrome.settled) == ("http://a/", True, 1)
+
+
+async def test_an_error_of_the_network_is_told(chrome: Chrome, page: Page) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.answer("Page.navigate", loaderId="L1", errorText="net::ERR_NAME_NOT_RESOLVED")
+    with pytest.raises(NavigationFailed, match="ERR_NAME_NOT_RESOLVED"):
+        await task
+
+
+async def test_landing_on_chromes_error_page_is_a_failure(chrome: Chrome, page: Page) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.answer("Page.navigate", loaderId="L1")
+    chrome.commit("L1", "http://a/")
+    chrome.commit("L2", "chrome-error://chromewebdata/", unreachableUrl="http://b/")
+    chrome.lifecycle("load", "L2")
+    with pytest.raises(NavigationFailed, match="did not load"):
+        await task
+
+
+@pytest.mark.parametrize("event", ["crash", "close"])
+async def test_a_tab_that_breaks_on_the_way_is_told_at_once(chrome: Chrome, page: Page, event: str) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.answer("Page.navigate", loaderId="L1")
+    await asyncio.sleep(0)
+    if event == "crash":
+        chrome.tell("Target.targetCrashed", targetId="T")
+    else:
+        chrome.tell("Target.detachedFromTarget", sessionId="S-T")
+    with pytest.raises(NavigationFailed, match="crashed or was closed"):
+        await asyncio.wait_for(task, 1)
+
+
+async def test_an_address_that_differs_in_its_fragment_is_loaded_by_way_of_a_blank(
+    chrome: Chrome, page: Page
+) -> None:
+    chrome.commit("L1", "http://a/")
+    task = await start(chrome, page, "http://a/#part")
+    assert chrome.asked[-1]["params"] == {"url": "about:blank"}
+    chrome.answer("Page.navigate", loaderId="L2")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert chrome.asked[-1]["params"] == {"url": "http://a/#part"}
+    chrome.answer("Page.navigate", loaderId="L3")
+    chrome.commit("L3", "http://a/", urlFragment="#part")
+    chrome.lifecycle("load", "L3")
+    await asyncio.wait_for(task, 1)
+
+
+@pytest.mark.parametrize(("kind", "accept"), [("alert", False), ("beforeunload", True)])
+async def test_a_dialog_that_stands_is_answered_when_asked_to(
+    chrome: Chrome, page: Page, kind: str, accept: bool
+) -> None:
+    asked = len(chrome.asked)
+    chrome.pages.end_dialog(page)
+    chrome.tell("Page.javascriptDialogOpening", "S-T", type=kind)
+    assert len(chrome.asked) == asked  # it is a client's to answer
+    chrome.pages.end_dialog(page)
+    assert chrome.asked[-1]["params"] == {"accept": accept}
+    chrome.tell("Page.javascriptDialogClosed", "S-T")
+    chrome.pages.end_dialog(page)
+    assert len(chrome.asked) == asked + 1
+
+
+async def test_a_page_that_is_left_is_not_heard(chrome: Chrome, page: Page) -> None:
+    task = await start(chrome, page, "http://a/")
+    chrome.tell("Page.javascriptDialogOpening", "S-T", type="beforeunload")
+    assert chrome.asked[-1]["method"] == "Page.handleJavaScriptDialog"
+    task.cancel()
+
+
+async def test_only_downloads_that_go_on_are_cancelled(chrome: Chrome, page: Page) -> None:
+    for guid in ("done", "going"):
+        chrome.tell("Browser.downloadWillBegin", guid=guid)
+        chrome.tell("Browser.downloadProgress", guid=guid, state="inProgress")
+    chrome.tell("Browser.downloadProgress", guid="done", state="completed")
+    chrome.pages.end_downloads()
+    chrome.pages.end_downloads()
+    cancelled = [
+        call["params"]["guid"] for call in chrome.asked if call["method"] == "Browser.cancelDownload"
+    ]
+    assert cancelled == ["going"]
+
+
+async def test_every_page_that_moves_is_told_to_have_settled(chrome: Chrome, page: Page) -> None:
+    chrome.attach("client's")
+    chrome.commit("L1", "http://a/", target="client's")
+    chrome.lifecycle("load", "L1", frame="client's", target="client's")
+    assert chrome.settled == 2
+    chrome.commit("L2", "http://a/frame", target="client's", parentId="client's")
+    assert chrome.settled == 2

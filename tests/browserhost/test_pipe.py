@@ -1,0 +1,98 @@
+"""The debugging pipe, with this test at its other end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from browserhost.pipe import DebuggingPipe
+from tests.fixtures.chrome import until
+
+
+@dataclass
+class Ends:
+    """The host's pipe, Chrome's two ends, and what the host heard."""
+
+    pipe: DebuggingPipe
+    reading: int
+    writing: int
+    heard: list[bytes] = field(default_factory=list)
+    lost: list[bool] = field(default_factory=list)
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    heard: list[bytes] = []
+    lost: list[bool] = []
+    pipe, (reading, writing) = await DebuggingPipe.open(heard.append, lambda: lost.append(True))
+    made = Ends(pipe, reading, writing, heard, lost)
+    yield made
+    pipe.close()
+    for end in (made.reading, made.writing):
+        if end >= 0:
+            os.close(end)
+
+
+async def test_messages_are_cut_at_their_nul_however_they_arrive(ends: Ends) -> None:
+    for part in (b"on", b"e\0two\0th", b"r", b"ee\0"):
+        os.write(ends.writing, part)
+        await asyncio.sleep(0)
+    await until(lambda: len(ends.heard) == 3)
+    assert ends.heard == [b"one", b"two", b"three"]
+
+
+async def test_a_message_larger_than_the_pipe_arrives_whole(ends: Ends) -> None:
+    large = b"x" * 5_000_000
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(_write_all, ends.writing, large + b"\0")
+        await until(lambda: ends.heard)
+    assert ends.heard == [large]
+
+
+async def test_what_is_written_ends_with_a_nul(ends: Ends) -> None:
+    ends.pipe.write(b"{}")
+    assert os.read(ends.reading, 10) == b"{}\0"
+
+
+async def test_a_reader_that_stands_still_leaves_no_room_until_it_reads(ends: Ends) -> None:
+    for _ in range(8):
+        ends.pipe.write(b"x" * (1 << 20))
+    waiting = asyncio.create_task(ends.pipe.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    os.set_blocking(ends.reading, False)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(ends.reading, os.read, ends.reading, 1 << 20)
+    await asyncio.wait_for(waiting, 5)
+    loop.remove_reader(ends.reading)
+
+
+async def test_the_other_sides_end_is_told_once(ends: Ends) -> None:
+    os.close(ends.writing)
+    ends.writing = -1
+    await until(lambda: ends.lost)
+    ends.pipe.close()
+    ends.pipe.write(b"{}")
+    await ends.pipe.room()
+    assert ends.lost == [True]
+
+
+async def test_closing_closes_both_ends(ends: Ends) -> None:
+    ends.pipe.close()
+    assert await asyncio.to_thread(os.read, ends.reading, 1) == b""
+    with pytest.raises(BrokenPipeError):
+        os.write(ends.writing, b"{}\0")
+
+
+async def test_no_child_inherits_either_end(ends: Ends) -> None:
+    assert not os.get_inheritable(ends.reading)
+    assert not os.get_inheritable(ends.writing)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,219 @@
+"""Keeper and host with small programs in Chrome's and Xvfb's place: who ends whom, and what is told.
+
+The integration tests do the same with the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from browserhost.tree import Exit, ProcessTree, StartFailed
+from tenure import processes
+from tests.fixtures.chrome import all_gone
+
+XVFB = "echo 7 >&3; exec sleep 60"
+# Like Chrome, it ends by itself once its pipe is closed.
+CHROME = "read line <&3; exit 0"
+
+
+@dataclass
+class Made:
+    """A tree, and the host's ends of its pipe."""
+
+    tree: ProcessTree
+    ends: list[int]
+    lock: Path
+
+    def close_pipe(self) -> None:
+        while self.ends:
+            os.close(self.ends.pop())
+
+    def is_locked(self) -> bool:
+        with self.lock.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    async def gone(self) -> Exit:
+        await asyncio.wait_for(asyncio.shield(self.tree.gone), 10)
+        self.close_pipe()
+        assert not self.tree.directory.exists()
+        assert not self.is_locked()
+        return self.tree.exit.result()
+
+
+class Nursery:
+    """Starts trees of shell scripts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: list[Made] = []
+
+    def script(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+
+    def start(self, chrome: str = CHROME, xvfb: str = XVFB) -> Made:
+        lock_path = self.folder / "lock"
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        try:
+            tree = ProcessTree.start(
+                directory=self.folder / "tmp",
+                xvfb=self.script("Xvfb", xvfb),
+                size=(800, 600),
+                argv=[self.script("chrome", chrome), "about:blank"],
+                environment={"PATH": os.environ["PATH"], "WITNESS": str(self.folder / "witness")},
+                lock=lock,
+                pipe=(theirs_in, theirs_out),
+            )
+        finally:
+            for end in (theirs_in, theirs_out, lock):
+                os.close(end)
+        made = Made(tree, [ours_in, ours_out], lock_path)
+        self.made.append(made)
+        return made
+
+    async def started(self, chrome: str = CHROME, xvfb: str = XVFB) -> Made:
+        made = self.start(chrome, xvfb)
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+        return made
+
+
+@pytest.fixture
+async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
+    made = Nursery(tmp_path)
+    yield made
+    for each in made.made:
+        each.tree.kill()
+        each.close_pipe()
+        await asyncio.wait_for(asyncio.shield(each.tree.gone), 20)
+
+
+async def test_chrome_is_told_its_display_and_gets_the_pipe_on_three_and_four(nursery: Nursery) -> None:
+    made = nursery.start('echo "$DISPLAY $XAUTHORITY $TMPDIR $1" >&4; read line <&3')
+    pid, start = await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+    tmp = nursery.folder / "tmp"
+    said = await asyncio.to_thread(os.read, made.ends[0], 1000)
+    assert said.decode().split() == [":7", f"{tmp}/Xauthority", str(tmp), "about:blank"]
+    assert (start, made.tree.display) == (
+        next(each.start for each in processes.table() if each.pid == pid),
+        ":7",
+    )
+    assert tmp.stat().st_mode & 0o777 == 0o700
+    assert (tmp / "Xauthority").stat().st_mode & 0o777 == 0o600
+    assert made.is_locked()
+
+
+async def test_a_chrome_that_ends_by_itself_is_reported_with_its_status_and_last_words(
+    nursery: Nursery,
+) -> None:
+    made = await nursery.started("echo 'so long' >&2; exit 3")
+    ended = await made.gone()
+    assert (os.waitstatus_to_exitcode(ended.status or 0), ended.how) == (3, "itself")
+    assert (str(ended), ended.stderr, ended.clean) == ("exited with status 3", "so long\n", False)
+
+
+async def test_closing_the_pipe_ends_chrome_cleanly(nursery: Nursery) -> None:
+    made = await nursery.started()
+    made.close_pipe()
+    assert (await made.gone()).clean
+
+
+async def test_only_the_end_of_many_last_words_is_kept(nursery: Nursery) -> None:
+    made = await nursery.started("for i in {1..20000}; do echo line $i >&2; done; exit 1")
+    ended = await made.gone()
+    assert len(ended.stderr) <= 4096
+    assert ended.stderr.endswith("line 20000\n")
+
+
+async def test_a_chrome_that_hangs_is_killed_at_the_hosts_word(nursery: Nursery) -> None:
+    made = await nursery.started("trap '' TERM; sleep 60")
+    made.tree.kill()
+    ended = await made.gone()
+    assert (str(ended), ended.clean) == ("was killed by SIGKILL", False)
+
+
+async def test_what_chrome_started_ends_with_it_also_when_it_strayed(nursery: Nursery) -> None:
+    made = await nursery.started("sleep 60 & setsid sleep 60 & echo started >&4; read line <&3; exit 0")
+    await asyncio.to_thread(os.read, made.ends[0], 100)
+    table = processes.table()
+    family = processes.below(made.tree.keeper_pid, table)
+    assert sum(each.name == "sleep" for each in family) == 3  # the third is Xvfb
+    made.close_pipe()
+    await made.gone()
+    await all_gone(family)
+
+
+async def test_a_dead_display_ends_chrome(nursery: Nursery) -> None:
+    made = await nursery.started("sleep 60")
+    os.kill(made.tree.xvfb_pid, signal.SIGKILL)
+    ended = await made.gone()
+    assert (str(ended), ended.clean) == ("its display (Xvfb) ended first", False)
+
+
+async def test_a_dead_keepers_children_are_ended_by_the_host(nursery: Nursery) -> None:
+    made = await nursery.started()
+    made.tree.on_orphaned = made.close_pipe
+    os.kill(made.tree.keeper_pid, signal.SIGKILL)
+    ended = await made.gone()
+    assert (str(ended), ended.clean) == ("exited with status 0 after its keeper died", True)
+
+
+async def test_a_dead_keepers_hung_chrome_is_killed_by_the_host(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("browserhost.tree.ORPHAN_EXIT_S", 0.1)
+    made = await nursery.started("sleep 60")
+    os.kill(made.tree.keeper_pid, signal.SIGKILL)
+    assert not (await made.gone()).clean
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_keeper_outlasts_the_signals_of_a_service_manager(
+    nursery: Nursery, number: signal.Signals
+) -> None:
+    made = await nursery.started("echo up >&4; read line <&3; exit 0")
+    await asyncio.to_thread(os.read, made.ends[0], 100)
+    os.kill(made.tree.keeper_pid, number)
+    made.close_pipe()
+    ended = await made.gone()
+    assert (ended.how, ended.clean) == ("itself", True)
+
+
+async def test_a_display_that_does_not_start_is_told_and_chrome_never_starts(nursery: Nursery) -> None:
+    made = nursery.start(xvfb="echo 'no fonts' >&2; exit 1", chrome="touch $WITNESS")
+    with pytest.raises(StartFailed, match="Xvfb did not start: no fonts"):
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+    await made.gone()
+    assert not (nursery.folder / "witness").exists()
+
+
+async def test_a_chrome_that_cannot_be_executed_is_told(nursery: Nursery) -> None:
+    made = nursery.start()
+    (nursery.folder / "chrome").unlink()
+    with pytest.raises(StartFailed, match="No such file"):
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+    await made.gone()
+
+
+async def test_killing_it_before_it_started_leaves_nothing(nursery: Nursery) -> None:
+    made = nursery.start(xvfb="sleep 60")
+    made.tree.kill()
+    await made.gone()
+    assert made.tree.chrome.exception() is not None
