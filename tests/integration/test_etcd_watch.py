@@ -71,7 +71,8 @@ async def test_it_resumes_exactly_when_the_connection_is_cut_mid_stream(client: 
             writing = asyncio.create_task(write())
             seen = await collect(items, 300)
             await writing
-        assert proxy.accepted > 3
+        # How often depends on how fast the watcher is back; once is what it takes.
+        assert proxy.accepted > 1
     assert seen == expected
 
 
