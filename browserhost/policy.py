@@ -26,8 +26,11 @@ _CLEARS = (
     "Storage.clearTrustTokens",
 )
 _CLEARING = "a profile's cookies and storage are its login, and nothing here may clear them"
+_INSTALLS = ("Extensions.", "PWA.")
+_INSTALLING = "what it installs would go on acting in the sessions after this one"
 _DENIED = {
     "Browser.crashGpuProcess": "it breaks the browser for the sessions after this one",
+    "Target.openDevTools": "its page may read the host's files, and send what this policy refuses",
     "Target.exposeDevToolsProtocol": "a page could then send what this policy refuses",
 }
 
@@ -57,6 +60,8 @@ def judge(method: str, params: Mapping[str, Any]) -> Verdict:
         return Verdict(Effect.END_SESSION)
     if method.startswith(_CLEARS):
         return Verdict(Effect.REFUSE, _CLEARING)
+    if method.startswith(_INSTALLS):
+        return Verdict(Effect.REFUSE, _INSTALLING)
     if method in _DENIED:
         return Verdict(Effect.REFUSE, _DENIED[method])
     special = _SPECIAL.get(method)

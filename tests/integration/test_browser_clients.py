@@ -153,6 +153,9 @@ async def test_ending_the_browser_ends_the_session_only(
         ("Page.navigate", {"url": " CHROME://settings"}),
         ("Network.clearBrowserCookies", {}),
         ("Storage.clearDataForOrigin", {"origin": "https://x.example", "storageTypes": "all"}),
+        ("Extensions.loadUnpacked", {"path": "/tmp"}),
+        ("PWA.install", {"manifestId": "https://x.example/"}),
+        ("Target.openDevTools", {"targetId": "any"}),
     ],
 )
 async def test_what_the_policy_refuses_is_answered_with_the_reason(
