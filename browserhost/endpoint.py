@@ -54,6 +54,7 @@ class _Issued:
     browser: Browser
     gate: Callable[[], None]
     on_end: Callable[[], None]
+    on_call: Callable[[str], None]
     clients: set[_Client] = field(default_factory=set)
     """Those that join included: a cut reaches them too."""
 
@@ -84,15 +85,22 @@ class CdpEndpoint:
         endpoint._address = f"{bound[0]}:{bound[1]}"
         return endpoint
 
-    def issue(self, browser: Browser, gate: Callable[[], None], on_end: Callable[[], None]) -> Grant:
+    def issue(
+        self,
+        browser: Browser,
+        gate: Callable[[], None],
+        on_end: Callable[[], None],
+        on_call: Callable[[str], None],
+    ) -> Grant:
         """Let clients in under a new secret, until it is cut.
 
         `gate` raises a TenureError when the session's token may act no more; it is asked for every
         frame, so it must only look at memory. `on_end` is called when a client asks for the
         browser's end: that ends its own connection, and what else it ends is the caller's to say.
+        `on_call` hears the method of each call right before it is passed on; it must not block.
         """
         secret = secrets.token_urlsafe(32)
-        self._issued[secret] = _Issued(browser, gate, on_end)
+        self._issued[secret] = _Issued(browser, gate, on_end, on_call)
         return Grant(f"ws://{self._address}/cdp/{secret}", secret)
 
     async def cut(self, secret: str, reason: str) -> None:
@@ -234,6 +242,7 @@ class _Client:
         method = call["method"]
         verdict = policy.judge(method, call["params"])
         if verdict.effect is Effect.PASS and self.member is not None:
+            self._issued.on_call(method)
             self._mux.send(self.member, call)
         elif verdict.effect is Effect.END_SESSION:
             self._last_word = _answer(call, {"result": {}})

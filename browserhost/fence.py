@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-SERVE_S = 6.0
-"""D: how long after *sending* a verify its answer still counts."""
+from tenure.fencing import SERVE_S
 
 VERIFY_EVERY_S = SERVE_S / 3
 

@@ -30,6 +30,7 @@ from tenure.errors import (
     TenureError,
     TokenSuperseded,
 )
+from tenure.fencing import SERVE_S
 from tenure.names import ProfileName
 
 Drain = Callable[[int, State, str], Awaitable[None]]
@@ -63,7 +64,7 @@ class Gatekeeper:
             raise self.superseded(token)
         if answer is Answer.VERIFY:
             raise StoreUnavailable(
-                f"It could not be verified for {fences.SERVE_S:g} s that fencing_token {token} is current."
+                f"It could not be verified for {SERVE_S:g} s that fencing_token {token} is current."
             )
 
     async def admit(self, token: int) -> None:

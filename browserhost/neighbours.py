@@ -22,7 +22,13 @@ class GrantLike(Protocol):
 class Endpoint(Protocol):
     """Where CDP clients connect, as `browserhost.endpoint.CdpEndpoint`."""
 
-    def issue(self, browser: Any, gate: Callable[[], None], on_end: Callable[[], None]) -> GrantLike: ...
+    def issue(
+        self,
+        browser: Any,
+        gate: Callable[[], None],
+        on_end: Callable[[], None],
+        on_call: Callable[[str], None],
+    ) -> GrantLike: ...
 
     async def cut(self, secret: str, reason: str) -> None: ...
 

@@ -226,7 +226,10 @@ class Profile:
 
     def _issue(self, session: Session, browser: LiveBrowser | None) -> None:
         grant = self._endpoint.issue(
-            browser, partial(self._fence.gate, session.token), partial(self._client_ended, session)
+            browser,
+            partial(self._fence.gate, session.token),
+            partial(self._client_ended, session),
+            lambda _: None,
         )
         session.secret, session.cdp_url = grant.secret, grant.url
 

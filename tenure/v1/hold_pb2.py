@@ -26,23 +26,23 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tenure/v1/hold.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n\x04Hold\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0f\n\x07\x61s_sent\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x03\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x06 \x01(\t\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12\x32\n\x0flease_remaining\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x0crun_deadline\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\n \x01(\t\x12%\n\x06origin\x18\x0b \x01(\x0e\x32\x15.tenure.v1.HoldOrigin\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x0c\n\x04home\x18\r \x01(\t\x12\x17\n\x0fsecond_spelling\x18\x0e \x01(\x08\"\xb3\x01\n\nCheckpoint\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0c\n\x04safe\x18\x06 \x01(\x08\x12\x15\n\rfencing_token\x18\x07 \x01(\x03\x12-\n\tsave_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x04Step\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\tsensitive\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_sensitive*\xb9\x02\n\x0cProfileState\x12\x1d\n\x19PROFILE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROFILE_STATE_AVAILABLE\x10\x01\x12\x16\n\x12PROFILE_STATE_HELD\x10\x02\x12!\n\x1dPROFILE_STATE_SUSPECTED_STALE\x10\x03\x12\x1d\n\x19PROFILE_STATE_QUARANTINED\x10\x04\x12\x1b\n\x17PROFILE_STATE_INSPECTED\x10\x05\x12 \n\x1cPROFILE_STATE_RESUME_PENDING\x10\x06\x12\x17\n\x13PROFILE_STATE_RETRY\x10\x07\x12\x1f\n\x1bPROFILE_STATE_MANUAL_REVIEW\x10\x08\x12\x1a\n\x16PROFILE_STATE_DISABLED\x10\t*\x7f\n\tRunResult\x12\x1a\n\x16RUN_RESULT_UNSPECIFIED\x10\x00\x12\x18\n\x14RUN_RESULT_SUCCEEDED\x10\x01\x12\x1f\n\x1bRUN_RESULT_FAILED_UNTOUCHED\x10\x02\x12\x1b\n\x17RUN_RESULT_NEEDS_REVIEW\x10\x03*n\n\nHoldOrigin\x12\x1b\n\x17HOLD_ORIGIN_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_ORIGIN_NEW\x10\x01\x12\x17\n\x13HOLD_ORIGIN_RESUMED\x10\x02\x12\x15\n\x11HOLD_ORIGIN_RETRY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tenure/v1/hold.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x03\n\x04Hold\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0f\n\x07\x61s_sent\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x03\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x06 \x01(\t\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12\x32\n\x0flease_remaining\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x0crun_deadline\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\n \x01(\t\x12%\n\x06origin\x18\x0b \x01(\x0e\x32\x15.tenure.v1.HoldOrigin\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x0c\n\x04home\x18\r \x01(\t\x12\x17\n\x0fsecond_spelling\x18\x0e \x01(\x08\x12\x11\n\tproxy_key\x18\x0f \x01(\t\x12\x0c\n\x04plan\x18\x10 \x01(\t\x12\x13\n\x0brestartable\x18\x11 \x01(\x08\"\xb3\x01\n\nCheckpoint\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0c\n\x04safe\x18\x06 \x01(\x08\x12\x15\n\rfencing_token\x18\x07 \x01(\x03\x12-\n\tsave_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x04Step\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\tsensitive\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_sensitive*\xb9\x02\n\x0cProfileState\x12\x1d\n\x19PROFILE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROFILE_STATE_AVAILABLE\x10\x01\x12\x16\n\x12PROFILE_STATE_HELD\x10\x02\x12!\n\x1dPROFILE_STATE_SUSPECTED_STALE\x10\x03\x12\x1d\n\x19PROFILE_STATE_QUARANTINED\x10\x04\x12\x1b\n\x17PROFILE_STATE_INSPECTED\x10\x05\x12 \n\x1cPROFILE_STATE_RESUME_PENDING\x10\x06\x12\x17\n\x13PROFILE_STATE_RETRY\x10\x07\x12\x1f\n\x1bPROFILE_STATE_MANUAL_REVIEW\x10\x08\x12\x1a\n\x16PROFILE_STATE_DISABLED\x10\t*\x7f\n\tRunResult\x12\x1a\n\x16RUN_RESULT_UNSPECIFIED\x10\x00\x12\x18\n\x14RUN_RESULT_SUCCEEDED\x10\x01\x12\x1f\n\x1bRUN_RESULT_FAILED_UNTOUCHED\x10\x02\x12\x1b\n\x17RUN_RESULT_NEEDS_REVIEW\x10\x03*n\n\nHoldOrigin\x12\x1b\n\x17HOLD_ORIGIN_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_ORIGIN_NEW\x10\x01\x12\x17\n\x13HOLD_ORIGIN_RESUMED\x10\x02\x12\x15\n\x11HOLD_ORIGIN_RETRY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tenure.v1.hold_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROFILESTATE']._serialized_start=830
-  _globals['_PROFILESTATE']._serialized_end=1143
-  _globals['_RUNRESULT']._serialized_start=1145
-  _globals['_RUNRESULT']._serialized_end=1272
-  _globals['_HOLDORIGIN']._serialized_start=1274
-  _globals['_HOLDORIGIN']._serialized_end=1384
+  _globals['_PROFILESTATE']._serialized_start=884
+  _globals['_PROFILESTATE']._serialized_end=1197
+  _globals['_RUNRESULT']._serialized_start=1199
+  _globals['_RUNRESULT']._serialized_end=1326
+  _globals['_HOLDORIGIN']._serialized_start=1328
+  _globals['_HOLDORIGIN']._serialized_end=1438
   _globals['_HOLD']._serialized_start=101
-  _globals['_HOLD']._serialized_end=474
-  _globals['_CHECKPOINT']._serialized_start=477
-  _globals['_CHECKPOINT']._serialized_end=656
-  _globals['_STEP']._serialized_start=659
-  _globals['_STEP']._serialized_end=827
+  _globals['_HOLD']._serialized_end=528
+  _globals['_CHECKPOINT']._serialized_start=531
+  _globals['_CHECKPOINT']._serialized_end=710
+  _globals['_STEP']._serialized_start=713
+  _globals['_STEP']._serialized_end=881
 # @@protoc_insertion_point(module_scope)

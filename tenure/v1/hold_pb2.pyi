@@ -151,6 +151,9 @@ class Hold(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     HOME_FIELD_NUMBER: _builtins.int
     SECOND_SPELLING_FIELD_NUMBER: _builtins.int
+    PROXY_KEY_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    RESTARTABLE_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """The profile held, `tenants/{tenant}/profiles/{profile}`, in canonical form."""
     as_sent: _builtins.str
@@ -175,6 +178,12 @@ class Hold(_message.Message):
     """The host that keeps the profile's directory, `hosts/{host}`; empty while none does."""
     second_spelling: _builtins.bool
     """True when this spelling of the profile id differs from the first one stored: two spellings of one profile."""
+    proxy_key: _builtins.str
+    """Key of the proxy that the run uses; empty for none."""
+    plan: _builtins.str
+    """The plan that the run follows, as its caller named it; empty when it named none."""
+    restartable: _builtins.bool
+    """True: the caller declared that the task may be started over from its beginning."""
     @_builtins.property
     def lease_remaining(self) -> _duration_pb2.Duration:
         """How long the worker's lease lives at least, when known to the answering replica."""
@@ -200,10 +209,13 @@ class Hold(_message.Message):
         attempt: _builtins.int = ...,
         home: _builtins.str = ...,
         second_spelling: _builtins.bool = ...,
+        proxy_key: _builtins.str = ...,
+        plan: _builtins.str = ...,
+        restartable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_remaining", b"lease_remaining", "run_deadline", b"run_deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_sent", b"as_sent", "attempt", b"attempt", "fencing_token", b"fencing_token", "home", b"home", "lease_remaining", b"lease_remaining", "origin", b"origin", "profile", b"profile", "request_id", b"request_id", "run_deadline", b"run_deadline", "run_id", b"run_id", "second_spelling", b"second_spelling", "state", b"state", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_sent", b"as_sent", "attempt", b"attempt", "fencing_token", b"fencing_token", "home", b"home", "lease_remaining", b"lease_remaining", "origin", b"origin", "plan", b"plan", "profile", b"profile", "proxy_key", b"proxy_key", "request_id", b"request_id", "restartable", b"restartable", "run_deadline", b"run_deadline", "run_id", b"run_id", "second_spelling", b"second_spelling", "state", b"state", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

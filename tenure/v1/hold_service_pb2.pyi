@@ -69,6 +69,8 @@ class AcquireHoldRequest(_message.Message):
     MAX_RUNTIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PROXY_KEY_FIELD_NUMBER: _builtins.int
+    RESTARTABLE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """The profile. Required."""
     worker: _builtins.str
@@ -83,6 +85,14 @@ class AcquireHoldRequest(_message.Message):
     """ULID or UUIDv7; ids must rise per worker and profile. Empty: minted by the server (then a retry is a new request)."""
     proxy_key: _builtins.str
     """Key of the proxy that the run will use; matters only where a workflow resumes."""
+    restartable: _builtins.bool
+    """True declares that the task may be started over from its beginning, should its worker die on the way: then recovery may decide
+    RETRY. Steps declared sensitive, and what was not declared, still go to a person.
+    """
+    plan: _builtins.str
+    """Names the plan that the run follows, at most 256 characters; empty for none. Where a checkpoint is asked for, or the profile waits
+    for this workflow to resume, one of another plan is refused with CHECKPOINT_MISMATCH and nothing is acquired.
+    """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait in the queue, at most 24 h. Absent or 0 answers PROFILE_BUSY at once."""
@@ -103,10 +113,12 @@ class AcquireHoldRequest(_message.Message):
         max_runtime: _duration_pb2.Duration | None = ...,
         request_id: _builtins.str = ...,
         proxy_key: _builtins.str = ...,
+        restartable: _builtins.bool = ...,
+        plan: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_runtime", b"max_runtime", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_runtime", b"max_runtime", "profile", b"profile", "proxy_key", b"proxy_key", "request_id", b"request_id", "resume_state", b"resume_state", "run_id", b"run_id", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_runtime", b"max_runtime", "plan", b"plan", "profile", b"profile", "proxy_key", b"proxy_key", "request_id", b"request_id", "restartable", b"restartable", "resume_state", b"resume_state", "run_id", b"run_id", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,7 +138,7 @@ class AcquireHoldResponse(_message.Message):
 
     @_builtins.property
     def checkpoint(self) -> _hold_pb2.Checkpoint:
-        """The workflow's checkpoint, when resume_state asked for it and there is one."""
+        """The workflow's checkpoint, when resume_state asked for it or the hold's origin is RESUMED, and there is one."""
 
     def __init__(
         self,

@@ -137,7 +137,9 @@ class HoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeHold(self, request, context):
-        """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent.
+        """Takes a hold from its worker: starts an incident, frees nothing. Administrators only. Idempotent by token.
+        Errors: INVALID_ID, INVALID_FIELD (reason), NOT_FOUND, TOKEN_SUPERSEDED (no such hold any more), PERMISSION_DENIED,
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,10 @@ class HoldServiceStub:
     ReleaseHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldsRequest, _hold_service_pb2.ReleaseHoldsResponse]
     """Releases many holds at once; each has its own answer."""
     RevokeHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.RevokeHoldRequest, _hold_service_pb2.RevokeHoldResponse]
-    """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent."""
+    """Takes a hold from its worker: starts an incident, frees nothing. Administrators only. Idempotent by token.
+    Errors: INVALID_ID, INVALID_FIELD (reason), NOT_FOUND, TOKEN_SUPERSEDED (no such hold any more), PERMISSION_DENIED,
+    STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the token).
+    """
     CancelWait: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.CancelWaitRequest, _hold_service_pb2.CancelWaitResponse]
     """Gives up an Acquire: leaves the queue, or makes sure that a late copy of it never acquires, or releases what was granted
     meanwhile. Idempotent.
@@ -107,7 +110,10 @@ class HoldServiceServicer:
         request: _hold_service_pb2.RevokeHoldRequest,
         context: _aio.ServicerContext[_hold_service_pb2.RevokeHoldRequest, _abc.Awaitable[_hold_service_pb2.RevokeHoldResponse]],
     ) -> _abc.Awaitable[_hold_service_pb2.RevokeHoldResponse]:
-        """Takes a hold from its worker: starts an incident, frees nothing. Operators only. Idempotent."""
+        """Takes a hold from its worker: starts an incident, frees nothing. Administrators only. Idempotent by token.
+        Errors: INVALID_ID, INVALID_FIELD (reason), NOT_FOUND, TOKEN_SUPERSEDED (no such hold any more), PERMISSION_DENIED,
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the token).
+        """
 
     def CancelWait(
         self,

@@ -60,6 +60,7 @@ class Host(_message.Message):
     BROWSERS_FIELD_NUMBER: _builtins.int
     WARM_PROFILES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    CDP_ADDRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`hosts/{host}`; minted once and kept with the host's data."""
     address: _builtins.str
@@ -72,6 +73,8 @@ class Host(_message.Message):
     """How many run."""
     state: Global___HostState.ValueType
     """What it is at."""
+    cdp_address: _builtins.str
+    """Where it serves DevTools WebSockets, host:port; internal."""
     @_builtins.property
     def warm_profiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of profiles whose browsers are warm."""
@@ -86,10 +89,11 @@ class Host(_message.Message):
         browsers: _builtins.int = ...,
         warm_profiles: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___HostState.ValueType = ...,
+        cdp_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "name", b"name", "state", b"state", "warm_profiles", b"warm_profiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "name", b"name", "state", b"state", "warm_profiles", b"warm_profiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -169,6 +169,11 @@ class Incident(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    QUARANTINE_TIME_FIELD_NUMBER: _builtins.int
+    INSPECT_TIME_FIELD_NUMBER: _builtins.int
+    LATE_ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tenants/{tenant}/profiles/{profile}/incidents/{fencing_token}`: an incident is named by the token that it ended."""
     cause: Global___SuspicionCause.ValueType
@@ -181,6 +186,8 @@ class Incident(_message.Message):
     """True when the host acknowledged that the old worker is cut off."""
     etag: _builtins.str
     """Send it back to resolve only what was read."""
+    open: _builtins.bool
+    """True while the profile waits for what becomes of this incident: recovery is at work, or a person must decide."""
     @_builtins.property
     def suspect_time(self) -> _timestamp_pb2.Timestamp:
         """When the hold became suspect."""
@@ -195,7 +202,23 @@ class Incident(_message.Message):
 
     @_builtins.property
     def verdict(self) -> Global___Verdict:
-        """What a person decided, once one did."""
+        """What a person decided last, once one did."""
+
+    @_builtins.property
+    def hold(self) -> _hold_pb2.Hold:
+        """The hold as it was when it ended."""
+
+    @_builtins.property
+    def quarantine_time(self) -> _timestamp_pb2.Timestamp:
+        """When the old worker was cut off."""
+
+    @_builtins.property
+    def inspect_time(self) -> _timestamp_pb2.Timestamp:
+        """When the evidence was gathered."""
+
+    @_builtins.property
+    def late_acknowledge_time(self) -> _timestamp_pb2.Timestamp:
+        """When the host acknowledged the cut after all, where the quarantine had to do without."""
 
     def __init__(
         self,
@@ -210,10 +233,15 @@ class Incident(_message.Message):
         decision: Global___Decision | None = ...,
         verdict: Global___Verdict | None = ...,
         etag: _builtins.str = ...,
+        hold: _hold_pb2.Hold | None = ...,
+        quarantine_time: _timestamp_pb2.Timestamp | None = ...,
+        inspect_time: _timestamp_pb2.Timestamp | None = ...,
+        late_acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
+        open: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "evidence", b"evidence", "suspect_time", b"suspect_time", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "evidence", b"evidence", "hold", b"hold", "inspect_time", b"inspect_time", "late_acknowledge_time", b"late_acknowledge_time", "quarantine_time", b"quarantine_time", "suspect_time", b"suspect_time", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "cause", b"cause", "decision", b"decision", "detail", b"detail", "etag", b"etag", "evidence", b"evidence", "name", b"name", "state", b"state", "suspect_time", b"suspect_time", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "cause", b"cause", "decision", b"decision", "detail", b"detail", "etag", b"etag", "evidence", b"evidence", "hold", b"hold", "inspect_time", b"inspect_time", "late_acknowledge_time", b"late_acknowledge_time", "name", b"name", "open", b"open", "quarantine_time", b"quarantine_time", "state", b"state", "suspect_time", b"suspect_time", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,7 +249,7 @@ Global___Incident: _TypeAlias = Incident  # noqa: Y015
 
 @_typing.final
 class Evidence(_message.Message):
-    """What is known of the moment a hold ended."""
+    """What is known of the moment a hold ended: all that a decision looks at."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -234,6 +262,22 @@ class Evidence(_message.Message):
     BROWSER_ALIVE_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     ACCOUNT_TOUCHED_FIELD_NUMBER: _builtins.int
+    UNCOVERED_URLS_FIELD_NUMBER: _builtins.int
+    UNCOVERED_STEPS_FIELD_NUMBER: _builtins.int
+    FORM_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    COOKIES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    START_URL_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    RESTARTABLE_FIELD_NUMBER: _builtins.int
+    HOLD_PROXY_KEY_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    GATHER_TIME_FIELD_NUMBER: _builtins.int
+    BROWSER_OPENED_FIELD_NUMBER: _builtins.int
     last_url: _builtins.str
     """Last committed URL."""
     last_screenshot: _builtins.str
@@ -245,7 +289,35 @@ class Evidence(_message.Message):
     browser_alive: _builtins.bool
     """Whether the browser was alive when it was looked at."""
     account_touched: _builtins.bool
-    """Whether the account was touched under the token; absent means unknown."""
+    """Whether the account was touched under the token: a navigation was committed beyond the host's own of start_url, or there was any
+    input or script. Absent means unknown.
+    """
+    form_in_flight: _builtins.bool
+    """Whether a form was being submitted: its navigation was asked for and did not land. Absent means unknown."""
+    cookies: _builtins.int
+    """Cookies stored in the profile; absent when that was not read."""
+    acknowledged: _builtins.bool
+    """True when the host acknowledged, at the quarantine, that the old worker is cut off."""
+    missing: _builtins.bool
+    """True when no host could be asked: nothing below what the lock service itself knows is filled in."""
+    start_url: _builtins.str
+    """Where the session began; empty when no browser was opened."""
+    origin: _hold_pb2.HoldOrigin.ValueType
+    """Where the hold came from."""
+    attempt: _builtins.int
+    """Number of the attempt, from 1."""
+    workflow_id: _builtins.str
+    """The hold's workflow; empty for none."""
+    plan: _builtins.str
+    """The hold's plan; empty for none."""
+    restartable: _builtins.bool
+    """Whether the task was declared restartable."""
+    hold_proxy_key: _builtins.str
+    """Key of the proxy that the hold asked for; proxy_key is the one that its browser had."""
+    cause: Global___SuspicionCause.ValueType
+    """Why the hold became suspect."""
+    browser_opened: _builtins.bool
+    """True when a browser was driven under the token."""
     @_builtins.property
     def last_step(self) -> _hold_pb2.Step:
         """The step that went on."""
@@ -257,6 +329,22 @@ class Evidence(_message.Message):
     @_builtins.property
     def checkpoint(self) -> _hold_pb2.Checkpoint:
         """The workflow's checkpoint, when there is one."""
+
+    @_builtins.property
+    def uncovered_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URLs committed since the checkpoint was saved, and the one that was in front then; all of the hold's when there is no checkpoint of
+        this hold. Oldest first; of more than 100 the newest.
+        """
+
+    @_builtins.property
+    def uncovered_steps(self) -> _containers.RepeatedCompositeFieldContainer[_hold_pb2.Step]:
+        """Steps that had not ended when the checkpoint was saved; all of the hold's when there is no checkpoint of this hold. By number; of
+        more than 100 the newest.
+        """
+
+    @_builtins.property
+    def gather_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was gathered."""
 
     def __init__(
         self,
@@ -270,19 +358,43 @@ class Evidence(_message.Message):
         browser_alive: _builtins.bool | None = ...,
         checkpoint: _hold_pb2.Checkpoint | None = ...,
         account_touched: _builtins.bool | None = ...,
+        uncovered_urls: _abc.Iterable[_builtins.str] | None = ...,
+        uncovered_steps: _abc.Iterable[_hold_pb2.Step] | None = ...,
+        form_in_flight: _builtins.bool | None = ...,
+        cookies: _builtins.int | None = ...,
+        acknowledged: _builtins.bool = ...,
+        missing: _builtins.bool = ...,
+        start_url: _builtins.str = ...,
+        origin: _hold_pb2.HoldOrigin.ValueType = ...,
+        attempt: _builtins.int = ...,
+        workflow_id: _builtins.str = ...,
+        plan: _builtins.str = ...,
+        restartable: _builtins.bool = ...,
+        hold_proxy_key: _builtins.str = ...,
+        cause: Global___SuspicionCause.ValueType = ...,
+        gather_time: _timestamp_pb2.Timestamp | None = ...,
+        browser_opened: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "account_touched", b"account_touched", "browser_alive", b"browser_alive", "checkpoint", b"checkpoint", "last_step", b"last_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "_cookies", b"_cookies", "_form_in_flight", b"_form_in_flight", "account_touched", b"account_touched", "browser_alive", b"browser_alive", "checkpoint", b"checkpoint", "cookies", b"cookies", "form_in_flight", b"form_in_flight", "gather_time", b"gather_time", "last_step", b"last_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "account_touched", b"account_touched", "browser_alive", b"browser_alive", "checkpoint", b"checkpoint", "directory", b"directory", "findings", b"findings", "last_screenshot", b"last_screenshot", "last_step", b"last_step", "last_url", b"last_url", "proxy_key", b"proxy_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "_cookies", b"_cookies", "_form_in_flight", b"_form_in_flight", "account_touched", b"account_touched", "acknowledged", b"acknowledged", "attempt", b"attempt", "browser_alive", b"browser_alive", "browser_opened", b"browser_opened", "cause", b"cause", "checkpoint", b"checkpoint", "cookies", b"cookies", "directory", b"directory", "findings", b"findings", "form_in_flight", b"form_in_flight", "gather_time", b"gather_time", "hold_proxy_key", b"hold_proxy_key", "last_screenshot", b"last_screenshot", "last_step", b"last_step", "last_url", b"last_url", "missing", b"missing", "origin", b"origin", "plan", b"plan", "proxy_key", b"proxy_key", "restartable", b"restartable", "start_url", b"start_url", "uncovered_steps", b"uncovered_steps", "uncovered_urls", b"uncovered_urls", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__account_touched: _TypeAlias = _typing.Literal["account_touched"]  # noqa: Y015
     _WhichOneofArgType__account_touched: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched"]  # noqa: Y015
     _WhichOneofReturnType__browser_alive: _TypeAlias = _typing.Literal["browser_alive"]  # noqa: Y015
     _WhichOneofArgType__browser_alive: _TypeAlias = _typing.Literal["_browser_alive", b"_browser_alive"]  # noqa: Y015
+    _WhichOneofReturnType__cookies: _TypeAlias = _typing.Literal["cookies"]  # noqa: Y015
+    _WhichOneofArgType__cookies: _TypeAlias = _typing.Literal["_cookies", b"_cookies"]  # noqa: Y015
+    _WhichOneofReturnType__form_in_flight: _TypeAlias = _typing.Literal["form_in_flight"]  # noqa: Y015
+    _WhichOneofArgType__form_in_flight: _TypeAlias = _typing.Literal["_form_in_flight", b"_form_in_flight"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__account_touched) -> _WhichOneofReturnType__account_touched | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__browser_alive) -> _WhichOneofReturnType__browser_alive | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cookies) -> _WhichOneofReturnType__cookies | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__form_in_flight) -> _WhichOneofReturnType__form_in_flight | None: ...
 
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
@@ -366,16 +478,22 @@ class EvidenceItem(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    STEP_SEQ_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tenants/{tenant}/profiles/{profile}/incidents/{fencing_token}/evidence/{id}`."""
     kind: _builtins.str
-    """`url`, `screenshot`, `step`, `finding`."""
+    """`url`, `screenshot`, `step`, `finding`, `note`."""
     media_type: _builtins.str
     """Of its bytes."""
     size: _builtins.int
     """In bytes."""
     text: _builtins.str
     """The value itself, when it is text."""
+    sha256: _builtins.bytes
+    """Of its bytes; empty when it has none."""
+    step_seq: _builtins.int
+    """Number of the step that it belongs to; 0 for none."""
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -389,10 +507,12 @@ class EvidenceItem(_message.Message):
         media_type: _builtins.str = ...,
         size: _builtins.int = ...,
         text: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+        step_seq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media_type", b"media_type", "name", b"name", "record_time", b"record_time", "size", b"size", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media_type", b"media_type", "name", b"name", "record_time", b"record_time", "sha256", b"sha256", "size", b"size", "step_seq", b"step_seq", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,14 +77,14 @@ class IncidentServiceServicer:
     """
 
     def GetIncident(self, request, context):
-        """Reads an incident.
+        """Reads an incident. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListIncidents(self, request, context):
-        """Lists the tenant's incidents, newest first.
+        """Lists the tenant's incidents, newest first. Errors: INVALID_FIELD (page_size, page_token), STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,28 +98,30 @@ class IncidentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvidence(self, request, context):
-        """Lists the evidence of an incident.
+        """Lists the evidence of an incident: the owner's steps, and what the host recorded. Errors: as GetIncident.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadEvidence(self, request, context):
-        """Reads the bytes of a piece of evidence.
+        """Reads the bytes of a piece of evidence, which the profile's home host keeps. Errors: NOT_FOUND, INVALID_ID, HOST_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveIncident(self, request, context):
-        """A person's verdict on an incident in review. Guarded by etag. Reviewers only.
+        """A person's verdict on an incident in review. Guarded by etag. Reviewers only. Idempotent: the same verdict again answers the incident.
+        Errors: INVALID_FIELD (etag, outcome, reason, attest_destroyed), NOT_FOUND, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+        (read the incident again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SimulateDecision(self, request, context):
-        """Says what would be decided on given evidence. Changes nothing.
+        """Says what would be decided on given evidence. Changes nothing. Errors: INVALID_FIELD (policy, evidence).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

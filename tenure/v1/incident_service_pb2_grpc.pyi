@@ -16,19 +16,22 @@ class IncidentServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.GetIncidentRequest, _incident_service_pb2.GetIncidentResponse]
-    """Reads an incident."""
+    """Reads an incident. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
     ListIncidents: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListIncidentsRequest, _incident_service_pb2.ListIncidentsResponse]
-    """Lists the tenant's incidents, newest first."""
+    """Lists the tenant's incidents, newest first. Errors: INVALID_FIELD (page_size, page_token), STORE_UNAVAILABLE."""
     WatchIncidents: _aio.UnaryStreamMultiCallable[_incident_service_pb2.WatchIncidentsRequest, _incident_service_pb2.WatchIncidentsResponse]
     """Streams incidents as they change."""
     ListEvidence: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ListEvidenceRequest, _incident_service_pb2.ListEvidenceResponse]
-    """Lists the evidence of an incident."""
+    """Lists the evidence of an incident: the owner's steps, and what the host recorded. Errors: as GetIncident."""
     ReadEvidence: _aio.UnaryStreamMultiCallable[_incident_service_pb2.ReadEvidenceRequest, _incident_service_pb2.ReadEvidenceResponse]
-    """Reads the bytes of a piece of evidence."""
+    """Reads the bytes of a piece of evidence, which the profile's home host keeps. Errors: NOT_FOUND, INVALID_ID, HOST_UNREACHABLE."""
     ResolveIncident: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.ResolveIncidentRequest, _incident_service_pb2.ResolveIncidentResponse]
-    """A person's verdict on an incident in review. Guarded by etag. Reviewers only."""
+    """A person's verdict on an incident in review. Guarded by etag. Reviewers only. Idempotent: the same verdict again answers the incident.
+    Errors: INVALID_FIELD (etag, outcome, reason, attest_destroyed), NOT_FOUND, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+    (read the incident again).
+    """
     SimulateDecision: _aio.UnaryUnaryMultiCallable[_incident_service_pb2.SimulateDecisionRequest, _incident_service_pb2.SimulateDecisionResponse]
-    """Says what would be decided on given evidence. Changes nothing."""
+    """Says what would be decided on given evidence. Changes nothing. Errors: INVALID_FIELD (policy, evidence)."""
 
 class IncidentServiceServicer:
     """Holds that ended without a release, and what becomes of their profiles."""
@@ -38,14 +41,14 @@ class IncidentServiceServicer:
         request: _incident_service_pb2.GetIncidentRequest,
         context: _aio.ServicerContext[_incident_service_pb2.GetIncidentRequest, _abc.Awaitable[_incident_service_pb2.GetIncidentResponse]],
     ) -> _abc.Awaitable[_incident_service_pb2.GetIncidentResponse]:
-        """Reads an incident."""
+        """Reads an incident. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
 
     def ListIncidents(
         self,
         request: _incident_service_pb2.ListIncidentsRequest,
         context: _aio.ServicerContext[_incident_service_pb2.ListIncidentsRequest, _abc.Awaitable[_incident_service_pb2.ListIncidentsResponse]],
     ) -> _abc.Awaitable[_incident_service_pb2.ListIncidentsResponse]:
-        """Lists the tenant's incidents, newest first."""
+        """Lists the tenant's incidents, newest first. Errors: INVALID_FIELD (page_size, page_token), STORE_UNAVAILABLE."""
 
     def WatchIncidents(
         self,
@@ -59,27 +62,30 @@ class IncidentServiceServicer:
         request: _incident_service_pb2.ListEvidenceRequest,
         context: _aio.ServicerContext[_incident_service_pb2.ListEvidenceRequest, _abc.Awaitable[_incident_service_pb2.ListEvidenceResponse]],
     ) -> _abc.Awaitable[_incident_service_pb2.ListEvidenceResponse]:
-        """Lists the evidence of an incident."""
+        """Lists the evidence of an incident: the owner's steps, and what the host recorded. Errors: as GetIncident."""
 
     def ReadEvidence(
         self,
         request: _incident_service_pb2.ReadEvidenceRequest,
         context: _aio.ServicerContext[_incident_service_pb2.ReadEvidenceRequest, _abc.AsyncIterator[_incident_service_pb2.ReadEvidenceResponse]],
     ) -> _abc.AsyncIterator[_incident_service_pb2.ReadEvidenceResponse]:
-        """Reads the bytes of a piece of evidence."""
+        """Reads the bytes of a piece of evidence, which the profile's home host keeps. Errors: NOT_FOUND, INVALID_ID, HOST_UNREACHABLE."""
 
     def ResolveIncident(
         self,
         request: _incident_service_pb2.ResolveIncidentRequest,
         context: _aio.ServicerContext[_incident_service_pb2.ResolveIncidentRequest, _abc.Awaitable[_incident_service_pb2.ResolveIncidentResponse]],
     ) -> _abc.Awaitable[_incident_service_pb2.ResolveIncidentResponse]:
-        """A person's verdict on an incident in review. Guarded by etag. Reviewers only."""
+        """A person's verdict on an incident in review. Guarded by etag. Reviewers only. Idempotent: the same verdict again answers the incident.
+        Errors: INVALID_FIELD (etag, outcome, reason, attest_destroyed), NOT_FOUND, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+        (read the incident again).
+        """
 
     def SimulateDecision(
         self,
         request: _incident_service_pb2.SimulateDecisionRequest,
         context: _aio.ServicerContext[_incident_service_pb2.SimulateDecisionRequest, _abc.Awaitable[_incident_service_pb2.SimulateDecisionResponse]],
     ) -> _abc.Awaitable[_incident_service_pb2.SimulateDecisionResponse]:
-        """Says what would be decided on given evidence. Changes nothing."""
+        """Says what would be decided on given evidence. Changes nothing. Errors: INVALID_FIELD (policy, evidence)."""
 
 def add_IncidentServiceServicer_to_server(servicer: IncidentServiceServicer, server: _aio.Server) -> None: ...

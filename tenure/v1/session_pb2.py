@@ -26,41 +26,41 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tenure/v1/session.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x64p_url\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tproxy_key\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nflushed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05state\x18\x08 \x01(\x0e\x32\x17.tenure.v1.SessionState\x12\x15\n\rfencing_token\x18\t \x01(\x03\"6\n\x05Proxy\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\"I\n\x0bPhaseTiming\x12\r\n\x05phase\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x02\n\x06\x41\x63tion\x12!\n\x05\x63lick\x18\x01 \x01(\x0b\x32\x10.tenure.v1.ClickH\x00\x12\x1f\n\x04\x64rag\x18\x02 \x01(\x0b\x32\x0f.tenure.v1.DragH\x00\x12\x1f\n\x04move\x18\x03 \x01(\x0b\x32\x0f.tenure.v1.MoveH\x00\x12#\n\x06scroll\x18\x04 \x01(\x0b\x32\x11.tenure.v1.ScrollH\x00\x12#\n\x04type\x18\x05 \x01(\x0b\x32\x13.tenure.v1.TypeTextH\x00\x12\"\n\x03key\x18\x06 \x01(\x0b\x32\x13.tenure.v1.PressKeyH\x00\x12\x1f\n\x04wait\x18\x07 \x01(\x0b\x32\x0f.tenure.v1.WaitH\x00\x42\x08\n\x06\x61\x63tion\"T\n\x05\x43lick\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12&\n\x06\x62utton\x18\x03 \x01(\x0e\x32\x16.tenure.v1.MouseButton\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\"j\n\x04\x44rag\x12\x0e\n\x06\x66rom_x\x18\x01 \x01(\x05\x12\x0e\n\x06\x66rom_y\x18\x02 \x01(\x05\x12\x0c\n\x04to_x\x18\x03 \x01(\x05\x12\x0c\n\x04to_y\x18\x04 \x01(\x05\x12&\n\x06\x62utton\x18\x05 \x01(\x0e\x32\x16.tenure.v1.MouseButton\"\x1c\n\x04Move\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\"@\n\x06Scroll\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\x0f\n\x07\x64\x65lta_x\x18\x03 \x01(\x05\x12\x0f\n\x07\x64\x65lta_y\x18\x04 \x01(\x05\"\x18\n\x08TypeText\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x19\n\x08PressKey\x12\r\n\x05\x63hord\x18\x01 \x01(\t\"3\n\x04Wait\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x80\x01\n\nScreenshot\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x10\n\x06inline\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08\x65vidence\x18\x06 \x01(\tH\x00\x42\t\n\x07\x63ontent\"E\n\x08\x44ownload\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0b\n\x03url\x18\x04 \x01(\t*\x91\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SESSION_STATE_OPEN\x10\x01\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x02\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x03\x12\x15\n\x11SESSION_STATE_CUT\x10\x04*s\n\x0bMouseButton\x12\x1c\n\x18MOUSE_BUTTON_UNSPECIFIED\x10\x00\x12\x15\n\x11MOUSE_BUTTON_LEFT\x10\x01\x12\x17\n\x13MOUSE_BUTTON_MIDDLE\x10\x02\x12\x16\n\x12MOUSE_BUTTON_RIGHT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tenure/v1/session.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x64p_url\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tproxy_key\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nflushed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05state\x18\x08 \x01(\x0e\x32\x17.tenure.v1.SessionState\x12\x15\n\rfencing_token\x18\t \x01(\x03\x12\x17\n\x0fgateway_cdp_url\x18\n \x01(\t\"6\n\x05Proxy\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\"I\n\x0bPhaseTiming\x12\r\n\x05phase\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x02\n\x06\x41\x63tion\x12!\n\x05\x63lick\x18\x01 \x01(\x0b\x32\x10.tenure.v1.ClickH\x00\x12\x1f\n\x04\x64rag\x18\x02 \x01(\x0b\x32\x0f.tenure.v1.DragH\x00\x12\x1f\n\x04move\x18\x03 \x01(\x0b\x32\x0f.tenure.v1.MoveH\x00\x12#\n\x06scroll\x18\x04 \x01(\x0b\x32\x11.tenure.v1.ScrollH\x00\x12#\n\x04type\x18\x05 \x01(\x0b\x32\x13.tenure.v1.TypeTextH\x00\x12\"\n\x03key\x18\x06 \x01(\x0b\x32\x13.tenure.v1.PressKeyH\x00\x12\x1f\n\x04wait\x18\x07 \x01(\x0b\x32\x0f.tenure.v1.WaitH\x00\x42\x08\n\x06\x61\x63tion\"T\n\x05\x43lick\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12&\n\x06\x62utton\x18\x03 \x01(\x0e\x32\x16.tenure.v1.MouseButton\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\"j\n\x04\x44rag\x12\x0e\n\x06\x66rom_x\x18\x01 \x01(\x05\x12\x0e\n\x06\x66rom_y\x18\x02 \x01(\x05\x12\x0c\n\x04to_x\x18\x03 \x01(\x05\x12\x0c\n\x04to_y\x18\x04 \x01(\x05\x12&\n\x06\x62utton\x18\x05 \x01(\x0e\x32\x16.tenure.v1.MouseButton\"\x1c\n\x04Move\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\"@\n\x06Scroll\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\x0f\n\x07\x64\x65lta_x\x18\x03 \x01(\x05\x12\x0f\n\x07\x64\x65lta_y\x18\x04 \x01(\x05\"\x18\n\x08TypeText\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x19\n\x08PressKey\x12\r\n\x05\x63hord\x18\x01 \x01(\t\"3\n\x04Wait\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x80\x01\n\nScreenshot\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x10\n\x06inline\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08\x65vidence\x18\x06 \x01(\tH\x00\x42\t\n\x07\x63ontent\"E\n\x08\x44ownload\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0b\n\x03url\x18\x04 \x01(\t*\x91\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SESSION_STATE_OPEN\x10\x01\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x02\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x03\x12\x15\n\x11SESSION_STATE_CUT\x10\x04*s\n\x0bMouseButton\x12\x1c\n\x18MOUSE_BUTTON_UNSPECIFIED\x10\x00\x12\x15\n\x11MOUSE_BUTTON_LEFT\x10\x01\x12\x17\n\x13MOUSE_BUTTON_MIDDLE\x10\x02\x12\x16\n\x12MOUSE_BUTTON_RIGHT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tenure.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONSTATE']._serialized_start=1345
-  _globals['_SESSIONSTATE']._serialized_end=1490
-  _globals['_MOUSEBUTTON']._serialized_start=1492
-  _globals['_MOUSEBUTTON']._serialized_end=1607
+  _globals['_SESSIONSTATE']._serialized_start=1370
+  _globals['_SESSIONSTATE']._serialized_end=1515
+  _globals['_MOUSEBUTTON']._serialized_start=1517
+  _globals['_MOUSEBUTTON']._serialized_end=1632
   _globals['_SESSION']._serialized_start=104
-  _globals['_SESSION']._serialized_end=348
-  _globals['_PROXY']._serialized_start=350
-  _globals['_PROXY']._serialized_end=404
-  _globals['_PHASETIMING']._serialized_start=406
-  _globals['_PHASETIMING']._serialized_end=479
-  _globals['_ACTION']._serialized_start=482
-  _globals['_ACTION']._serialized_end=744
-  _globals['_CLICK']._serialized_start=746
-  _globals['_CLICK']._serialized_end=830
-  _globals['_DRAG']._serialized_start=832
-  _globals['_DRAG']._serialized_end=938
-  _globals['_MOVE']._serialized_start=940
-  _globals['_MOVE']._serialized_end=968
-  _globals['_SCROLL']._serialized_start=970
-  _globals['_SCROLL']._serialized_end=1034
-  _globals['_TYPETEXT']._serialized_start=1036
-  _globals['_TYPETEXT']._serialized_end=1060
-  _globals['_PRESSKEY']._serialized_start=1062
-  _globals['_PRESSKEY']._serialized_end=1087
-  _globals['_WAIT']._serialized_start=1089
-  _globals['_WAIT']._serialized_end=1140
-  _globals['_SCREENSHOT']._serialized_start=1143
-  _globals['_SCREENSHOT']._serialized_end=1271
-  _globals['_DOWNLOAD']._serialized_start=1273
-  _globals['_DOWNLOAD']._serialized_end=1342
+  _globals['_SESSION']._serialized_end=373
+  _globals['_PROXY']._serialized_start=375
+  _globals['_PROXY']._serialized_end=429
+  _globals['_PHASETIMING']._serialized_start=431
+  _globals['_PHASETIMING']._serialized_end=504
+  _globals['_ACTION']._serialized_start=507
+  _globals['_ACTION']._serialized_end=769
+  _globals['_CLICK']._serialized_start=771
+  _globals['_CLICK']._serialized_end=855
+  _globals['_DRAG']._serialized_start=857
+  _globals['_DRAG']._serialized_end=963
+  _globals['_MOVE']._serialized_start=965
+  _globals['_MOVE']._serialized_end=993
+  _globals['_SCROLL']._serialized_start=995
+  _globals['_SCROLL']._serialized_end=1059
+  _globals['_TYPETEXT']._serialized_start=1061
+  _globals['_TYPETEXT']._serialized_end=1085
+  _globals['_PRESSKEY']._serialized_start=1087
+  _globals['_PRESSKEY']._serialized_end=1112
+  _globals['_WAIT']._serialized_start=1114
+  _globals['_WAIT']._serialized_end=1165
+  _globals['_SCREENSHOT']._serialized_start=1168
+  _globals['_SCREENSHOT']._serialized_end=1296
+  _globals['_DOWNLOAD']._serialized_start=1298
+  _globals['_DOWNLOAD']._serialized_end=1367
 # @@protoc_insertion_point(module_scope)

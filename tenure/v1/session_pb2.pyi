@@ -94,6 +94,7 @@ class Session(_message.Message):
     FLUSHED_AT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    GATEWAY_CDP_URL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tenants/{tenant}/profiles/{profile}/sessions/{fencing_token}`."""
     cdp_url: _builtins.str
@@ -110,6 +111,10 @@ class Session(_message.Message):
     """OPEN while the browser serves it."""
     fencing_token: _builtins.int
     """The hold's token."""
+    gateway_cdp_url: _builtins.str
+    """The same through the gateway, for clients that cannot reach the host: `ws://{gateway}/cdp/{host}/{secret}`. Present in the answer of
+    OpenSession only; its secret is in it too.
+    """
     @_builtins.property
     def open_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -130,10 +135,11 @@ class Session(_message.Message):
         flushed_at: _timestamp_pb2.Timestamp | None = ...,
         state: Global___SessionState.ValueType = ...,
         fencing_token: _builtins.int = ...,
+        gateway_cdp_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["flushed_at", b"flushed_at", "open_time", b"open_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cdp_url", b"cdp_url", "fencing_token", b"fencing_token", "flushed_at", b"flushed_at", "host", b"host", "name", b"name", "open_time", b"open_time", "proxy_key", b"proxy_key", "state", b"state", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cdp_url", b"cdp_url", "fencing_token", b"fencing_token", "flushed_at", b"flushed_at", "gateway_cdp_url", b"gateway_cdp_url", "host", b"host", "name", b"name", "open_time", b"open_time", "proxy_key", b"proxy_key", "state", b"state", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,7 +205,7 @@ Global___PhaseTiming: _TypeAlias = PhaseTiming  # noqa: Y015
 
 @_typing.final
 class Action(_message.Message):
-    """One thing for Act to do. Coordinates are in CSS pixels of the window."""
+    """One thing for Act to do. Coordinates are in CSS pixels of the page's viewport, as CaptureScreenshot shows it at scale 1."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -46,6 +46,8 @@ class OpenSessionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     STATE_KEY_FIELD_NUMBER: _builtins.int
     MAX_RUNTIME_FIELD_NUMBER: _builtins.int
+    RESTARTABLE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """The profile: an id as typed or a name. Required, unless the deprecated state_key is given."""
     start_url: _builtins.str
@@ -76,6 +78,10 @@ class OpenSessionRequest(_message.Message):
     def state_key(self, value: _builtins.str) -> None:
         """Legacy: stands for both profile and workflow_id. Alone only."""
 
+    restartable: _builtins.bool
+    """True declares that the task may be started over from its beginning, should its worker die on the way. As AcquireHold's."""
+    plan: _builtins.str
+    """Names the plan that the run follows, at most 256 characters. As AcquireHold's."""
     @_builtins.property
     def lease_ttl(self) -> _duration_pb2.Duration:
         """Time to live of the implicit worker, which nobody renews; at most 1 h. Absent means 10 min. Not together with worker."""
@@ -109,10 +115,12 @@ class OpenSessionRequest(_message.Message):
         request_id: _builtins.str = ...,
         state_key: _builtins.str = ...,
         max_runtime: _duration_pb2.Duration | None = ...,
+        restartable: _builtins.bool = ...,
+        plan: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "proxy", b"proxy", "reuse_session", b"reuse_session", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "fencing_token", b"fencing_token", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "profile", b"profile", "proxy", b"proxy", "request_id", b"request_id", "resume_state", b"resume_state", "reuse_session", b"reuse_session", "run_id", b"run_id", "start_url", b"start_url", "state_key", b"state_key", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "fencing_token", b"fencing_token", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "plan", b"plan", "profile", b"profile", "proxy", b"proxy", "request_id", b"request_id", "restartable", b"restartable", "resume_state", b"resume_state", "reuse_session", b"reuse_session", "run_id", b"run_id", "start_url", b"start_url", "state_key", b"state_key", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reuse_session: _TypeAlias = _typing.Literal["reuse_session"]  # noqa: Y015
     _WhichOneofArgType__reuse_session: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session"]  # noqa: Y015
@@ -150,7 +158,7 @@ class OpenSessionResponse(_message.Message):
 
     @_builtins.property
     def checkpoint(self) -> _hold_pb2.Checkpoint:
-        """The workflow's checkpoint, when resume_state asked for it and there is one."""
+        """The workflow's checkpoint, when resume_state asked for it or the hold's origin is RESUMED, and there is one."""
 
     def __init__(
         self,

@@ -139,14 +139,17 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Act(self, request, context):
-        """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again.
+        """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again. Each action
+        passes the host's fence when its turn comes; the first that is refused ends the call, and those before it are done.
+        Errors: INVALID_ID, INVALID_FIELD (actions[i]…: nothing was done), TOKEN_SUPERSEDED, LEASE_EXPIRED, NOT_FOUND (no open session),
+        PROFILE_QUARANTINED, BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (some may be done).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CaptureScreenshot(self, request, context):
-        """Takes a picture of the window.
+        """Takes a picture of the page in front. Passwords in it are masked. Errors: as Act's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,13 @@ class SessionServiceStub:
     Errors: TOKEN_SUPERSEDED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
     """
     Act: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ActRequest, _session_service_pb2.ActResponse]
-    """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again."""
+    """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again. Each action
+    passes the host's fence when its turn comes; the first that is refused ends the call, and those before it are done.
+    Errors: INVALID_ID, INVALID_FIELD (actions[i]…: nothing was done), TOKEN_SUPERSEDED, LEASE_EXPIRED, NOT_FOUND (no open session),
+    PROFILE_QUARANTINED, BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (some may be done).
+    """
     CaptureScreenshot: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CaptureScreenshotRequest, _session_service_pb2.CaptureScreenshotResponse]
-    """Takes a picture of the window."""
+    """Takes a picture of the page in front. Passwords in it are masked. Errors: as Act's."""
     IssueCdpUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]
     """Issues a further address for CDP clients."""
     UploadFile: _aio.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]
@@ -101,14 +105,18 @@ class SessionServiceServicer:
         request: _session_service_pb2.ActRequest,
         context: _aio.ServicerContext[_session_service_pb2.ActRequest, _abc.Awaitable[_session_service_pb2.ActResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ActResponse]:
-        """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again."""
+        """Does computer-use actions in order, through X input. Serial per session; never replayed: a repeated call acts again. Each action
+        passes the host's fence when its turn comes; the first that is refused ends the call, and those before it are done.
+        Errors: INVALID_ID, INVALID_FIELD (actions[i]…: nothing was done), TOKEN_SUPERSEDED, LEASE_EXPIRED, NOT_FOUND (no open session),
+        PROFILE_QUARANTINED, BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (some may be done).
+        """
 
     def CaptureScreenshot(
         self,
         request: _session_service_pb2.CaptureScreenshotRequest,
         context: _aio.ServicerContext[_session_service_pb2.CaptureScreenshotRequest, _abc.Awaitable[_session_service_pb2.CaptureScreenshotResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.CaptureScreenshotResponse]:
-        """Takes a picture of the window."""
+        """Takes a picture of the page in front. Passwords in it are masked. Errors: as Act's."""
 
     def IssueCdpUrl(
         self,

@@ -143,7 +143,13 @@ class FakeEndpoint:
     on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
     cuts: list[tuple[str, str]] = field(default_factory=list)
 
-    def issue(self, browser: Any, gate: Callable[[], None], on_end: Callable[[], None]) -> Grant:
+    def issue(
+        self,
+        browser: Any,
+        gate: Callable[[], None],
+        on_end: Callable[[], None],
+        on_call: Callable[[str], None],
+    ) -> Grant:
         secret = f"s{len(self.gates)}"
         self.gates[secret], self.on_ends[secret] = gate, on_end
         return Grant(f"ws://127.0.0.1:1/cdp/{secret}", secret)

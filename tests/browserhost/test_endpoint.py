@@ -59,7 +59,7 @@ async def endpoint() -> AsyncIterator[CdpEndpoint]:
 
 @pytest.fixture
 def grant(endpoint: CdpEndpoint, chrome: Chrome) -> Grant:
-    return endpoint.issue(chrome.browser, lambda: None, lambda: None)
+    return endpoint.issue(chrome.browser, lambda: None, lambda: None, lambda _: None)
 
 
 async def why_closed(grant: Grant) -> tuple[str, int]:
@@ -71,7 +71,7 @@ async def why_closed(grant: Grant) -> tuple[str, int]:
 
 
 async def test_a_secret_is_long_and_its_own(endpoint: CdpEndpoint, chrome: Chrome) -> None:
-    grants = [endpoint.issue(chrome.browser, lambda: None, lambda: None) for _ in range(3)]
+    grants = [endpoint.issue(chrome.browser, lambda: None, lambda: None, lambda _: None) for _ in range(3)]
     assert len({grant.secret for grant in grants}) == 3
     assert min(len(grant.secret) for grant in grants) >= 43
     assert [grant.url.endswith(f"/cdp/{grant.secret}") for grant in grants] == [True] * 3

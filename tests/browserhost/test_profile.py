@@ -154,7 +154,7 @@ async def test_access_ends_when_the_proof_is_too_old_and_chrome_stays(machine: M
     opened = await machine.open(41)
     secret = opened.session.secret
     machine.locks.away = True
-    clock.now += fences.SERVE_S - 0.01
+    clock.now += SERVE_S - 0.01
     machine.endpoint.gates[secret]()
     clock.now += 0.01
     with pytest.raises(StoreUnavailable):
@@ -171,7 +171,7 @@ async def test_a_session_cut_for_want_of_a_proof_comes_back_where_it_was(
 ) -> None:
     first = await machine.open(41)
     secret = first.session.secret
-    clock.now += fences.SERVE_S
+    clock.now += SERVE_S
     machine.profile().tick()
     await settled(machine)
     again = await machine.open(41)
@@ -210,7 +210,7 @@ async def test_nobody_is_let_in_on_an_answer_older_than_a_proof_lasts(machine: M
     machine.locks.answer = asyncio.Event()
     opening = asyncio.create_task(machine.ask(41))
     await machine.locks.asked.wait()
-    clock.now += fences.SERVE_S
+    clock.now += SERVE_S
     machine.locks.answer.set()
     with pytest.raises(StoreUnavailable):
         await opening
@@ -221,7 +221,7 @@ async def test_a_launch_that_outlasts_the_proof_does_not_navigate(machine: Machi
     reached, go_on = machine.chrome.pause("launch")
     opening = asyncio.create_task(machine.open(41))
     await reached.wait()
-    clock.now += fences.SERVE_S
+    clock.now += SERVE_S
     go_on.set()
     with pytest.raises(StoreUnavailable):
         await opening
@@ -233,7 +233,7 @@ async def test_a_hand_over_is_not_dispatched_on_an_old_proof(machine: Machine, c
     store = marker.store
 
     def slow(path: Path, written: Marker) -> None:
-        clock.now += fences.SERVE_S
+        clock.now += SERVE_S
         store(path, written)
 
     await machine.profile().close_hold(41)

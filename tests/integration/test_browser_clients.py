@@ -66,7 +66,7 @@ def session() -> Session:
 
 @pytest.fixture
 def grant(endpoint: CdpEndpoint, browser: Browser, session: Session) -> Grant:
-    return endpoint.issue(browser, session.gate, session.end)
+    return endpoint.issue(browser, session.gate, session.end, lambda _: None)
 
 
 async def first_tab(client: CdpClient) -> Tab:

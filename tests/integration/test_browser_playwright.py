@@ -22,7 +22,7 @@ async def browser(browsers: Browsers, site: Site) -> Browser:
 @pytest.fixture
 async def grant(browser: Browser) -> AsyncIterator[Grant]:
     async with await CdpEndpoint.start("127.0.0.1", 0) as endpoint:
-        yield endpoint.issue(browser, lambda: None, lambda: None)
+        yield endpoint.issue(browser, lambda: None, lambda: None, lambda _: None)
 
 
 @pytest.fixture

@@ -23,36 +23,67 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tenure.v1 import hold_pb2 as tenure_dot_v1_dot_hold__pb2
+from tenure.v1 import incident_pb2 as tenure_dot_v1_dot_incident__pb2
 from tenure.v1 import session_pb2 as tenure_dot_v1_dot_session__pb2
+from tenure.v1 import session_service_pb2 as tenure_dot_v1_dot_session__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-tenure/internal/v1/browser_host_service.proto\x12\x12tenure.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tenure/v1/session.proto\"\x90\x01\n\x12OpenBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x11\n\tstart_url\x18\x03 \x01(\t\x12\x11\n\tproxy_key\x18\x04 \x01(\t\x12\x1a\n\rreuse_session\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x10\n\x0e_reuse_session\"\x8e\x01\n\x13OpenBrowserResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\x12\x16\n\x0ereused_session\x18\x02 \x01(\x08\x12\x11\n\tprewarmed\x18\x03 \x01(\x08\x12\'\n\x07timings\x18\x04 \x03(\x0b\x32\x16.tenure.v1.PhaseTiming\":\n\x10\x43loseHoldRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"v\n\x11\x43loseHoldResponse\x12\x0c\n\x04used\x18\x01 \x01(\x08\x12.\n\nflushed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07session\x18\x03 \x01(\x0b\x32\x12.tenure.v1.Session\";\n\x11\x45ndSessionRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"9\n\x12\x45ndSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\"G\n\x1dShutdownProfileBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"5\n\x1eShutdownProfileBrowserResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\":\n\x17\x44\x65scribeSessionsRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\"@\n\x18\x44\x65scribeSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Session2\x9b\x04\n\x12\x42rowserHostService\x12^\n\x0bOpenBrowser\x12&.tenure.internal.v1.OpenBrowserRequest\x1a\'.tenure.internal.v1.OpenBrowserResponse\x12X\n\tCloseHold\x12$.tenure.internal.v1.CloseHoldRequest\x1a%.tenure.internal.v1.CloseHoldResponse\x12[\n\nEndSession\x12%.tenure.internal.v1.EndSessionRequest\x1a&.tenure.internal.v1.EndSessionResponse\x12\x7f\n\x16ShutdownProfileBrowser\x12\x31.tenure.internal.v1.ShutdownProfileBrowserRequest\x1a\x32.tenure.internal.v1.ShutdownProfileBrowserResponse\x12m\n\x10\x44\x65scribeSessions\x12+.tenure.internal.v1.DescribeSessionsRequest\x1a,.tenure.internal.v1.DescribeSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-tenure/internal/v1/browser_host_service.proto\x12\x12tenure.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\x1a\x18tenure/v1/incident.proto\x1a\x17tenure/v1/session.proto\x1a\x1ftenure/v1/session_service.proto\"?\n\x15QuarantineHoldRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\">\n\x16QuarantineHoldResponse\x12\r\n\x05\x66loor\x18\x01 \x01(\x03\x12\x15\n\rbrowser_alive\x18\x02 \x01(\x08\"?\n\x15InspectProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"g\n\x16InspectProfileResponse\x12%\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x13.tenure.v1.Evidence\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.tenure.v1.EvidenceItem\"<\n\x12ListWitnessRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"=\n\x13ListWitnessResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.tenure.v1.EvidenceItem\"&\n\x12ReadWitnessRequest\x12\x10\n\x08\x65vidence\x18\x01 \x01(\t\"$\n\x13ReadWitnessResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"[\n\x12WitnessStepRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x1d\n\x04step\x18\x03 \x01(\x0b\x32\x0f.tenure.v1.Step\")\n\x13WitnessStepResponse\x12\x12\n\nscreenshot\x18\x01 \x01(\t\"9\n\x13\x41\x63tInBrowserRequest\x12\"\n\x03\x61\x63t\x18\x01 \x01(\x0b\x32\x15.tenure.v1.ActRequest\";\n\x14\x41\x63tInBrowserResponse\x12#\n\x03\x61\x63t\x18\x01 \x01(\x0b\x32\x16.tenure.v1.ActResponse\"M\n\x15\x43\x61ptureBrowserRequest\x12\x34\n\x07\x63\x61pture\x18\x01 \x01(\x0b\x32#.tenure.v1.CaptureScreenshotRequest\"O\n\x16\x43\x61ptureBrowserResponse\x12\x35\n\x07\x63\x61pture\x18\x01 \x01(\x0b\x32$.tenure.v1.CaptureScreenshotResponse\"\x90\x01\n\x12OpenBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x11\n\tstart_url\x18\x03 \x01(\t\x12\x11\n\tproxy_key\x18\x04 \x01(\t\x12\x1a\n\rreuse_session\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x10\n\x0e_reuse_session\"\x8e\x01\n\x13OpenBrowserResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\x12\x16\n\x0ereused_session\x18\x02 \x01(\x08\x12\x11\n\tprewarmed\x18\x03 \x01(\x08\x12\'\n\x07timings\x18\x04 \x03(\x0b\x32\x16.tenure.v1.PhaseTiming\":\n\x10\x43loseHoldRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"v\n\x11\x43loseHoldResponse\x12\x0c\n\x04used\x18\x01 \x01(\x08\x12.\n\nflushed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07session\x18\x03 \x01(\x0b\x32\x12.tenure.v1.Session\";\n\x11\x45ndSessionRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"9\n\x12\x45ndSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\"G\n\x1dShutdownProfileBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"5\n\x1eShutdownProfileBrowserResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\":\n\x17\x44\x65scribeSessionsRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\"@\n\x18\x44\x65scribeSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Session2\xdb\t\n\x12\x42rowserHostService\x12^\n\x0bOpenBrowser\x12&.tenure.internal.v1.OpenBrowserRequest\x1a\'.tenure.internal.v1.OpenBrowserResponse\x12X\n\tCloseHold\x12$.tenure.internal.v1.CloseHoldRequest\x1a%.tenure.internal.v1.CloseHoldResponse\x12[\n\nEndSession\x12%.tenure.internal.v1.EndSessionRequest\x1a&.tenure.internal.v1.EndSessionResponse\x12\x7f\n\x16ShutdownProfileBrowser\x12\x31.tenure.internal.v1.ShutdownProfileBrowserRequest\x1a\x32.tenure.internal.v1.ShutdownProfileBrowserResponse\x12m\n\x10\x44\x65scribeSessions\x12+.tenure.internal.v1.DescribeSessionsRequest\x1a,.tenure.internal.v1.DescribeSessionsResponse\x12g\n\x0eQuarantineHold\x12).tenure.internal.v1.QuarantineHoldRequest\x1a*.tenure.internal.v1.QuarantineHoldResponse\x12g\n\x0eInspectProfile\x12).tenure.internal.v1.InspectProfileRequest\x1a*.tenure.internal.v1.InspectProfileResponse\x12^\n\x0bListWitness\x12&.tenure.internal.v1.ListWitnessRequest\x1a\'.tenure.internal.v1.ListWitnessResponse\x12`\n\x0bReadWitness\x12&.tenure.internal.v1.ReadWitnessRequest\x1a\'.tenure.internal.v1.ReadWitnessResponse0\x01\x12^\n\x0bWitnessStep\x12&.tenure.internal.v1.WitnessStepRequest\x1a\'.tenure.internal.v1.WitnessStepResponse\x12\x61\n\x0c\x41\x63tInBrowser\x12\'.tenure.internal.v1.ActInBrowserRequest\x1a(.tenure.internal.v1.ActInBrowserResponse\x12g\n\x0e\x43\x61ptureBrowser\x12).tenure.internal.v1.CaptureBrowserRequest\x1a*.tenure.internal.v1.CaptureBrowserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tenure.internal.v1.browser_host_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPENBROWSERREQUEST']._serialized_start=128
-  _globals['_OPENBROWSERREQUEST']._serialized_end=272
-  _globals['_OPENBROWSERRESPONSE']._serialized_start=275
-  _globals['_OPENBROWSERRESPONSE']._serialized_end=417
-  _globals['_CLOSEHOLDREQUEST']._serialized_start=419
-  _globals['_CLOSEHOLDREQUEST']._serialized_end=477
-  _globals['_CLOSEHOLDRESPONSE']._serialized_start=479
-  _globals['_CLOSEHOLDRESPONSE']._serialized_end=597
-  _globals['_ENDSESSIONREQUEST']._serialized_start=599
-  _globals['_ENDSESSIONREQUEST']._serialized_end=658
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=660
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=717
-  _globals['_SHUTDOWNPROFILEBROWSERREQUEST']._serialized_start=719
-  _globals['_SHUTDOWNPROFILEBROWSERREQUEST']._serialized_end=790
-  _globals['_SHUTDOWNPROFILEBROWSERRESPONSE']._serialized_start=792
-  _globals['_SHUTDOWNPROFILEBROWSERRESPONSE']._serialized_end=845
-  _globals['_DESCRIBESESSIONSREQUEST']._serialized_start=847
-  _globals['_DESCRIBESESSIONSREQUEST']._serialized_end=905
-  _globals['_DESCRIBESESSIONSRESPONSE']._serialized_start=907
-  _globals['_DESCRIBESESSIONSRESPONSE']._serialized_end=971
-  _globals['_BROWSERHOSTSERVICE']._serialized_start=974
-  _globals['_BROWSERHOSTSERVICE']._serialized_end=1513
+  _globals['_QUARANTINEHOLDREQUEST']._serialized_start=208
+  _globals['_QUARANTINEHOLDREQUEST']._serialized_end=271
+  _globals['_QUARANTINEHOLDRESPONSE']._serialized_start=273
+  _globals['_QUARANTINEHOLDRESPONSE']._serialized_end=335
+  _globals['_INSPECTPROFILEREQUEST']._serialized_start=337
+  _globals['_INSPECTPROFILEREQUEST']._serialized_end=400
+  _globals['_INSPECTPROFILERESPONSE']._serialized_start=402
+  _globals['_INSPECTPROFILERESPONSE']._serialized_end=505
+  _globals['_LISTWITNESSREQUEST']._serialized_start=507
+  _globals['_LISTWITNESSREQUEST']._serialized_end=567
+  _globals['_LISTWITNESSRESPONSE']._serialized_start=569
+  _globals['_LISTWITNESSRESPONSE']._serialized_end=630
+  _globals['_READWITNESSREQUEST']._serialized_start=632
+  _globals['_READWITNESSREQUEST']._serialized_end=670
+  _globals['_READWITNESSRESPONSE']._serialized_start=672
+  _globals['_READWITNESSRESPONSE']._serialized_end=708
+  _globals['_WITNESSSTEPREQUEST']._serialized_start=710
+  _globals['_WITNESSSTEPREQUEST']._serialized_end=801
+  _globals['_WITNESSSTEPRESPONSE']._serialized_start=803
+  _globals['_WITNESSSTEPRESPONSE']._serialized_end=844
+  _globals['_ACTINBROWSERREQUEST']._serialized_start=846
+  _globals['_ACTINBROWSERREQUEST']._serialized_end=903
+  _globals['_ACTINBROWSERRESPONSE']._serialized_start=905
+  _globals['_ACTINBROWSERRESPONSE']._serialized_end=964
+  _globals['_CAPTUREBROWSERREQUEST']._serialized_start=966
+  _globals['_CAPTUREBROWSERREQUEST']._serialized_end=1043
+  _globals['_CAPTUREBROWSERRESPONSE']._serialized_start=1045
+  _globals['_CAPTUREBROWSERRESPONSE']._serialized_end=1124
+  _globals['_OPENBROWSERREQUEST']._serialized_start=1127
+  _globals['_OPENBROWSERREQUEST']._serialized_end=1271
+  _globals['_OPENBROWSERRESPONSE']._serialized_start=1274
+  _globals['_OPENBROWSERRESPONSE']._serialized_end=1416
+  _globals['_CLOSEHOLDREQUEST']._serialized_start=1418
+  _globals['_CLOSEHOLDREQUEST']._serialized_end=1476
+  _globals['_CLOSEHOLDRESPONSE']._serialized_start=1478
+  _globals['_CLOSEHOLDRESPONSE']._serialized_end=1596
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1598
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1657
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1659
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1716
+  _globals['_SHUTDOWNPROFILEBROWSERREQUEST']._serialized_start=1718
+  _globals['_SHUTDOWNPROFILEBROWSERREQUEST']._serialized_end=1789
+  _globals['_SHUTDOWNPROFILEBROWSERRESPONSE']._serialized_start=1791
+  _globals['_SHUTDOWNPROFILEBROWSERRESPONSE']._serialized_end=1844
+  _globals['_DESCRIBESESSIONSREQUEST']._serialized_start=1846
+  _globals['_DESCRIBESESSIONSREQUEST']._serialized_end=1904
+  _globals['_DESCRIBESESSIONSRESPONSE']._serialized_start=1906
+  _globals['_DESCRIBESESSIONSRESPONSE']._serialized_end=1970
+  _globals['_BROWSERHOSTSERVICE']._serialized_start=1973
+  _globals['_BROWSERHOSTSERVICE']._serialized_end=3216
 # @@protoc_insertion_point(module_scope)

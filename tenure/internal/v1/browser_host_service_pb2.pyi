@@ -8,7 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tenure.v1 import hold_pb2 as _hold_pb2
+from tenure.v1 import incident_pb2 as _incident_pb2
 from tenure.v1 import session_pb2 as _session_pb2
+from tenure.v1 import session_service_pb2 as _session_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +22,361 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class QuarantineHoldRequest(_message.Message):
+    """Cuts a token off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    fencing_token: _builtins.int
+    """The token."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineHoldRequest: _TypeAlias = QuarantineHoldRequest  # noqa: Y015
+
+@_typing.final
+class QuarantineHoldResponse(_message.Message):
+    """Answer to QuarantineHold: the acknowledgement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOOR_FIELD_NUMBER: _builtins.int
+    BROWSER_ALIVE_FIELD_NUMBER: _builtins.int
+    floor: _builtins.int
+    """The floor on disk now; above the token."""
+    browser_alive: _builtins.bool
+    """Whether a browser of the profile is alive and answers."""
+    def __init__(
+        self,
+        *,
+        floor: _builtins.int = ...,
+        browser_alive: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_alive", b"browser_alive", "floor", b"floor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineHoldResponse: _TypeAlias = QuarantineHoldResponse  # noqa: Y015
+
+@_typing.final
+class InspectProfileRequest(_message.Message):
+    """Asks for an inspection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    fencing_token: _builtins.int
+    """The token whose hold ended."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectProfileRequest: _TypeAlias = InspectProfileRequest  # noqa: Y015
+
+@_typing.final
+class InspectProfileResponse(_message.Message):
+    """Answer to InspectProfile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def evidence(self) -> _incident_pb2.Evidence:
+        """What the host knows. Filled: last_url, last_screenshot, proxy_key, directory, findings, browser_alive, account_touched,
+        form_in_flight, cookies, start_url, browser_opened, gather_time. LIVE with browser_alive is the host's own browser, which answered
+        and has flushed its cookies; LIVE without is a process that is not the host's.
+        """
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.EvidenceItem]:
+        """What was recorded under the token, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        evidence: _incident_pb2.Evidence | None = ...,
+        items: _abc.Iterable[_incident_pb2.EvidenceItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectProfileResponse: _TypeAlias = InspectProfileResponse  # noqa: Y015
+
+@_typing.final
+class ListWitnessRequest(_message.Message):
+    """Asks for what was recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    fencing_token: _builtins.int
+    """The token."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWitnessRequest: _TypeAlias = ListWitnessRequest  # noqa: Y015
+
+@_typing.final
+class ListWitnessResponse(_message.Message):
+    """Answer to ListWitness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.EvidenceItem]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_incident_pb2.EvidenceItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWitnessResponse: _TypeAlias = ListWitnessResponse  # noqa: Y015
+
+@_typing.final
+class ReadWitnessRequest(_message.Message):
+    """Asks for the bytes of a piece."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    evidence: _builtins.str
+    """Name of the evidence item."""
+    def __init__(
+        self,
+        *,
+        evidence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadWitnessRequest: _TypeAlias = ReadWitnessRequest  # noqa: Y015
+
+@_typing.final
+class ReadWitnessResponse(_message.Message):
+    """One part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The bytes, in order; at most 1 MiB a message."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadWitnessResponse: _TypeAlias = ReadWitnessResponse  # noqa: Y015
+
+@_typing.final
+class WitnessStepRequest(_message.Message):
+    """Says that a step begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    fencing_token: _builtins.int
+    """The token."""
+    @_builtins.property
+    def step(self) -> _hold_pb2.Step:
+        """The step as stored."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+        step: _hold_pb2.Step | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessStepRequest: _TypeAlias = WitnessStepRequest  # noqa: Y015
+
+@_typing.final
+class WitnessStepResponse(_message.Message):
+    """Answer to WitnessStep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCREENSHOT_FIELD_NUMBER: _builtins.int
+    screenshot: _builtins.str
+    """Name of the screenshot's evidence item; empty when none could be taken."""
+    def __init__(
+        self,
+        *,
+        screenshot: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["screenshot", b"screenshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessStepResponse: _TypeAlias = WitnessStepResponse  # noqa: Y015
+
+@_typing.final
+class ActInBrowserRequest(_message.Message):
+    """Acts in a browser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def act(self) -> _session_service_pb2.ActRequest:
+        """The public request; its session is canonical."""
+
+    def __init__(
+        self,
+        *,
+        act: _session_service_pb2.ActRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act", b"act"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActInBrowserRequest: _TypeAlias = ActInBrowserRequest  # noqa: Y015
+
+@_typing.final
+class ActInBrowserResponse(_message.Message):
+    """Answer to ActInBrowser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def act(self) -> _session_service_pb2.ActResponse:
+        """The public answer."""
+
+    def __init__(
+        self,
+        *,
+        act: _session_service_pb2.ActResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act", b"act"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActInBrowserResponse: _TypeAlias = ActInBrowserResponse  # noqa: Y015
+
+@_typing.final
+class CaptureBrowserRequest(_message.Message):
+    """Takes a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def capture(self) -> _session_service_pb2.CaptureScreenshotRequest:
+        """The public request; its session is canonical."""
+
+    def __init__(
+        self,
+        *,
+        capture: _session_service_pb2.CaptureScreenshotRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureBrowserRequest: _TypeAlias = CaptureBrowserRequest  # noqa: Y015
+
+@_typing.final
+class CaptureBrowserResponse(_message.Message):
+    """Answer to CaptureBrowser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def capture(self) -> _session_service_pb2.CaptureScreenshotResponse:
+        """The public answer."""
+
+    def __init__(
+        self,
+        *,
+        capture: _session_service_pb2.CaptureScreenshotResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureBrowserResponse: _TypeAlias = CaptureBrowserResponse  # noqa: Y015
 
 @_typing.final
 class OpenBrowserRequest(_message.Message):

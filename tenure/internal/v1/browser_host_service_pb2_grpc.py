@@ -60,6 +60,41 @@ class BrowserHostServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsResponse.FromString,
                 _registered_method=True)
+        self.QuarantineHold = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/QuarantineHold',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldResponse.FromString,
+                _registered_method=True)
+        self.InspectProfile = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/InspectProfile',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileResponse.FromString,
+                _registered_method=True)
+        self.ListWitness = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/ListWitness',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessResponse.FromString,
+                _registered_method=True)
+        self.ReadWitness = channel.unary_stream(
+                '/tenure.internal.v1.BrowserHostService/ReadWitness',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessResponse.FromString,
+                _registered_method=True)
+        self.WitnessStep = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/WitnessStep',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepResponse.FromString,
+                _registered_method=True)
+        self.ActInBrowser = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/ActInBrowser',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserResponse.FromString,
+                _registered_method=True)
+        self.CaptureBrowser = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/CaptureBrowser',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserHostServiceServicer:
@@ -104,6 +139,57 @@ class BrowserHostServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuarantineHold(self, request, context):
+        """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
+        records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
+        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectProfile(self, request, context):
+        """Looks at the profile and at what was recorded under the token. Alters nothing. Errors: PROFILE_CORRUPT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWitness(self, request, context):
+        """Lists what was recorded under a token, oldest first. Read from disk: the browser, and the host that recorded it, may be dead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadWitness(self, request, context):
+        """Reads the bytes of one piece. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WitnessStep(self, request, context):
+        """Records that a step begins, with a screenshot when the token's session is open. Answers when it is on disk, or could not be had.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActInBrowser(self, request, context):
+        """Does computer-use actions under the fence, as the public Act.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CaptureBrowser(self, request, context):
+        """Takes a picture under the fence, as the public CaptureScreenshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserHostServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +217,41 @@ def add_BrowserHostServiceServicer_to_server(servicer, server):
                     servicer.DescribeSessions,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsResponse.SerializeToString,
+            ),
+            'QuarantineHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuarantineHold,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldResponse.SerializeToString,
+            ),
+            'InspectProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectProfile,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileResponse.SerializeToString,
+            ),
+            'ListWitness': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWitness,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessResponse.SerializeToString,
+            ),
+            'ReadWitness': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadWitness,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessResponse.SerializeToString,
+            ),
+            'WitnessStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.WitnessStep,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepResponse.SerializeToString,
+            ),
+            'ActInBrowser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActInBrowser,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserResponse.SerializeToString,
+            ),
+            'CaptureBrowser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CaptureBrowser,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +390,195 @@ class BrowserHostService:
             '/tenure.internal.v1.BrowserHostService/DescribeSessions',
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.DescribeSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuarantineHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/QuarantineHold',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.QuarantineHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/InspectProfile',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.InspectProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWitness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ListWitness',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListWitnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadWitness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ReadWitness',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadWitnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WitnessStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/WitnessStep',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.WitnessStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActInBrowser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ActInBrowser',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ActInBrowserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CaptureBrowser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/CaptureBrowser',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,23 @@ class BrowserHostServiceStub:
     """Ends the token's session and closes the browser for good; the hold goes on. Idempotent."""
     DescribeSessions: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.DescribeSessionsRequest, _browser_host_service_pb2.DescribeSessionsResponse]
     """Reads sessions: one profile's, a tenant's, or all. Without secrets."""
+    QuarantineHold: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.QuarantineHoldRequest, _browser_host_service_pb2.QuarantineHoldResponse]
+    """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
+    records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
+    call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+    """
+    InspectProfile: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.InspectProfileRequest, _browser_host_service_pb2.InspectProfileResponse]
+    """Looks at the profile and at what was recorded under the token. Alters nothing. Errors: PROFILE_CORRUPT."""
+    ListWitness: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ListWitnessRequest, _browser_host_service_pb2.ListWitnessResponse]
+    """Lists what was recorded under a token, oldest first. Read from disk: the browser, and the host that recorded it, may be dead."""
+    ReadWitness: _aio.UnaryStreamMultiCallable[_browser_host_service_pb2.ReadWitnessRequest, _browser_host_service_pb2.ReadWitnessResponse]
+    """Reads the bytes of one piece. Errors: NOT_FOUND."""
+    WitnessStep: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.WitnessStepRequest, _browser_host_service_pb2.WitnessStepResponse]
+    """Records that a step begins, with a screenshot when the token's session is open. Answers when it is on disk, or could not be had."""
+    ActInBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ActInBrowserRequest, _browser_host_service_pb2.ActInBrowserResponse]
+    """Does computer-use actions under the fence, as the public Act."""
+    CaptureBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.CaptureBrowserRequest, _browser_host_service_pb2.CaptureBrowserResponse]
+    """Takes a picture under the fence, as the public CaptureScreenshot."""
 
 class BrowserHostServiceServicer:
     """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
@@ -73,5 +90,57 @@ class BrowserHostServiceServicer:
         context: _aio.ServicerContext[_browser_host_service_pb2.DescribeSessionsRequest, _abc.Awaitable[_browser_host_service_pb2.DescribeSessionsResponse]],
     ) -> _abc.Awaitable[_browser_host_service_pb2.DescribeSessionsResponse]:
         """Reads sessions: one profile's, a tenant's, or all. Without secrets."""
+
+    def QuarantineHold(
+        self,
+        request: _browser_host_service_pb2.QuarantineHoldRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.QuarantineHoldRequest, _abc.Awaitable[_browser_host_service_pb2.QuarantineHoldResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.QuarantineHoldResponse]:
+        """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
+        records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
+        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+        """
+
+    def InspectProfile(
+        self,
+        request: _browser_host_service_pb2.InspectProfileRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.InspectProfileRequest, _abc.Awaitable[_browser_host_service_pb2.InspectProfileResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.InspectProfileResponse]:
+        """Looks at the profile and at what was recorded under the token. Alters nothing. Errors: PROFILE_CORRUPT."""
+
+    def ListWitness(
+        self,
+        request: _browser_host_service_pb2.ListWitnessRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ListWitnessRequest, _abc.Awaitable[_browser_host_service_pb2.ListWitnessResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ListWitnessResponse]:
+        """Lists what was recorded under a token, oldest first. Read from disk: the browser, and the host that recorded it, may be dead."""
+
+    def ReadWitness(
+        self,
+        request: _browser_host_service_pb2.ReadWitnessRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ReadWitnessRequest, _abc.AsyncIterator[_browser_host_service_pb2.ReadWitnessResponse]],
+    ) -> _abc.AsyncIterator[_browser_host_service_pb2.ReadWitnessResponse]:
+        """Reads the bytes of one piece. Errors: NOT_FOUND."""
+
+    def WitnessStep(
+        self,
+        request: _browser_host_service_pb2.WitnessStepRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.WitnessStepRequest, _abc.Awaitable[_browser_host_service_pb2.WitnessStepResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.WitnessStepResponse]:
+        """Records that a step begins, with a screenshot when the token's session is open. Answers when it is on disk, or could not be had."""
+
+    def ActInBrowser(
+        self,
+        request: _browser_host_service_pb2.ActInBrowserRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ActInBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.ActInBrowserResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ActInBrowserResponse]:
+        """Does computer-use actions under the fence, as the public Act."""
+
+    def CaptureBrowser(
+        self,
+        request: _browser_host_service_pb2.CaptureBrowserRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.CaptureBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.CaptureBrowserResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.CaptureBrowserResponse]:
+        """Takes a picture under the fence, as the public CaptureScreenshot."""
 
 def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _aio.Server) -> None: ...

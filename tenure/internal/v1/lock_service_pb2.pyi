@@ -25,6 +25,523 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class FollowIncidentsRequest(_message.Message):
+    """Asks for the incidents at work."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowIncidentsRequest: _TypeAlias = FollowIncidentsRequest  # noqa: Y015
+
+@_typing.final
+class FollowIncidentsResponse(_message.Message):
+    """One incident, or that all there were are sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SYNCED_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """`tenants/{tenant}/profiles/{profile}/incidents/{fencing_token}`; empty when synced."""
+    state: _hold_pb2.ProfileState.ValueType
+    """Its state."""
+    synced: _builtins.bool
+    """True once: all that there were when the stream began are sent."""
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        state: _hold_pb2.ProfileState.ValueType = ...,
+        synced: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident", "state", b"state", "synced", b"synced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowIncidentsResponse: _TypeAlias = FollowIncidentsResponse  # noqa: Y015
+
+@_typing.final
+class ReadIncidentRequest(_message.Message):
+    """Asks for an incident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadIncidentRequest: _TypeAlias = ReadIncidentRequest  # noqa: Y015
+
+@_typing.final
+class ReadIncidentResponse(_message.Message):
+    """Answer to ReadIncident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    HOME_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_REVISION_FIELD_NUMBER: _builtins.int
+    HOST_ITEMS_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """mod(p) while the profile is in one of the incident's states, else 0."""
+    home: _builtins.str
+    """The profile's home, `hosts/{host}`; empty for none."""
+    checkpoint_revision: _builtins.int
+    """At which revision it was written."""
+    @_builtins.property
+    def incident(self) -> _incident_pb2.Incident:
+        """What the API shows of it."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredStep]:
+        """The owner's steps, by number."""
+
+    @_builtins.property
+    def checkpoint(self) -> _hold_pb2.Checkpoint:
+        """The checkpoint of the hold's workflow, when there is one; its payload too."""
+
+    @_builtins.property
+    def host_items(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.EvidenceItem]:
+        """The host's evidence as stored."""
+
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
+        """The hosts alive."""
+
+    def __init__(
+        self,
+        *,
+        incident: _incident_pb2.Incident | None = ...,
+        revision: _builtins.int = ...,
+        home: _builtins.str = ...,
+        steps: _abc.Iterable[Global___StoredStep] | None = ...,
+        checkpoint: _hold_pb2.Checkpoint | None = ...,
+        checkpoint_revision: _builtins.int = ...,
+        host_items: _abc.Iterable[_incident_pb2.EvidenceItem] | None = ...,
+        hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "incident", b"incident"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "home", b"home", "host_items", b"host_items", "hosts", b"hosts", "incident", b"incident", "revision", b"revision", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadIncidentResponse: _TypeAlias = ReadIncidentResponse  # noqa: Y015
+
+@_typing.final
+class StoredStep(_message.Message):
+    """A step with its place among all writes, which clocks cannot tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    START_REVISION_FIELD_NUMBER: _builtins.int
+    FINISH_REVISION_FIELD_NUMBER: _builtins.int
+    start_revision: _builtins.int
+    """At which revision it began."""
+    finish_revision: _builtins.int
+    """At which revision it ended; 0 while it goes on."""
+    @_builtins.property
+    def step(self) -> _hold_pb2.Step:
+        """The step."""
+
+    def __init__(
+        self,
+        *,
+        step: _hold_pb2.Step | None = ...,
+        start_revision: _builtins.int = ...,
+        finish_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_revision", b"finish_revision", "start_revision", b"start_revision", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredStep: _TypeAlias = StoredStep  # noqa: Y015
+
+@_typing.final
+class ListStoredIncidentsRequest(_message.Message):
+    """Asks for incidents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`tenants/{tenant}`."""
+    open_only: _builtins.bool
+    """True lists only those that are open."""
+    page_size: _builtins.int
+    """At most this many, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """From the answer before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        open_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStoredIncidentsRequest: _TypeAlias = ListStoredIncidentsRequest  # noqa: Y015
+
+@_typing.final
+class ListStoredIncidentsResponse(_message.Message):
+    """Answer to ListStoredIncidents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def incidents(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.Incident]:
+        """Newest first, with decision and verdict, without evidence."""
+
+    def __init__(
+        self,
+        *,
+        incidents: _abc.Iterable[_incident_pb2.Incident] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStoredIncidentsResponse: _TypeAlias = ListStoredIncidentsResponse  # noqa: Y015
+
+@_typing.final
+class QuarantineIncidentRequest(_message.Message):
+    """Says that an old worker is cut off, or that it must be taken to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """The incident."""
+    acknowledged: _builtins.bool
+    """True: the host's floor is above the token, and nothing of it is under way."""
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        acknowledged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "incident", b"incident"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineIncidentRequest: _TypeAlias = QuarantineIncidentRequest  # noqa: Y015
+
+@_typing.final
+class QuarantineIncidentResponse(_message.Message):
+    """Answer to QuarantineIncident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    state: _hold_pb2.ProfileState.ValueType
+    """The profile's state now."""
+    def __init__(
+        self,
+        *,
+        state: _hold_pb2.ProfileState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineIncidentResponse: _TypeAlias = QuarantineIncidentResponse  # noqa: Y015
+
+@_typing.final
+class AddHostEvidenceRequest(_message.Message):
+    """Stores the host's evidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """The incident."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_incident_pb2.EvidenceItem]:
+        """At most 120 items, named."""
+
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        items: _abc.Iterable[_incident_pb2.EvidenceItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddHostEvidenceRequest: _TypeAlias = AddHostEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class AddHostEvidenceResponse(_message.Message):
+    """Answer to AddHostEvidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    added: _builtins.int
+    """How many were not stored yet."""
+    def __init__(
+        self,
+        *,
+        added: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddHostEvidenceResponse: _TypeAlias = AddHostEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class RecordInspectionRequest(_message.Message):
+    """Stores the evidence that a decision is made on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """The incident."""
+    @_builtins.property
+    def evidence(self) -> _incident_pb2.Evidence:
+        """The evidence; `acknowledged` and `cause` are taken from what is stored."""
+
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        evidence: _incident_pb2.Evidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "incident", b"incident"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordInspectionRequest: _TypeAlias = RecordInspectionRequest  # noqa: Y015
+
+@_typing.final
+class RecordInspectionResponse(_message.Message):
+    """Answer to RecordInspection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    state: _hold_pb2.ProfileState.ValueType
+    """The profile's state now."""
+    revision: _builtins.int
+    """mod(p) when that state is INSPECTED, for RecordDecision; else 0."""
+    @_builtins.property
+    def evidence(self) -> _incident_pb2.Evidence:
+        """The evidence as stored; the first one's."""
+
+    def __init__(
+        self,
+        *,
+        state: _hold_pb2.ProfileState.ValueType = ...,
+        revision: _builtins.int = ...,
+        evidence: _incident_pb2.Evidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordInspectionResponse: _TypeAlias = RecordInspectionResponse  # noqa: Y015
+
+@_typing.final
+class RecordDecisionRequest(_message.Message):
+    """Decides an incident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RESUME_FOR_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """The incident."""
+    revision: _builtins.int
+    """The INSPECTED revision whose evidence was looked at."""
+    outcome: _incident_pb2.Outcome.ValueType
+    """AVAILABLE, RESUME_PENDING, RETRY or MANUAL_REVIEW."""
+    reason: _builtins.str
+    """Why, in words."""
+    @_builtins.property
+    def resume_for(self) -> _duration_pb2.Duration:
+        """RESUME_PENDING: how long the workflow may take to claim the profile."""
+
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        outcome: _incident_pb2.Outcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        resume_for: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume_for", b"resume_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident", "outcome", b"outcome", "reason", b"reason", "resume_for", b"resume_for", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDecisionRequest: _TypeAlias = RecordDecisionRequest  # noqa: Y015
+
+@_typing.final
+class RecordDecisionResponse(_message.Message):
+    """Answer to RecordDecision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    state: _hold_pb2.ProfileState.ValueType
+    """The profile's state now."""
+    @_builtins.property
+    def decision(self) -> _incident_pb2.Decision:
+        """The decision as stored: this one, or the one that came first."""
+
+    def __init__(
+        self,
+        *,
+        decision: _incident_pb2.Decision | None = ...,
+        state: _hold_pb2.ProfileState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDecisionResponse: _TypeAlias = RecordDecisionResponse  # noqa: Y015
+
+@_typing.final
+class RecordVerdictRequest(_message.Message):
+    """Records a person's verdict; the person is the call's identity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEST_DESTROYED_FIELD_NUMBER: _builtins.int
+    RESUME_FOR_FIELD_NUMBER: _builtins.int
+    incident: _builtins.str
+    """The incident."""
+    etag: _builtins.str
+    """As read."""
+    outcome: _incident_pb2.Outcome.ValueType
+    """AVAILABLE, RETRY, RESUME_PENDING or DISABLED."""
+    reason: _builtins.str
+    """Why, in words."""
+    attest_destroyed: _builtins.bool
+    """The reviewer attests that the old browser is destroyed."""
+    @_builtins.property
+    def resume_for(self) -> _duration_pb2.Duration:
+        """RESUME_PENDING: how long the workflow may take to claim the profile."""
+
+    def __init__(
+        self,
+        *,
+        incident: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        outcome: _incident_pb2.Outcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        attest_destroyed: _builtins.bool = ...,
+        resume_for: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume_for", b"resume_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest_destroyed", b"attest_destroyed", "etag", b"etag", "incident", b"incident", "outcome", b"outcome", "reason", b"reason", "resume_for", b"resume_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordVerdictRequest: _TypeAlias = RecordVerdictRequest  # noqa: Y015
+
+@_typing.final
+class RecordVerdictResponse(_message.Message):
+    """Answer to RecordVerdict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def incident(self) -> _incident_pb2.Incident:
+        """The incident after it."""
+
+    def __init__(
+        self,
+        *,
+        incident: _incident_pb2.Incident | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordVerdictResponse: _TypeAlias = RecordVerdictResponse  # noqa: Y015
+
+@_typing.final
 class AcquireForSessionRequest(_message.Message):
     """Asks for a hold for a session."""
 
@@ -347,6 +864,7 @@ class LocateProfileResponse(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home, `hosts/{host}`; empty for none."""
     state: _hold_pb2.ProfileState.ValueType
@@ -355,6 +873,8 @@ class LocateProfileResponse(_message.Message):
     """The current token while HELD, else 0."""
     used: _builtins.bool
     """True when a browser was opened on it in an earlier hold."""
+    revision: _builtins.int
+    """mod(p); 0 when it was never stored."""
     @_builtins.property
     def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
         """The hosts alive, by name: the home's address, or where a profile without a home may go."""
@@ -367,10 +887,11 @@ class LocateProfileResponse(_message.Message):
         fencing_token: _builtins.int = ...,
         used: _builtins.bool = ...,
         hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "revision", b"revision", "state", b"state", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

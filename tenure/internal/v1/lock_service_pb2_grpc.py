@@ -75,6 +75,46 @@ class LockServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.FromString,
                 _registered_method=True)
+        self.FollowIncidents = channel.unary_stream(
+                '/tenure.internal.v1.LockService/FollowIncidents',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsResponse.FromString,
+                _registered_method=True)
+        self.ReadIncident = channel.unary_unary(
+                '/tenure.internal.v1.LockService/ReadIncident',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentResponse.FromString,
+                _registered_method=True)
+        self.ListStoredIncidents = channel.unary_unary(
+                '/tenure.internal.v1.LockService/ListStoredIncidents',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsResponse.FromString,
+                _registered_method=True)
+        self.QuarantineIncident = channel.unary_unary(
+                '/tenure.internal.v1.LockService/QuarantineIncident',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentResponse.FromString,
+                _registered_method=True)
+        self.AddHostEvidence = channel.unary_unary(
+                '/tenure.internal.v1.LockService/AddHostEvidence',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceResponse.FromString,
+                _registered_method=True)
+        self.RecordInspection = channel.unary_unary(
+                '/tenure.internal.v1.LockService/RecordInspection',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionResponse.FromString,
+                _registered_method=True)
+        self.RecordDecision = channel.unary_unary(
+                '/tenure.internal.v1.LockService/RecordDecision',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionResponse.FromString,
+                _registered_method=True)
+        self.RecordVerdict = channel.unary_unary(
+                '/tenure.internal.v1.LockService/RecordVerdict',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.FromString,
+                _registered_method=True)
 
 
 class LockServiceServicer:
@@ -140,6 +180,66 @@ class LockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowIncidents(self, request, context):
+        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
+        now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadIncident(self, request, context):
+        """Reads all that is stored of an incident. Ordered with all writes. Errors: NOT_FOUND, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStoredIncidents(self, request, context):
+        """Lists a tenant's incidents, newest first. Errors: INVALID_FIELD, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuarantineIncident(self, request, context):
+        """SUSPECTED_STALE to QUARANTINED (PROTOCOL.md 22). Called again with `acknowledged` after a quarantine without, it records the late
+        acknowledgement. Idempotent: a call that comes late changes nothing and answers the state found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddHostEvidence(self, request, context):
+        """Stores the host's evidence (PROTOCOL.md 9): each item create-once, and only while there is no decision. Idempotent: what is stored
+        already, or comes too late, is passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordInspection(self, request, context):
+        """QUARANTINED to INSPECTED (PROTOCOL.md 23). Idempotent: the first evidence stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordDecision(self, request, context):
+        """INSPECTED to its outcome (PROTOCOL.md 24): mod(p) = revision and no decision yet. Where the quarantine was not acknowledged or the
+        evidence is missing only MANUAL_REVIEW is taken. Idempotent: the first decision stays. Errors: INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordVerdict(self, request, context):
+        """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LockServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +282,46 @@ def add_LockServiceServicer_to_server(servicer, server):
                     servicer.ListAliveHosts,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.SerializeToString,
+            ),
+            'FollowIncidents': grpc.unary_stream_rpc_method_handler(
+                    servicer.FollowIncidents,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsResponse.SerializeToString,
+            ),
+            'ReadIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadIncident,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentResponse.SerializeToString,
+            ),
+            'ListStoredIncidents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStoredIncidents,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsResponse.SerializeToString,
+            ),
+            'QuarantineIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuarantineIncident,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentResponse.SerializeToString,
+            ),
+            'AddHostEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddHostEvidence,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceResponse.SerializeToString,
+            ),
+            'RecordInspection': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordInspection,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionResponse.SerializeToString,
+            ),
+            'RecordDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordDecision,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionResponse.SerializeToString,
+            ),
+            'RecordVerdict': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordVerdict,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +541,222 @@ class LockService:
             '/tenure.internal.v1.LockService/ListAliveHosts',
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/FollowIncidents',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/ReadIncident',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReadIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStoredIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/ListStoredIncidents',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListStoredIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuarantineIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/QuarantineIncident',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.QuarantineIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddHostEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/AddHostEvidence',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.AddHostEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordInspection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/RecordInspection',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordInspectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/RecordDecision',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordVerdict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/RecordVerdict',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.FromString,
             options,
             channel_credentials,
             insecure,

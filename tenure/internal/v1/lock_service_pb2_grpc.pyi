@@ -37,6 +37,30 @@ class LockServiceStub:
     """Renews a host's lease and its facts. Errors: LEASE_EXPIRED (register again)."""
     ListAliveHosts: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]
     """Lists the hosts alive."""
+    FollowIncidents: _aio.UnaryStreamMultiCallable[_lock_service_pb2.FollowIncidentsRequest, _lock_service_pb2.FollowIncidentsResponse]
+    """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
+    now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+    """
+    ReadIncident: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReadIncidentRequest, _lock_service_pb2.ReadIncidentResponse]
+    """Reads all that is stored of an incident. Ordered with all writes. Errors: NOT_FOUND, STORE_UNAVAILABLE."""
+    ListStoredIncidents: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListStoredIncidentsRequest, _lock_service_pb2.ListStoredIncidentsResponse]
+    """Lists a tenant's incidents, newest first. Errors: INVALID_FIELD, STORE_UNAVAILABLE."""
+    QuarantineIncident: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.QuarantineIncidentRequest, _lock_service_pb2.QuarantineIncidentResponse]
+    """SUSPECTED_STALE to QUARANTINED (PROTOCOL.md 22). Called again with `acknowledged` after a quarantine without, it records the late
+    acknowledgement. Idempotent: a call that comes late changes nothing and answers the state found.
+    """
+    AddHostEvidence: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.AddHostEvidenceRequest, _lock_service_pb2.AddHostEvidenceResponse]
+    """Stores the host's evidence (PROTOCOL.md 9): each item create-once, and only while there is no decision. Idempotent: what is stored
+    already, or comes too late, is passed over.
+    """
+    RecordInspection: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RecordInspectionRequest, _lock_service_pb2.RecordInspectionResponse]
+    """QUARANTINED to INSPECTED (PROTOCOL.md 23). Idempotent: the first evidence stays."""
+    RecordDecision: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RecordDecisionRequest, _lock_service_pb2.RecordDecisionResponse]
+    """INSPECTED to its outcome (PROTOCOL.md 24): mod(p) = revision and no decision yet. Where the quarantine was not acknowledged or the
+    evidence is missing only MANUAL_REVIEW is taken. Idempotent: the first decision stays. Errors: INVALID_FIELD.
+    """
+    RecordVerdict: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RecordVerdictRequest, _lock_service_pb2.RecordVerdictResponse]
+    """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND."""
 
 class LockServiceServicer:
     """The lock service as gateways, hosts and recovery use it."""
@@ -102,5 +126,69 @@ class LockServiceServicer:
         context: _aio.ServicerContext[_lock_service_pb2.ListAliveHostsRequest, _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]:
         """Lists the hosts alive."""
+
+    def FollowIncidents(
+        self,
+        request: _lock_service_pb2.FollowIncidentsRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.FollowIncidentsRequest, _abc.AsyncIterator[_lock_service_pb2.FollowIncidentsResponse]],
+    ) -> _abc.AsyncIterator[_lock_service_pb2.FollowIncidentsResponse]:
+        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
+        now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+        """
+
+    def ReadIncident(
+        self,
+        request: _lock_service_pb2.ReadIncidentRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.ReadIncidentRequest, _abc.Awaitable[_lock_service_pb2.ReadIncidentResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ReadIncidentResponse]:
+        """Reads all that is stored of an incident. Ordered with all writes. Errors: NOT_FOUND, STORE_UNAVAILABLE."""
+
+    def ListStoredIncidents(
+        self,
+        request: _lock_service_pb2.ListStoredIncidentsRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.ListStoredIncidentsRequest, _abc.Awaitable[_lock_service_pb2.ListStoredIncidentsResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ListStoredIncidentsResponse]:
+        """Lists a tenant's incidents, newest first. Errors: INVALID_FIELD, STORE_UNAVAILABLE."""
+
+    def QuarantineIncident(
+        self,
+        request: _lock_service_pb2.QuarantineIncidentRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.QuarantineIncidentRequest, _abc.Awaitable[_lock_service_pb2.QuarantineIncidentResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.QuarantineIncidentResponse]:
+        """SUSPECTED_STALE to QUARANTINED (PROTOCOL.md 22). Called again with `acknowledged` after a quarantine without, it records the late
+        acknowledgement. Idempotent: a call that comes late changes nothing and answers the state found.
+        """
+
+    def AddHostEvidence(
+        self,
+        request: _lock_service_pb2.AddHostEvidenceRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.AddHostEvidenceRequest, _abc.Awaitable[_lock_service_pb2.AddHostEvidenceResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.AddHostEvidenceResponse]:
+        """Stores the host's evidence (PROTOCOL.md 9): each item create-once, and only while there is no decision. Idempotent: what is stored
+        already, or comes too late, is passed over.
+        """
+
+    def RecordInspection(
+        self,
+        request: _lock_service_pb2.RecordInspectionRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.RecordInspectionRequest, _abc.Awaitable[_lock_service_pb2.RecordInspectionResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RecordInspectionResponse]:
+        """QUARANTINED to INSPECTED (PROTOCOL.md 23). Idempotent: the first evidence stays."""
+
+    def RecordDecision(
+        self,
+        request: _lock_service_pb2.RecordDecisionRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.RecordDecisionRequest, _abc.Awaitable[_lock_service_pb2.RecordDecisionResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RecordDecisionResponse]:
+        """INSPECTED to its outcome (PROTOCOL.md 24): mod(p) = revision and no decision yet. Where the quarantine was not acknowledged or the
+        evidence is missing only MANUAL_REVIEW is taken. Idempotent: the first decision stays. Errors: INVALID_FIELD.
+        """
+
+    def RecordVerdict(
+        self,
+        request: _lock_service_pb2.RecordVerdictRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.RecordVerdictRequest, _abc.Awaitable[_lock_service_pb2.RecordVerdictResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RecordVerdictResponse]:
+        """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND."""
 
 def add_LockServiceServicer_to_server(servicer: LockServiceServicer, server: _aio.Server) -> None: ...
