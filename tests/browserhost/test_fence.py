@@ -7,7 +7,8 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from browserhost import fence as fences
-from browserhost.fence import SERVE_S, VERIFY_EVERY_S, Answer, Fence, Step
+from browserhost.fence import VERIFY_EVERY_S, Answer, Fence, Step
+from tenure.fencing import SERVE_S
 
 T = 41
 

@@ -24,6 +24,7 @@ from tenure.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
+from tenure.fencing import SERVE_S
 from tests.browserhost.fakes import ALICE, BOB, Machine
 
 
