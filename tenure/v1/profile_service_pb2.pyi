@@ -411,8 +411,16 @@ class ExplainProfileResponse(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     NEXT_TIME_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    WORKER_ALIVE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     next: _builtins.str
     """What happens next by itself, in words."""
+    worker_alive: _builtins.bool
+    """Whether that hold's worker has its lease. How long it lives at least is in `hold`, when the answering replica knows."""
+    cause: _builtins.str
+    """Why the profile is in this state, in words; empty when there is nothing to add."""
     @_builtins.property
     def profile(self) -> _profile_pb2.Profile:
         """The profile."""
@@ -427,7 +435,15 @@ class ExplainProfileResponse(_message.Message):
 
     @_builtins.property
     def advice(self) -> _containers.RepeatedCompositeFieldContainer[_profile_pb2.Advice]:
-        """What can be done."""
+        """What can be done. The commands call a gateway at 127.0.0.1:7433: put yours in its place."""
+
+    @_builtins.property
+    def hold(self) -> _hold_pb2.Hold:
+        """The hold that all this is about: the current one, or the one that ended in the incident at work. Absent when there is none."""
+
+    @_builtins.property
+    def step(self) -> _hold_pb2.Step:
+        """The step that went on last under that hold; absent for none."""
 
     def __init__(
         self,
@@ -437,12 +453,18 @@ class ExplainProfileResponse(_message.Message):
         next: _builtins.str = ...,
         next_time: _timestamp_pb2.Timestamp | None = ...,
         advice: _abc.Iterable[_profile_pb2.Advice] | None = ...,
+        hold: _hold_pb2.Hold | None = ...,
+        worker_alive: _builtins.bool | None = ...,
+        step: _hold_pb2.Step | None = ...,
+        cause: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_time", b"next_time", "profile", b"profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "hold", b"hold", "next_time", b"next_time", "profile", b"profile", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "next", b"next", "next_time", b"next_time", "profile", b"profile", "queue", b"queue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "advice", b"advice", "cause", b"cause", "hold", b"hold", "next", b"next", "next_time", b"next_time", "profile", b"profile", "queue", b"queue", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__worker_alive: _TypeAlias = _typing.Literal["worker_alive"]  # noqa: Y015
+    _WhichOneofArgType__worker_alive: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_alive) -> _WhichOneofReturnType__worker_alive | None: ...
 
 Global___ExplainProfileResponse: _TypeAlias = ExplainProfileResponse  # noqa: Y015
 

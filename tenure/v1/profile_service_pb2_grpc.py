@@ -119,7 +119,8 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainProfile(self, request, context):
-        """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done.
+        """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
+        all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

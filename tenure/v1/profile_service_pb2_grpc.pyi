@@ -28,7 +28,9 @@ class ProfileServiceStub:
     RetireProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]
     """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
     ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
-    """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done."""
+    """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
+    all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
+    """
 
 class ProfileServiceServicer:
     """Profiles as things to look at and administer. Nothing here deletes a directory."""
@@ -80,6 +82,8 @@ class ProfileServiceServicer:
         request: _profile_service_pb2.ExplainProfileRequest,
         context: _aio.ServicerContext[_profile_service_pb2.ExplainProfileRequest, _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]],
     ) -> _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]:
-        """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done."""
+        """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
+        all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
+        """
 
 def add_ProfileServiceServicer_to_server(servicer: ProfileServiceServicer, server: _aio.Server) -> None: ...
