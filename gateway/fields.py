@@ -80,17 +80,26 @@ def proxy_key(proxy: Proxy) -> str:
 
 def run_id(text: str) -> str:
     """Return the run's name; "" leaves it to the lock service, which takes the request id."""
-    if len(text) > limits.MAX_RUN_ID:
+    return _label(text, "run_id", limits.MAX_RUN_ID)
+
+
+def plan(text: str) -> str:
+    """Return the plan's name; "" for none."""
+    return _label(text, "plan", limits.MAX_PLAN)
+
+
+def _label(text: str, field: str, longest: int) -> str:
+    if len(text) > longest:
         problem = f"has {len(text)} characters"
     elif _CONTROL_BUT_SPACE.search(text):
         problem = "has a control character in it"
     else:
         return text
     raise InvalidField(
-        field="run_id",
+        field=field,
         value=text,
         problem=problem,
-        remedy=f"use at most {limits.MAX_RUN_ID} printable characters",
+        remedy=f"use at most {longest} printable characters",
     )
 
 

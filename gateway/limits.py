@@ -15,6 +15,7 @@ MAX_LEASE_TTL_S = 3600.0
 DEFAULT_LEASE_TTL_S = 600.0
 
 MAX_RUN_ID = 128
+MAX_PLAN = 256
 MAX_URL = 8192
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
@@ -26,6 +27,7 @@ LIMITS = {
     "max_runtime_seconds": int(MAX_RUNTIME_S),
     "max_lease_ttl_seconds": int(MAX_LEASE_TTL_S),
     "max_run_id_length": MAX_RUN_ID,
+    "max_plan_length": MAX_PLAN,
     "max_start_url_length": MAX_URL,
     "max_page_size": MAX_PAGE,
 }

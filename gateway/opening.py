@@ -36,7 +36,7 @@ from tenure.internal.v1.lock_service_pb2 import (
     AcquireForSessionResponse,
     LocateProfileResponse,
 )
-from tenure.v1.hold_pb2 import Checkpoint, Hold, RunResult
+from tenure.v1.hold_pb2 import Checkpoint, Hold, HoldOrigin, RunResult
 from tenure.v1.hold_service_pb2 import (
     AcquireHoldRequest,
     CancelWaitRequest,
@@ -124,7 +124,8 @@ class Opening:
         plan = self._plan
         request = VerifyHoldRequest(profile=str(plan.profile), fencing_token=plan.fencing_token)
         hold = (await self._backends.invoke(self._backends.holds.VerifyHold, request)).hold
-        if plan.resume_state and hold.workflow_id:
+        resumes = plan.resume_state or hold.origin == HoldOrigin.HOLD_ORIGIN_RESUMED
+        if resumes and hold.workflow_id:
             wanted = GetCheckpointRequest(profile=str(plan.profile), workflow_id=hold.workflow_id)
             try:
                 found = await self._backends.invoke(self._backends.holds.GetCheckpoint, wanted)
@@ -149,6 +150,8 @@ class Opening:
             wait=_duration(plan.wait_s),
             request_id=plan.request_id,
             proxy_key=plan.proxy_key,
+            restartable=plan.restartable,
+            plan=plan.plan,
         )
         if plan.max_runtime_s is not None:
             acquire.max_runtime.CopyFrom(_duration(plan.max_runtime_s))

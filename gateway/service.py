@@ -18,6 +18,7 @@ from gateway.holds import Releases
 from gateway.release import Releaser
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
+from gateway.steps import Steps
 from gateway.system import Hosts, System
 from servicekit.call import development_identity
 from servicekit.channels import Channels
@@ -122,7 +123,7 @@ def add_services(server: Server, backends: Backends, settings: GatewaySettings) 
         {settings.lockservice: [WORKERS, HOLDS, PROFILES], settings.recovery: [INCIDENTS]},
     )
     # In this order: what HoldService has typed here comes before what is passed on.
-    handlers = (Releases(releaser).handler(), forwarder)
+    handlers = (Releases(releaser).handler(), Steps(backends).handler(), forwarder)
     server.serves(
         lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),
         *(service.full_name for service in FORWARDED),

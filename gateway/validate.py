@@ -34,6 +34,9 @@ class OpenPlan:
     resume_state: bool
     wait_s: float
     max_runtime_s: float | None
+    restartable: bool
+    # The caller's own name for the steps that the run follows; "" for none.
+    plan: str
 
 
 def plan_open(request: OpenSessionRequest, tenant: str) -> OpenPlan:
@@ -62,6 +65,8 @@ def plan_open(request: OpenSessionRequest, tenant: str) -> OpenPlan:
         max_runtime_s=fields.seconds(request.max_runtime, "max_runtime", 1, limits.MAX_RUNTIME_S)
         if request.HasField("max_runtime")
         else None,
+        restartable=request.restartable,
+        plan=fields.plan(request.plan),
     )
 
 
@@ -96,6 +101,8 @@ def _check_who(request: OpenSessionRequest) -> None:
         "wait": request.HasField("wait"),
         "max_runtime": request.HasField("max_runtime"),
         "run_id": bool(request.run_id),
+        "restartable": request.restartable,
+        "plan": bool(request.plan),
     }
     for name in (name for name, sent in own.items() if sent):
         raise InvalidField(

@@ -21,7 +21,7 @@ from tenure.internal.v1.lock_service_pb2_grpc import LockServiceServicer
 from tenure.v1 import hold_service_pb2 as hold_pb
 from tenure.v1 import profile_service_pb2 as profile_pb
 from tenure.v1 import worker_service_pb2 as worker_pb
-from tenure.v1.hold_pb2 import Checkpoint, Hold, ProfileState
+from tenure.v1.hold_pb2 import Checkpoint, Hold, ProfileState, Step
 from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
 from tenure.v1.host_pb2 import Host, HostState
 from tenure.v1.profile_pb2 import Profile
@@ -183,6 +183,10 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
             raise errors.NotFound(name=request.workflow_id)
         return hold_pb.GetCheckpointResponse(checkpoint=self.checkpoint)
 
+    async def StartStep(self, request: Any, context: Any) -> hold_pb.StartStepResponse:
+        await self.record.record(request)
+        return hold_pb.StartStepResponse(step=Step(seq=request.seq or 7, name=request.name))
+
     async def AcquireHold(self, request: Any, context: Any) -> hold_pb.AcquireHoldResponse:
         await self.record.record(request)
         raise errors.ProfileBusy(profile=request.profile, holder_run_id="r9", position=3, retry_after_s=2)
@@ -269,6 +273,10 @@ class FakeHost(BrowserHostServiceServicer):
     ) -> host_pb.ShutdownProfileBrowserResponse:
         await self.record.record(request)
         return host_pb.ShutdownProfileBrowserResponse(was_running=bool(self.sessions))
+
+    async def WitnessStep(self, request: Any, context: Any) -> host_pb.WitnessStepResponse:
+        await self.record.record(request)
+        return host_pb.WitnessStepResponse()
 
     async def DescribeSessions(self, request: Any, context: Any) -> host_pb.DescribeSessionsResponse:
         await self.record.record(request)

@@ -13,7 +13,7 @@ from tenure.internal.v1.lock_service_pb2 import (
     LocateProfileRequest,
     ReleaseDrainedRequest,
 )
-from tenure.v1.hold_pb2 import Checkpoint, Hold, RunResult
+from tenure.v1.hold_pb2 import Checkpoint, Hold, HoldOrigin, RunResult
 from tenure.v1.hold_service_pb2 import CancelWaitRequest
 from tenure.v1.session_pb2 import Proxy
 from tenure.v1.session_service_pb2 import OpenSessionRequest, OpenSessionResponse
@@ -59,12 +59,21 @@ async def test_a_call_without_a_deadline_is_served(system: System) -> None:
 
 async def test_the_request_goes_to_the_lock_service_as_it_was_typed(system: System) -> None:
     await open_(
-        system, worker="workers/mine", run_id="r1", workflow_id="w:1", wait={"seconds": 3}, resume_state=True
+        system,
+        worker="workers/mine",
+        run_id="r1",
+        workflow_id="w:1",
+        wait={"seconds": 3},
+        resume_state=True,
+        restartable=True,
+        plan="buy v2",
+        proxy=Proxy(city="Miami", state="FL"),
     )
     [asked] = system.lock.record.of(AcquireForSessionRequest)
     acquire = asked.acquire
     assert (acquire.profile, acquire.worker, acquire.run_id) == ("alice:linkedin", "workers/mine", "r1")
     assert (acquire.workflow_id, acquire.wait.seconds, acquire.resume_state) == ("w_1", 3, True)
+    assert (acquire.restartable, acquire.plan, acquire.proxy_key) == (True, "buy v2", "miami__fl")
     assert len(acquire.request_id) == 32
     assert asked.home_hint == "hosts/a"
     assert not system.lock.record.of(RegisterWorkerRequest)
@@ -210,6 +219,9 @@ async def test_the_checkpoint_is_answered_where_there_is_one(system: System) -> 
     assert first.checkpoint.step == "cart"
     again = await open_(system, fencing_token=first.hold.fencing_token, resume_state=True)
     assert again.checkpoint.step == "cart"
+    system.lock.profiles[ALICE].holds[-1].origin = HoldOrigin.HOLD_ORIGIN_RESUMED
+    resumed = await open_(system, fencing_token=first.hold.fencing_token)
+    assert resumed.checkpoint.step == "cart"
     system.lock.checkpoint = None
     none = await open_(system, fencing_token=first.hold.fencing_token, resume_state=True)
     assert not none.HasField("checkpoint")
