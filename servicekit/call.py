@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from tenure import request_id
-from tenure.errors import Unauthenticated
+from tenure.errors import PermissionDenied, Unauthenticated
 
 REQUEST_ID_KEY = "tenure-request-id"
 TENANT_KEY = "tenure-tenant"
@@ -57,6 +57,14 @@ def current_identity() -> Identity:
     identity = _identity.get()
     if identity is None:
         raise Unauthenticated
+    return identity
+
+
+def require_role(role: str) -> Identity:
+    """Return who makes the call being served. Raises PermissionDenied when that one has not the role."""
+    identity = current_identity()
+    if role not in identity.roles:
+        raise PermissionDenied(f"This credential may not do that: it needs the role '{role}'.")
     return identity
 
 

@@ -44,6 +44,28 @@ class SessionName:
         return f"{self.profile}/sessions/{self.fencing_token}"
 
 
+@dataclass(frozen=True, slots=True)
+class IncidentName:
+    """`tenants/{tenant}/profiles/{profile}/incidents/{token}`: named by the token that it ended."""
+
+    profile: ProfileName
+    fencing_token: int
+
+    def __str__(self) -> str:
+        return f"{self.profile}/incidents/{self.fencing_token}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceName:
+    """`…/incidents/{token}/evidence/{item}`: one piece of an incident's evidence."""
+
+    incident: IncidentName
+    item: str
+
+    def __str__(self) -> str:
+        return f"{self.incident}/evidence/{self.item}"
+
+
 def canonical_id(text: str, field: str = "id") -> str:
     """Return the canonical form of an id as typed. Idempotent.
 
@@ -73,17 +95,26 @@ def resolve_profile(text: str, tenant: str, field: str = "profile") -> ProfileNa
 
 def resolve_session(text: str, tenant: str, field: str = "session") -> SessionName:
     """Return the session that a full name says. Raises as `resolve_profile` does."""
-    parts = _split(text, field, "profiles", "sessions")
-    _check_tenant(parts[1], tenant, field)
-    profile = ProfileName(tenant, canonical_id(parts[3], field), as_sent=parts[3])
-    if not _DIGITS.fullmatch(parts[5]) or not token.is_token(int(parts[5])):
+    return SessionName(*_under_token(text, tenant, field, "sessions", "OpenSession answered it"))
+
+
+def resolve_incident(text: str, tenant: str, field: str = "incident") -> IncidentName:
+    """Return the incident that a full name says. Raises as `resolve_profile` does."""
+    return IncidentName(*_under_token(text, tenant, field, "incidents", "ListIncidents lists it"))
+
+
+def resolve_evidence(text: str, tenant: str, field: str = "evidence") -> EvidenceName:
+    """Return the piece of evidence that a full name says. Raises as `resolve_profile` does."""
+    *head, _, item = _split(text, field, "profiles", "incidents", "evidence")
+    incident = resolve_incident("/".join(head), tenant, field)
+    if canonical_id(item, field) != item:
         raise InvalidId(
             field=field,
             value=text,
-            problem="does not end in a fencing token",
-            remedy="send the session's name as OpenSession answered it",
+            problem="does not end in the id of a piece of evidence",
+            remedy="send a name as ListEvidence answered it",
         )
-    return SessionName(profile, int(parts[5]))
+    return EvidenceName(incident, item)
 
 
 def worker_id(text: str, field: str = "worker") -> str:
@@ -122,11 +153,26 @@ def _problem(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _under_token(text: str, tenant: str, field: str, collection: str, where: str) -> tuple[ProfileName, int]:
+    """The profile and the token of `tenants/{}/profiles/{}/{collection}/{token}`."""
+    parts = _split(text, field, "profiles", collection)
+    _check_tenant(parts[1], tenant, field)
+    profile = ProfileName(tenant, canonical_id(parts[3], field), as_sent=parts[3])
+    if not _DIGITS.fullmatch(parts[5]) or not token.is_token(int(parts[5])):
+        raise InvalidId(
+            field=field,
+            value=text,
+            problem="does not end in a fencing token",
+            remedy=f"send the {collection[:-1]}'s name as {where}",
+        )
+    return profile, int(parts[5])
+
+
 def _split(text: str, field: str, *collections: str) -> list[str]:
     """The parts of `tenants/{}/{collection}/{}…`, each collection at its place."""
     parts = text.split("/")
     if tuple(parts[0::2]) != ("tenants", *collections) or len(parts) != 2 + 2 * len(collections):
-        shape = "tenants/{tenant}" + "".join(f"/{c}/{{{c[:-1]}}}" for c in collections)
+        shape = "tenants/{tenant}" + "".join(f"/{c}/{{{c.removesuffix('s')}}}" for c in collections)
         raise InvalidId(field=field, value=text, problem="is not a resource name", remedy=f"send {shape}")
     return parts
 

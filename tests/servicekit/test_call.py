@@ -3,7 +3,7 @@ import contextvars
 import pytest
 
 from servicekit import call
-from tenure.errors import Unauthenticated
+from tenure.errors import PermissionDenied, Unauthenticated
 
 
 def test_on_loopback_everybody_is_the_developer_whatever_they_claim() -> None:
@@ -33,3 +33,12 @@ def test_outside_of_a_call_nobody_calls() -> None:
     assert context.run(call.remaining_s) is None
     with pytest.raises(Unauthenticated):
         context.run(call.current_identity)
+
+
+def test_a_role_that_the_caller_lacks_is_named() -> None:
+    context = contextvars.Context()
+    alice = call.Identity("acme", "alice", ("worker", "reviewer"))
+    context.run(call.identify, alice)
+    assert context.run(call.require_role, "reviewer") == alice
+    with pytest.raises(PermissionDenied, match="role 'admin'"):
+        context.run(call.require_role, "admin")

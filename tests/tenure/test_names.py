@@ -107,10 +107,48 @@ def test_session_names_read_back(profile: str, revision: int) -> None:
     assert names.resolve_session(str(name), "t") == name
 
 
+@given(typed_ids.filter(lambda t: "/" not in t), st.integers(1, token.MAX_REVISION))
+def test_incident_names_read_back(profile: str, revision: int) -> None:
+    name = names.IncidentName(names.resolve_profile(f"tenants/-/profiles/{profile}", "t"), revision)
+    assert names.resolve_incident(str(name), "t") == name
+    with pytest.raises(PermissionDenied):
+        names.resolve_incident(str(name), "u")
+
+
 @pytest.mark.parametrize("bad", ["0", "-1", "007", "x", "", "9" * 17, str(1 << 53)])
 def test_session_names_that_do_not_end_in_a_token_are_refused(bad: str) -> None:
     with pytest.raises(InvalidId):
         names.resolve_session(f"tenants/t/profiles/p/sessions/{bad}", "t")
+    with pytest.raises(InvalidId):
+        names.resolve_incident(f"tenants/t/profiles/p/incidents/{bad}", "t")
+
+
+@given(typed_ids.filter(lambda t: "/" not in t), st.integers(1, token.MAX_REVISION))
+def test_the_names_of_evidence_read_back(profile: str, revision: int) -> None:
+    incident = names.IncidentName(names.resolve_profile(f"tenants/-/profiles/{profile}", "t"), revision)
+    item = names.resolve_evidence(f"{incident}/evidence/000012-url", "t")
+    assert (item.incident, item.item) == (incident, "000012-url")
+    assert names.resolve_evidence(str(item), "t") == item
+    with pytest.raises(PermissionDenied):
+        names.resolve_evidence(str(item), "u")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "5",
+        "5/evidence",
+        "5/evidence/",
+        "5/evidence/a/b",
+        "5/evidence/..",
+        "5/evidence/a b",
+        "0/evidence/a",
+        "",
+    ],
+)
+def test_malformed_evidence_names_are_refused(bad: str) -> None:
+    with pytest.raises(InvalidId, match="evidence"):
+        names.resolve_evidence(f"tenants/t/profiles/p/incidents/{bad}", "t")
 
 
 def test_workers_and_hosts_are_taken_by_name_and_by_bare_id() -> None:
