@@ -1,4 +1,4 @@
-"""tenure.v1.ProfileService: reading. What it leaves out answers UNIMPLEMENTED."""
+"""tenure.v1.ProfileService: reading and explaining. What it leaves out answers UNIMPLEMENTED."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 
 import grpc.aio
 
-from lockservice import fields
+from lockservice import explaining, fields
 from lockservice.calls import deadline
 from lockservice.core.document import decode
+from lockservice.core.explain import explain
 from lockservice.core.record import Record
 from lockservice.encode import profile_message
 from lockservice.etcd.txn import KeyRange
+from lockservice.granter import now_ms
 from lockservice.replica import Replica
+from lockservice.workers import Workers
 from servicekit.call import current_identity
 from tenure import names
 from tenure.errors import InvalidField, NotFound
@@ -33,8 +36,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ProfileServicer(ProfileServiceServicer):
     """Profiles, read from etcd; the number of waiters is this replica's latest knowledge."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, workers: Workers) -> None:
         self._replica = replica
+        self._workers = workers
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: _Context) -> pb.GetProfileResponse:
         profile = fields.profile(request.profile, current_identity())
@@ -77,6 +81,13 @@ class ProfileServicer(ProfileServiceServicer):
                     break
         next_token = _token(keys.split(start[:-1])[2]) if more and profiles else ""
         return pb.ListProfilesResponse(profiles=profiles, next_page_token=next_token)
+
+    async def ExplainProfile(
+        self, request: pb.ExplainProfileRequest, context: _Context
+    ) -> pb.ExplainProfileResponse:
+        profile = fields.profile(request.profile, current_identity())
+        facts = await explaining.gather(self._replica, self._workers, profile, deadline())
+        return explaining.message(facts, explain(facts, now_ms()))
 
     def _message(self, kv: wire.KeyValue) -> profile_pb2.Profile:
         _, tenant, name = self._replica.keys.split(kv.key)

@@ -63,7 +63,7 @@ def register(server: Server, replica: Replica) -> None:
         hold_pb.DESCRIPTOR.services_by_name["HoldService"].full_name,
     )
     server.serves(
-        partial(profile_grpc.add_ProfileServiceServicer_to_server, ProfileServicer(replica)),
+        partial(profile_grpc.add_ProfileServiceServicer_to_server, ProfileServicer(replica, workers)),
         profile_pb.DESCRIPTOR.services_by_name["ProfileService"].full_name,
     )
     server.serves(

@@ -443,7 +443,7 @@ class ExplainProfileResponse(_message.Message):
 
     @_builtins.property
     def step(self) -> _hold_pb2.Step:
-        """The step that went on last under that hold; absent for none."""
+        """The step that goes on under that hold, or went on when it ended; absent for none."""
 
     def __init__(
         self,
