@@ -10,11 +10,21 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from browserhost.mux import CdpMux
 from tenure.cdp import CdpClosed, connect
+from tenure.errors import (
+    BrowserCrashed,
+    HoldRevoked,
+    LeaseExpired,
+    ProfileQuarantined,
+    StoreUnavailable,
+    TenureError,
+    TokenSuperseded,
+)
 from tests.fixtures.chrome import until
 
 
@@ -138,3 +148,80 @@ async def test_stopping_cuts_everybody(endpoint: CdpEndpoint, grant: Grant, chro
     await endpoint.aclose()
     assert await ending == ("SESSION_ENDED", 4001)
     await endpoint.aclose()
+
+
+async def test_the_client_hears_of_a_cut_before_chrome_has_answered_the_detach(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
+) -> None:
+    chrome.silent = {"Target.detachFromTarget", "Never.answered"}
+    ending = asyncio.create_task(why_closed(grant))
+    await until(lambda: "Never.answered" in chrome.asked)
+    cutting = asyncio.create_task(endpoint.cut(grant.secret, "TOKEN_SUPERSEDED"))
+    assert await asyncio.wait_for(ending, 1) == ("TOKEN_SUPERSEDED", 4002)
+    assert not cutting.done()
+    cutting.cancel()
+    chrome.mux.lost("BROWSER_CRASHED")
+
+
+async def test_a_socket_that_opens_in_the_instant_of_a_cut_is_closed_with_the_reason(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = web.WebSocketResponse.prepare
+
+    async def while_cut(self: web.WebSocketResponse, request: web.BaseRequest) -> object:
+        await endpoint.cut(grant.secret, "HOLD_REVOKED")
+        return await prepare(self, request)
+
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", while_cut)
+    assert await why_closed(grant) == ("HOLD_REVOKED", 4004)
+    assert "Never.answered" not in chrome.asked
+
+
+async def test_who_is_cut_while_chrome_lets_it_in_is_put_out_again(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
+) -> None:
+    chrome.silent = {"Target.attachToBrowserTarget"}
+    ending = asyncio.create_task(why_closed(grant))
+    await until(lambda: "Target.attachToBrowserTarget" in chrome.asked)
+    await endpoint.cut(grant.secret, "PROFILE_QUARANTINED")
+    assert await ending == ("PROFILE_QUARANTINED", 4007)
+    chrome.mux.received(b'{"id":1,"result":{"sessionId":"S"}}')
+    await until(lambda: "Target.detachFromTarget" in chrome.asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TokenSuperseded(profile="p", token=1), 4002),
+        (LeaseExpired(), 4003),
+        (HoldRevoked(), 4004),
+        (BrowserCrashed(), 4005),
+        (ProfileQuarantined(profile="p"), 4007),
+        (StoreUnavailable(), 4008),
+    ],
+)
+async def test_a_gate_that_closes_says_why_in_the_close_frame(
+    endpoint: CdpEndpoint, chrome: Chrome, error: TenureError, code: int
+) -> None:
+    def gate() -> None:
+        raise error
+
+    assert await why_closed(endpoint.issue(chrome.browser, gate, lambda: None, lambda _: None)) == (
+        error.reason,
+        code,
+    )
+    assert "Never.answered" not in chrome.asked
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 101), ("127.0.0.1", 101), ("evil.example", 403)])
+async def test_only_the_listening_address_is_a_name_of_the_endpoint(
+    grant: Grant, host: str, status: int
+) -> None:
+    port = grant.url.removeprefix("ws://").partition("/")[0].rpartition(":")[2]
+    async with aiohttp.ClientSession() as http:
+        try:
+            async with http.ws_connect(grant.url, headers={"Host": f"{host}:{port}"}):
+                seen = 101
+        except aiohttp.WSServerHandshakeError as refused:
+            seen = refused.status
+    assert seen == status
