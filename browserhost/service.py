@@ -58,7 +58,7 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 await server.start()
                 await server.ready()
                 keeping = Tasks()
-                facts = partial(_facts, host, workshop, server)
+                facts = partial(_facts, host, workshop, server, endpoint)
                 registered = partial(server.available, "registration")
                 keeping.spawn(keep_registered(stub, channels, facts, registered))
                 await shutdown.wait()
@@ -94,10 +94,11 @@ def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Worksho
     )
 
 
-def _facts(host: Host, workshop: Workshop, server: Server) -> host_pb2.Host:
+def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint) -> host_pb2.Host:
     return host_pb2.Host(
         name=workshop.host,
         address=server.address,
+        cdp_address=endpoint.address,
         boot_id=workshop.boot_id,
         capacity=host.cache.capacity,
         browsers=host.cache.taken,

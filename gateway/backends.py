@@ -34,9 +34,9 @@ class Backends:
         self.invoke = channels.invoke
         self._hosts: dict[str, BrowserHostServiceStub] = {}
 
-    async def alive_hosts(self) -> list[Host]:
-        """Return the hosts whose leases live, by name."""
-        answer = await self.invoke(self.lock.ListAliveHosts, ListAliveHostsRequest())
+    async def alive_hosts(self, *, timeout: float | None = None) -> list[Host]:
+        """Return the hosts whose leases live, by name; `timeout` (seconds) as `Channels.invoke` has it."""
+        answer = await self.invoke(self.lock.ListAliveHosts, ListAliveHostsRequest(), timeout=timeout)
         return list(answer.hosts)
 
     async def locate(self, profile: ProfileName) -> LocateProfileResponse:

@@ -15,6 +15,7 @@ from gateway import limits
 from gateway.backends import Backends
 from gateway.forward import Forwarder
 from gateway.holds import Releases
+from gateway.http import HttpServer
 from gateway.release import Releaser
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
@@ -88,25 +89,31 @@ DEADLINES = Deadlines(
 
 async def serve(settings: GatewaySettings, shutdown: asyncio.Event) -> None:
     """Serve until `shutdown` is set."""
-    async with (
-        Channels("gateway") as channels,
-        Server("gateway", settings, development_identity, DEADLINES) as server,
-    ):
+    server = Server("gateway", settings, development_identity, DEADLINES)
+    async with Channels("gateway") as channels:
         backends = Backends(channels, settings.lockservice)
-        add_services(server, backends, settings)
-        server.depends_on("lockservice", channels.to(settings.lockservice))
-        await server.start()
-        await server.ready()
-        await shutdown.wait()
+        # Calls are drained first: what drives a browser meanwhile goes on until there are none left.
+        async with await HttpServer.start(settings.http_listen, backends, server.away) as http, server:
+            await _serve(server, backends, settings, http.address, shutdown)
 
 
-def add_services(server: Server, backends: Backends, settings: GatewaySettings) -> None:
-    """Register every service of the API, those behind the gateway too."""
+async def _serve(
+    server: Server, backends: Backends, settings: GatewaySettings, http: str, shutdown: asyncio.Event
+) -> None:
+    add_services(server, backends, settings, http)
+    server.depends_on("lockservice", backends.channels.to(settings.lockservice))
+    await server.start()
+    await server.ready()
+    await shutdown.wait()
+
+
+def add_services(server: Server, backends: Backends, settings: GatewaySettings, http: str) -> None:
+    """Register every service of the API, those behind the gateway too. `http` is the HTTP side's address."""
     releaser = Releaser(backends)
     server.serves(
         partial(
             session_service_pb2_grpc.add_SessionServiceServicer_to_server,
-            Sessions(backends, releaser),
+            Sessions(backends, releaser, http),
         ),
         SESSIONS.full_name,
     )

@@ -10,6 +10,7 @@ import grpc.aio
 from gateway import fields
 from gateway.backends import Backends, repeatable
 from gateway.opening import Opening
+from gateway.relay import through_gateway
 from gateway.release import Releaser
 from gateway.validate import plan_open
 from gateway.workers import ImplicitWorkers
@@ -48,14 +49,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Sessions(SessionServiceServicer):
     """Browsers under holds, each at its profile's host."""
 
-    def __init__(self, backends: Backends, releaser: Releaser) -> None:
+    def __init__(self, backends: Backends, releaser: Releaser, http: str) -> None:
         self._backends = backends
+        self._http = http
         self._releaser = releaser
         self._workers = ImplicitWorkers(backends)
 
     async def OpenSession(self, request: OpenSessionRequest, context: Context) -> OpenSessionResponse:
         plan = plan_open(request, current_identity().tenant)
-        return await Opening(self._backends, self._workers, self._releaser, plan).run()
+        opened = await Opening(self._backends, self._workers, self._releaser, plan).run()
+        opened.session.gateway_cdp_url = through_gateway(self._http, opened.session)
+        return opened
 
     async def GetSession(self, request: GetSessionRequest, context: Context) -> GetSessionResponse:
         name = names.resolve_session(request.session, current_identity().tenant)
@@ -148,6 +152,7 @@ def _session_under_token(request: CloseSessionRequest) -> SessionName:
 
 
 def _without_secret(session: Session) -> Session:
-    """A session as anyone of its tenant may see it: the CDP address has a secret in it."""
+    """A session as anyone of its tenant may see it: the CDP addresses have a secret in them."""
     session.ClearField("cdp_url")
+    session.ClearField("gateway_cdp_url")
     return session

@@ -15,6 +15,11 @@ class GatewaySettings(ServiceSettings):
         description="address to serve gRPC on; port 0 takes a free one",
         examples=["127.0.0.1:7433"],
     )
+    http_listen: LoopbackAddress = Field(
+        default="127.0.0.1:7480",
+        description="address to serve DevTools WebSockets and /healthz on; port 0 takes a free one",
+        examples=["127.0.0.1:7480"],
+    )
     lockservice: Address = Field(
         description="address of the lock service, which also knows the browser hosts",
         examples=["127.0.0.1:7434"],

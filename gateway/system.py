@@ -30,6 +30,7 @@ class Hosts(HostServiceServicer):
         for host in hosts:
             # Internal, and other tenants' profiles are not told of.
             host.ClearField("address")
+            host.ClearField("cdp_address")
             warm = [name for name in host.warm_profiles if name.startswith(own)]
             host.ClearField("warm_profiles")
             host.warm_profiles.extend(warm)

@@ -52,15 +52,17 @@ class CannotStart(Exception):
 class BindError(CannotStart):
     """The listen address cannot be had; nothing was started."""
 
-    def __init__(self, address: str, why: str) -> None:
-        super().__init__(address, why)
+    def __init__(self, address: str, why: str, setting: str = "listen") -> None:
+        super().__init__(address, why, setting)
         self.address = address
         self.why = why
+        self.setting = setting
 
     def __str__(self) -> str:
+        variable = f"TENURE_{self.setting.upper().replace('-', '_')}"
         return (
             f"cannot listen on {self.address}: {self.why}. "
-            "Choose another address with --listen or TENURE_LISTEN (port 0 takes a free one)."
+            f"Choose another address with --{self.setting} or {variable} (port 0 takes a free one)."
         )
 
 
@@ -84,6 +86,10 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._away: dict[str, str] = {"start": "still starting"}
         self._followers: list[asyncio.Task[None]] = []
+
+    def away(self) -> dict[str, str]:
+        """What keeps it from serving, and why; empty while it serves."""
+        return {**self._away, "server": "stopping"} if self.draining.is_set() else dict(self._away)
 
     def serves(self, add: Callable[[grpc.aio.Server], None], *services: str) -> None:
         """Add what `add` registers, listed in reflection and health under `services`."""

@@ -36,8 +36,8 @@ class Program:
     """Set beside what this process has."""
 
 
-def programs(data_root: Path, listen: str) -> list[Program]:
-    """The parts of a system that keeps its data in `data_root` and answers at `listen`."""
+def programs(data_root: Path, listen: str, http_listen: str = FREE_PORT) -> list[Program]:
+    """The parts of a system that keeps its data in `data_root`, and answers at the addresses given."""
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
         url = f"http://{address}"
@@ -76,6 +76,7 @@ def programs(data_root: Path, listen: str) -> list[Program]:
             "gateway",
             lambda at, up: [
                 *_service("gateway", at),
+                f"--http-listen={http_listen}",
                 f"--lockservice={up['lockservice']}",
                 f"--recovery={up['recovery']}",
             ],

@@ -22,7 +22,9 @@ from typing import Self
 from tenure import machine, processes
 from tenure.child import Child, Say
 from tenure.dataroot import DataRoot
-from tenure.programs import RUN_TIME_NEEDS, etcd_version, etcd_warning, programs
+from tenure.programs import FREE_PORT, RUN_TIME_NEEDS, etcd_version, etcd_warning, programs
+
+HTTP_LISTEN = "127.0.0.1:7480"
 
 _STRAGGLERS_S = 15.0
 _SERVING_S = 30.0
@@ -40,18 +42,29 @@ class Leftovers(Exception):
 class System:
     """The system on `data_root`, its gateway at `listen`. Owned: `async with`, or `start` and `stop`.
 
+    `http_listen` is where the gateway serves DevTools WebSockets; left out it is the documented
+    port, or a free one when `listen` takes a free one too.
+
     Use it in a process that starts no others: it adopts and buries every orphan below the
     process, so that none gets out of sight. `say` is told one line about each event.
     Stopped and started again it goes on with everything that is in `data_root`.
     """
 
-    def __init__(self, data_root: Path, listen: str = "127.0.0.1:7433", say: Say = lambda line: None) -> None:
+    def __init__(
+        self,
+        data_root: Path,
+        listen: str = "127.0.0.1:7433",
+        say: Say = lambda line: None,
+        http_listen: str | None = None,
+    ) -> None:
         self.data_root = data_root
         self.hurry = asyncio.Event()
         """Set it to have a stop kill at once what it would wait for."""
         self.children: list[Child] = []
         """The parts that run: etcd, lockservice, browserhost, recovery, gateway."""
         self._listen = listen
+        free = listen.endswith(":0")
+        self._http_listen = http_listen or (FREE_PORT if free else HTTP_LISTEN)
         self._say = say
         self._root: DataRoot | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -79,9 +92,10 @@ class System:
         try:
             # Only now: the gateway of a system that was killed here may just have closed.
             check_port(self._listen)
+            check_port(self._http_listen, "--http-listen")
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
-            for program in programs(self.data_root, self._listen):
+            for program in programs(self.data_root, self._listen, self._http_listen):
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
                 addresses = {each.name: each.address for each in self.children}
@@ -179,11 +193,11 @@ def check_machine() -> None:
         raise CannotStart(f"This machine lacks {names}. To get it:\n{remedy}")
 
 
-def check_port(listen: str) -> None:
-    """Raises CannotStart when the gateway's address is taken or none of this machine's."""
+def check_port(listen: str, flag: str = "--listen") -> None:
+    """Raises CannotStart when an address of the gateway is taken or none of this machine's."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise CannotStart(f"--listen {listen} is not host:port. Example: --listen 127.0.0.1:7433")
+        raise CannotStart(f"{flag} {listen} is not host:port. Example: {flag} 127.0.0.1:7433")
     try:
         with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
             return
@@ -192,7 +206,7 @@ def check_port(listen: str) -> None:
         why = "another program listens there" if taken else error.strerror or str(error)
         raise CannotStart(
             f"The gateway cannot have {listen}: {why}. See who it is with `ss -ltnp 'sport = :{port}'`, "
-            "or choose another address: --listen 127.0.0.1:0 takes a free port."
+            f"or choose another address: {flag} 127.0.0.1:0 takes a free port."
         ) from None
 
 

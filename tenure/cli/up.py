@@ -22,6 +22,14 @@ def up(
     listen: Annotated[
         str, typer.Option(envvar="TENURE_LISTEN", help="Where the gateway answers; port 0 takes a free one.")
     ] = DEFAULT_ADDRESS,
+    http_listen: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TENURE_HTTP_LISTEN",
+            help="Where it serves DevTools WebSockets; 127.0.0.1:7480 when left out, or a free port when "
+            "--listen takes one.",
+        ),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(
@@ -46,14 +54,14 @@ def up(
     from tenure import dataroot
 
     output = Output(as_json)
-    run(output, _up(output, listen, (data_root or dataroot.default()).absolute()))
+    run(output, _up(output, listen, http_listen, (data_root or dataroot.default()).absolute()))
 
 
-async def _up(output: Output, listen: str, data_root: Path) -> None:
+async def _up(output: Output, listen: str, http_listen: str | None, data_root: Path) -> None:
     from tenure.supervisor import System
 
     stop = asyncio.Event()
-    system = System(data_root, listen, output.say)
+    system = System(data_root, listen, output.say, http_listen)
     with signals(stop, system.hurry):
         starting = asyncio.create_task(system.start())
         stopping = asyncio.create_task(stop.wait())

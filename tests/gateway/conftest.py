@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 
 from gateway.backends import Backends
+from gateway.http import HttpServer
 from gateway.service import DEADLINES, add_services
 from gateway.settings import GatewaySettings
 from servicekit.call import development_identity, forwarded_identity
@@ -41,6 +42,8 @@ class System:
     hosts: list[FakeHost]
     host_servers: list[Server]
     backends: Backends
+    gateway: Server
+    http: HttpServer
 
     def __post_init__(self) -> None:
         self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
@@ -81,6 +84,7 @@ async def system() -> AsyncIterator[System]:
         for host in hosts:
             add = browser_host_service_pb2_grpc.add_BrowserHostServiceServicer_to_server
             host_servers.append(await start(host.name, partial(add, host)))
+            await stack.enter_async_context(host.devtools)
             lock.hosts.append(host.facts(host_servers[-1].address))
         incidents = incident_service_pb2_grpc.IncidentServiceServicer()
         add_incidents = incident_service_pb2_grpc.add_IncidentServiceServicer_to_server
@@ -88,6 +92,7 @@ async def system() -> AsyncIterator[System]:
 
         settings = GatewaySettings(
             listen="127.0.0.1:0",
+            http_listen="127.0.0.1:0",
             grace_s=0.1,
             lockservice=lock_server.address,
             recovery=recovery.address,
@@ -95,8 +100,12 @@ async def system() -> AsyncIterator[System]:
         channels = await stack.enter_async_context(Channels("gateway"))
         backends = Backends(channels, settings.lockservice)
         gateway = Server("gateway", settings, development_identity, DEADLINES)
+        http = await stack.enter_async_context(
+            await HttpServer.start(settings.http_listen, backends, gateway.away)
+        )
         await stack.enter_async_context(gateway)
-        add_services(gateway, backends, settings)
+        add_services(gateway, backends, settings, http.address)
         await gateway.start()
+        await gateway.ready()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(gateway.address))
-        yield System(channel, lock, hosts, host_servers, backends)
+        yield System(channel, lock, hosts, host_servers, backends, gateway, http)

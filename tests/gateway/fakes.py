@@ -10,10 +10,13 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from aiohttp import web
 
 from servicekit.call import current_identity
 from tenure import errors, names
+from tenure.cdp import MAX_MESSAGE
 from tenure.internal.v1 import browser_host_service_pb2 as host_pb
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
@@ -31,6 +34,8 @@ from tenure.v1.worker_pb2 import Worker
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceServicer
 
 Hook = Callable[[], Awaitable[None]]
+
+SECRET = "s3cret_of-the-session"
 
 
 def raising(error: BaseException) -> Hook:
@@ -228,11 +233,13 @@ class FakeHost(BrowserHostServiceServicer):
         self.name = name
         self.record = Recorder()
         self.sessions: dict[str, Session] = {}
+        self.devtools = FakeDevTools()
 
     def facts(self, address: str) -> Host:
         return Host(
             name=self.name,
             address=address,
+            cdp_address=self.devtools.address,
             capacity=10,
             state=HostState.HOST_STATE_READY,
             warm_profiles=["tenants/other/profiles/theirs"],
@@ -244,7 +251,7 @@ class FakeHost(BrowserHostServiceServicer):
         await self.record.record(request)
         session = Session(
             name=f"{request.profile}/sessions/{request.fencing_token}",
-            cdp_url="ws://127.0.0.1:1/cdp/secret",
+            cdp_url=f"ws://{self.devtools.address}/cdp/{SECRET}",
             host=self.name,
             url=request.start_url,
             state=SessionState.SESSION_STATE_OPEN,
@@ -283,3 +290,48 @@ class FakeHost(BrowserHostServiceServicer):
         wanted = request.profile or request.parent
         found = [s for name, s in self.sessions.items() if name.startswith(f"{wanted}/")]
         return host_pb.DescribeSessionsResponse(sessions=found)
+
+
+class FakeDevTools:
+    """A host's DevTools side: it echoes, does what `serve` says instead, or `refuses`."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.serve: Callable[[web.WebSocketResponse], Awaitable[None]] = echo
+        self.refuses = False
+        self.ended = asyncio.Event()
+        self.close_code: int | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/cdp/{secret}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.address = f"127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+        if self.refuses:
+            raise web.HTTPServiceUnavailable
+        if request.match_info["secret"] != SECRET:
+            raise web.HTTPNotFound
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, timeout=1)
+        await socket.prepare(request)
+        try:
+            await self.serve(socket)
+        finally:
+            self.close_code = socket.close_code
+            self.ended.set()
+        return socket
+
+
+async def echo(socket: web.WebSocketResponse) -> None:
+    """Send back what comes, until the client closes."""
+    async for frame in socket:
+        await socket.send_str(frame.data)
