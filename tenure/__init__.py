@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tenure.client import Client, connect
-    from tenure.hold import HeldProfile, Result
+    from tenure.hold import HeldProfile, Origin, Result
     from tenure.session import Session
     from tenure.v1.session_pb2 import Proxy
 
-__all__ = ["Client", "HeldProfile", "Proxy", "Result", "Session", "__version__", "connect"]
+__all__ = ["Client", "HeldProfile", "Origin", "Proxy", "Result", "Session", "__version__", "connect"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "tenure.client",
     "HeldProfile": "tenure.hold",
+    "Origin": "tenure.hold",
     "Proxy": "tenure.v1.session_pb2",
     "Result": "tenure.hold",
     "Session": "tenure.session",

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tenure.programs import Program
@@ -188,9 +189,11 @@ class Child:
         await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        # Safe against a pid that came back: it is ours and not reaped while `pid` is not 0.
+        # Safe against a pid that came back: asyncio says that it has ended as soon as it has reaped it.
         if self.pid:
-            os.kill(self.pid, number)
+            # Reaped just now, and that is not told yet.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 def _free_address() -> str:

@@ -13,23 +13,17 @@ import grpc.aio
 
 from tenure.duration import to_duration, to_seconds
 from tenure.errors import TenureError, Unavailable
-from tenure.hold import CALL_TIMEOUT_S, HeldProfile, Result
+from tenure.hold import HeldProfile, Result
 from tenure.holding import CLEAN_UP_S, Ways, holding
+from tenure.overseeing import Overseeing
 from tenure.request_id import mint
 from tenure.retry import call_again, shielded
 from tenure.session import Session
 from tenure.v1 import (
-    hold_pb2,
     hold_service_pb2,
-    hold_service_pb2_grpc,
-    profile_pb2,
-    profile_service_pb2,
-    profile_service_pb2_grpc,
     session_pb2,
     session_service_pb2,
     session_service_pb2_grpc,
-    system_service_pb2,
-    system_service_pb2_grpc,
     worker_service_pb2_grpc,
 )
 from tenure.worker import Worker
@@ -81,15 +75,13 @@ async def connect(
             await shielded(client.aclose(), timeout=CLEAN_UP_S)
 
 
-class Client:
-    """A connected worker. Made by `connect`; use it from the event loop that made it."""
+class Client(Overseeing):
+    """A connected worker, and all that needs none. Made by `connect`; use it from the loop that made it."""
 
     def __init__(self, channel: grpc.aio.Channel, lease_ttl: float, labels: Mapping[str, str]) -> None:
+        super().__init__(channel)
         self._workers = worker_service_pb2_grpc.WorkerServiceStub(channel)
-        self._holds = hold_service_pb2_grpc.HoldServiceStub(channel)
         self._sessions = session_service_pb2_grpc.SessionServiceStub(channel)
-        self._profiles = profile_service_pb2_grpc.ProfileServiceStub(channel)
-        self._system = system_service_pb2_grpc.SystemServiceStub(channel)
         self._lease_ttl = lease_ttl
         self._labels = labels
         self._worker: Worker | None = None
@@ -104,6 +96,8 @@ class Client:
         run_id: str = "",
         workflow_id: str = "",
         resume_state: bool = False,
+        plan: str = "",
+        restartable: bool = False,
         proxy: session_pb2.Proxy | None = None,
         reuse_session: bool | None = None,
         max_runtime: float | None = None,
@@ -116,6 +110,12 @@ class Client:
         suspect (the server's default is 1 h). `reuse_session=False` launches a fresh
         browser. `timeout`: seconds for the open beyond `wait`, retries included.
 
+        `workflow_id` names whose checkpoint the run works on, and `plan` its steps: change it
+        when they change, and CheckpointMismatch refuses to go on from an old one. A profile
+        whose last run died after a safe checkpoint is kept for its workflow, which finds the
+        checkpoint in `session.restored`; `resume_state` asks for it in any case. `restartable`
+        declares that the task may start over should this worker die; `session.attempt` counts.
+
         The body is cancelled when the hold is lost, and HoldLost (LeaseExpired,
         TokenSuperseded, HoldRevoked) is raised where it ends. At its end the hold is
         released with `session.result`; read HeldProfile on what an exception means.
@@ -127,6 +127,8 @@ class Client:
             run_id=run_id,
             workflow_id=workflow_id,
             resume_state=resume_state,
+            plan=plan,
+            restartable=restartable,
             proxy=proxy,
             reuse_session=reuse_session,
             max_runtime=None if max_runtime is None else to_duration(max_runtime),
@@ -136,7 +138,7 @@ class Client:
             request.worker, request.request_id = worker, request_id
             each_try = _with_what_is_left_of(wait, request)
             opened = await call_again(self._sessions.OpenSession, each_try, timeout=wait + timeout)
-            return Session(self._holds, opened)
+            return Session(self._holds, self._sessions, opened)
 
         ways = Ways(acquire, self._close, Session.disconnect, partial(self._cancel_wait, profile))
         return self._held(ways)
@@ -149,15 +151,24 @@ class Client:
         run_id: str = "",
         workflow_id: str = "",
         resume_state: bool = False,
+        plan: str = "",
+        restartable: bool = False,
+        proxy_key: str = "",
         max_runtime: float | None = None,
         timeout: float = ACQUIRE_TIMEOUT_S,
     ) -> AbstractAsyncContextManager[HeldProfile]:
-        """Own the profile for as long as the body lasts, for those who bring their own browser. As `open`."""
+        """Own the profile for as long as the body lasts, for those who bring their own browser. As `open`.
+
+        `proxy_key` names the proxy that they use: a workflow resumes with the same one only.
+        """
         request = hold_service_pb2.AcquireHoldRequest(
             profile=profile,
             run_id=run_id,
             workflow_id=workflow_id,
             resume_state=resume_state,
+            plan=plan,
+            restartable=restartable,
+            proxy_key=proxy_key,
             max_runtime=None if max_runtime is None else to_duration(max_runtime),
         )
 
@@ -194,24 +205,6 @@ class Client:
             request.request_id = mint()
         whole = to_seconds(request.wait) + timeout
         return await call_again(self._sessions.OpenSession, request, timeout=whole)
-
-    async def profiles(
-        self, state: hold_pb2.ProfileState.ValueType = hold_pb2.PROFILE_STATE_UNSPECIFIED
-    ) -> list[profile_pb2.Profile]:
-        """The tenant's profiles by name, all of them or those in `state`."""
-        found: list[profile_pb2.Profile] = []
-        request = profile_service_pb2.ListProfilesRequest(state=state, page_size=1000)
-        while True:
-            page = await call_again(self._profiles.ListProfiles, request, timeout=CALL_TIMEOUT_S)
-            found.extend(page.profiles)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
-
-    async def server_info(self) -> system_service_pb2.GetServerInfoResponse:
-        """What runs there, its limits, and who this client is taken for."""
-        request = system_service_pb2.GetServerInfoRequest()
-        return await call_again(self._system.GetServerInfo, request, timeout=CALL_TIMEOUT_S)
 
     async def aclose(self) -> None:
         """End the worker. Bodies still open are ended with LeaseExpired, and their holds become suspect."""

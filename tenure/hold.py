@@ -28,6 +28,17 @@ class Result(enum.IntEnum):
         return hold_pb2.RunResult.ValueType(self.value)
 
 
+class Origin(enum.IntEnum):
+    """Where a hold comes from. The numbers are those of `HoldOrigin`."""
+
+    NEW = hold_pb2.HOLD_ORIGIN_NEW
+    """A fresh task."""
+    RESUMED = hold_pb2.HOLD_ORIGIN_RESUMED
+    """The workflow goes on from its checkpoint, after its last run died."""
+    RETRY = hold_pb2.HOLD_ORIGIN_RETRY
+    """The task starts over, after an earlier attempt died."""
+
+
 class HeldProfile:
     """A profile that this worker owns until the `async with` around it ends.
 
@@ -49,7 +60,7 @@ class HeldProfile:
     ) -> None:
         self.hold = hold
         self.restored = restored
-        """The workflow's checkpoint, when `resume_state` asked for it and there is one."""
+        """The workflow's checkpoint; None unless `resume_state` asked for it or `origin` is RESUMED."""
         self.result: Result | None = None
         self._holds = holds
         self._steps = 0
@@ -68,6 +79,16 @@ class HeldProfile:
     @property
     def run_id(self) -> str:
         return self.hold.run_id
+
+    @property
+    def origin(self) -> Origin:
+        """Whether this is a fresh task, one that goes on, or one that starts over."""
+        return Origin(self.hold.origin or Origin.NEW)
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt, from 1; above 1 when the task starts over."""
+        return self.hold.attempt or 1
 
     @asynccontextmanager
     async def step(self, name: str, *, sensitive: bool | None = None) -> AsyncIterator[hold_pb2.Step]:
@@ -94,19 +115,19 @@ class HeldProfile:
         await call_again(self._holds.FinishStep, finish, timeout=CALL_TIMEOUT_S)
 
     async def checkpoint(
-        self, step: str, payload: bytes = b"", *, plan: str = "", safe: bool = False
+        self, step: str, payload: bytes = b"", *, plan: str | None = None, safe: bool = False
     ) -> None:
         """Store where the workflow stands, replacing its checkpoint before. Durable when this returns.
 
-        `safe=True` vouches that going on from here does no harm, also after a crash; change
-        `plan` whenever the steps change. At most 256 KiB of `payload`. The hold must have a
-        workflow_id. Raises HoldLost, InvalidField.
+        `safe=True` vouches that going on from here does no harm, also after a crash. The plan
+        is the hold's, unless another is named. At most 256 KiB of `payload`. The hold must
+        have a workflow_id. Raises HoldLost, InvalidField.
         """
         request = hold_service_pb2.SaveCheckpointRequest(
             profile=self.profile,
             fencing_token=self.fencing_token,
             workflow_id=self.hold.workflow_id,
-            plan=plan,
+            plan=self.hold.plan if plan is None else plan,
             step=step,
             payload=payload,
             safe=safe,

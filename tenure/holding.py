@@ -46,6 +46,7 @@ async def holding(worker: Worker, ways: Ways[Held]) -> AsyncIterator[Held]:
     try:
         async with guard:
             held = await ways.acquire(worker.name, request_id)
+            worker.granted(request_id, held.hold)
             yield held
     except BaseException as error:
         try:

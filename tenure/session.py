@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from tenure.duration import to_seconds
-from tenure.hold import HeldProfile
-from tenure.v1 import hold_service_pb2_grpc, session_service_pb2
+from tenure.duration import to_duration, to_seconds
+from tenure.hold import CALL_TIMEOUT_S, HeldProfile
+from tenure.retry import call
+from tenure.v1 import (
+    hold_service_pb2_grpc,
+    session_pb2,
+    session_service_pb2,
+    session_service_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from tenure.page import Page
+
+# A hundred actions, some of which wait, and the settling after them.
+ACT_TIMEOUT_S = 120.0
 
 
 class Session(HeldProfile):
@@ -25,6 +34,7 @@ class Session(HeldProfile):
     def __init__(
         self,
         holds: hold_service_pb2_grpc.HoldServiceStub,
+        sessions: session_service_pb2_grpc.SessionServiceStub,
         opened: session_service_pb2.OpenSessionResponse,
     ) -> None:
         restored = opened.checkpoint if opened.HasField("checkpoint") else None
@@ -32,6 +42,8 @@ class Session(HeldProfile):
         self.name = opened.session.name
         self.cdp_url = opened.session.cdp_url
         """WebSocket address with its secret in it: not to be logged."""
+        self.gateway_cdp_url = opened.session.gateway_cdp_url
+        """The same through the gateway, for clients that cannot reach the host."""
         self.reused_session = opened.reused_session
         """True when a live browser was used again, and no launch was paid."""
         self.prewarmed = opened.prewarmed
@@ -39,6 +51,7 @@ class Session(HeldProfile):
             timing.phase: to_seconds(timing.duration) for timing in opened.timings
         }
         """Seconds by phase: acquire, verify, inspect, launch, attach, reset, navigate, flush."""
+        self._sessions = sessions
         self._clients = AsyncExitStack()
 
     async def cdp(self) -> Page:
@@ -47,6 +60,35 @@ class Session(HeldProfile):
         from tenure.page import Page
 
         return await self._clients.enter_async_context(Page.attach(self.cdp_url))
+
+    async def act(
+        self,
+        *actions: session_pb2.Action,
+        settle: float | None = None,
+        screenshot: session_service_pb2.ScreenshotOptions | None = None,
+    ) -> session_service_pb2.ActResponse:
+        """Do actions in order, through the browser's display; `settle`: seconds to wait at most after them.
+
+        Never repeated: after OutcomeUnknown some may be done. Raises HoldLost, ProfileQuarantined,
+        InvalidField, BrowserCrashed, Unavailable.
+        """
+        request = session_service_pb2.ActRequest(
+            session=self.name,
+            fencing_token=self.fencing_token,
+            actions=actions,
+            settle=None if settle is None else to_duration(settle),
+            screenshot=screenshot,
+        )
+        return await call(self._sessions.Act, request, timeout=ACT_TIMEOUT_S)
+
+    async def screenshot(
+        self, options: session_service_pb2.ScreenshotOptions | None = None
+    ) -> session_pb2.Screenshot:
+        """Take a picture of the page in front, passwords masked. Raises as `act`."""
+        request = session_service_pb2.CaptureScreenshotRequest(
+            session=self.name, fencing_token=self.fencing_token, options=options
+        )
+        return (await call(self._sessions.CaptureScreenshot, request, timeout=CALL_TIMEOUT_S)).screenshot
 
     async def disconnect(self) -> None:
         """Close the DevTools clients that `cdp` made. Idempotent; the session goes on."""

@@ -48,6 +48,8 @@ class Worker:
         self._workers = workers
         self._holds = holds
         self._guards: dict[str, Guard] = {}
+        self._held: dict[str, hold_pb2.Hold] = {}
+        self._unlisted: set[str] = set()
         self._results: dict[str, Result] = {}
         self._chores: dict[str, asyncio.Task[None]] = {}
         self._beat = [asyncio.create_task(self._renewing()), asyncio.create_task(self._watching())]
@@ -86,6 +88,10 @@ class Worker:
             guard.trip(self.lost)
         return guard
 
+    def granted(self, request_id: str, hold: hold_pb2.Hold) -> None:
+        """Say what the acquire got, so that a hold that the server knows no more is noticed."""
+        self._held[request_id] = hold
+
     def forget(self, request_id: str, *, unreleased: Result | None = None) -> None:
         """Say that the acquire and its hold are over.
 
@@ -93,6 +99,7 @@ class Worker:
         result that could not be told it, or else as a grant that nobody learnt of.
         """
         self._guards.pop(request_id, None)
+        self._held.pop(request_id, None)
         if unreleased is not None:
             self._results[request_id] = unreleased
 
@@ -125,6 +132,10 @@ class Worker:
         due = self.lease.renewal_due
         while True:
             await asyncio.sleep(max(0.0, due - boottime()))
+            # Also when the lease lives on at the server: a process that was stopped past its deadline
+            # may be taken for dead already, and must not come back under this id.
+            if not self.alive():
+                return
             sent_at = boottime()
             timeout = min(self.lease.renewal_due - self.lease.sent_at, self.lease.remaining(sent_at))
             try:
@@ -144,10 +155,17 @@ class Worker:
 
     def _compare(self, listed: Iterable[hold_pb2.Hold], lost: Iterable[hold_pb2.Hold]) -> None:
         """Set the holds that the server knows against ours."""
+        listed = list(listed)
         for hold in strays(listed, self._guards):
             self._chore(hold, self._release(hold))
-        for hold in lost:
-            if guard := self._guards.get(hold.request_id):
+        known = {hold.request_id for hold in listed}
+        # Not listed once is nothing: a grant may be younger than the list. Twice is worth a question.
+        unlisted = {request_id for request_id in self._held if request_id not in known}
+        doubtful = {hold.request_id: hold for hold in lost}
+        doubtful |= {request_id: self._held[request_id] for request_id in unlisted & self._unlisted}
+        self._unlisted = unlisted
+        for request_id, hold in doubtful.items():
+            if guard := self._guards.get(request_id):
                 self._chore(hold, self._confirm_loss(hold, guard))
 
     def _chore(self, hold: hold_pb2.Hold, work: Coroutine[Any, Any, None]) -> None:
@@ -174,7 +192,7 @@ class Worker:
             self._results.pop(hold.request_id, None)
 
     async def _confirm_loss(self, hold: hold_pb2.Hold, guard: Guard) -> None:
-        """The list of lost holds is a hint; only the token check may end a body."""
+        """The lists are hints; only the token check may end a body."""
         request = hold_service_pb2.VerifyHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token)
         try:
             await call(self._holds.VerifyHold, request, timeout=self.lease.ttl)

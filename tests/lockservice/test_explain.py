@@ -213,7 +213,8 @@ def test_a_disabled_profile_refuses_everybody() -> None:
 
 
 def test_every_cause_of_the_api_has_its_words() -> None:
-    names = {name.removeprefix("SUSPICION_CAUSE_") for name in incident_pb2.SuspicionCause.DESCRIPTOR.values_by_name}
+    values = incident_pb2.SuspicionCause.DESCRIPTOR.values
+    names = {value.name.removeprefix("SUSPICION_CAUSE_") for value in values}
     assert set(CAUSES) == names - {"UNSPECIFIED"}
 
 

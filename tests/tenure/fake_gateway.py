@@ -16,6 +16,9 @@ from tenure.v1 import (
     hold_pb2,
     hold_service_pb2,
     hold_service_pb2_grpc,
+    incident_pb2,
+    incident_service_pb2,
+    incident_service_pb2_grpc,
     profile_pb2,
     profile_service_pb2,
     profile_service_pb2_grpc,
@@ -35,6 +38,7 @@ class FakeGateway(
     hold_service_pb2_grpc.HoldServiceServicer,
     session_service_pb2_grpc.SessionServiceServicer,
     profile_service_pb2_grpc.ProfileServiceServicer,
+    incident_service_pb2_grpc.IncidentServiceServicer,
     system_service_pb2_grpc.SystemServiceServicer,
 ):
     """Grants what is free. `calls`: every request by method; `faults`: what a method's next calls raise."""
@@ -50,6 +54,14 @@ class FakeGateway(
         self.ended: dict[str, int] = {}
         self.lost: list[hold_pb2.Hold] = []
         self.ttl = 15.0
+        self.checkpoint: hold_pb2.Checkpoint | None = None
+        self.granted_as: dict[str, Any] = {}
+        """Fields of the holds granted from now on, for example their origin."""
+        self.explanation = profile_service_pb2.ExplainProfileResponse()
+        self.incidents: dict[str, incident_pb2.Incident] = {}
+        """By name, oldest first."""
+        self.evidence: dict[str, list[incident_pb2.EvidenceItem]] = {}
+        self.pictures: dict[str, bytes] = {}
         self._workers = 0
         self._token = 100
 
@@ -88,7 +100,12 @@ class FakeGateway(
         if hold is None:
             self._token += 1
             hold = self.holds[profile] = hold_pb2.Hold(
-                profile=profile, worker=worker, request_id=request_id, fencing_token=self._token, **fields
+                profile=profile,
+                worker=worker,
+                request_id=request_id,
+                fencing_token=self._token,
+                **fields,
+                **self.granted_as,
             )
         if hold.request_id != request_id:
             raise errors.ProfileBusy(profile=profile, holder_run_id=hold.run_id)
@@ -102,6 +119,7 @@ class FakeGateway(
                 request.request_id,
                 run_id=request.run_id,
                 workflow_id=request.workflow_id,
+                plan=request.plan,
             )
         except errors.ProfileBusy as busy:
             await self._raise([busy], context)
@@ -151,6 +169,7 @@ class FakeGateway(
         return session_service_pb2.OpenSessionResponse(
             session=session_pb2.Session(name=name, cdp_url="ws://127.0.0.1:1/cdp/secret"),
             hold=hold,
+            checkpoint=self.checkpoint,
             reused_session=True,
             timings=[session_pb2.PhaseTiming(phase="launch", duration=to_duration(0.25))],
         )
@@ -160,6 +179,59 @@ class FakeGateway(
         profile = request.session.split("/")[3]
         self._let_go(profile, request.result)
         return session_service_pb2.CloseSessionResponse(state=hold_pb2.PROFILE_STATE_AVAILABLE)
+
+    async def Act(self, request: Any, context: Any) -> Any:
+        await self._enter("Act", request, context)
+        results = [session_service_pb2.ActionResult() for _ in request.actions]
+        return session_service_pb2.ActResponse(results=results, settle_reason="settled")
+
+    async def CaptureScreenshot(self, request: Any, context: Any) -> Any:
+        await self._enter("CaptureScreenshot", request, context)
+        picture = session_pb2.Screenshot(media_type="image/png", inline=b"png")
+        return session_service_pb2.CaptureScreenshotResponse(screenshot=picture)
+
+    async def RevokeHold(self, request: Any, context: Any) -> Any:
+        await self._enter("RevokeHold", request, context)
+        name = f"tenants/default/profiles/{request.profile}/incidents/{request.fencing_token or 101}"
+        return hold_service_pb2.RevokeHoldResponse(incident=name)
+
+    async def ExplainProfile(self, request: Any, context: Any) -> Any:
+        await self._enter("ExplainProfile", request, context)
+        return self.explanation
+
+    async def ListIncidents(self, request: Any, context: Any) -> Any:
+        """One incident a page, newest first."""
+        await self._enter("ListIncidents", request, context)
+        found = [each for each in reversed(self.incidents.values()) if each.open or not request.open_only]
+        at = int(request.page_token or 0)
+        token = str(at + 1) if at + 1 < len(found) else ""
+        page = found[at : at + 1]
+        return incident_service_pb2.ListIncidentsResponse(incidents=page, next_page_token=token)
+
+    async def GetIncident(self, request: Any, context: Any) -> Any:
+        await self._enter("GetIncident", request, context)
+        if request.incident not in self.incidents:
+            await self._raise([errors.NotFound(name=request.incident)], context)
+        return incident_service_pb2.GetIncidentResponse(incident=self.incidents[request.incident])
+
+    async def ListEvidence(self, request: Any, context: Any) -> Any:
+        await self._enter("ListEvidence", request, context)
+        return incident_service_pb2.ListEvidenceResponse(items=self.evidence.get(request.incident, []))
+
+    async def ReadEvidence(self, request: Any, context: Any) -> Any:
+        """In two parts."""
+        await self._enter("ReadEvidence", request, context)
+        data = self.pictures[request.evidence]
+        for part in (data[:2], data[2:]):
+            yield incident_service_pb2.ReadEvidenceResponse(chunk=part)
+
+    async def ResolveIncident(self, request: Any, context: Any) -> Any:
+        await self._enter("ResolveIncident", request, context)
+        incident = self.incidents[request.incident]
+        incident.open = False
+        incident.verdict.outcome = request.outcome
+        incident.verdict.reason = request.reason
+        return incident_service_pb2.ResolveIncidentResponse(incident=incident)
 
     async def ListProfiles(self, request: Any, context: Any) -> Any:
         """One profile a page."""
@@ -189,6 +261,7 @@ async def fake_gateway() -> AsyncIterator[FakeGateway]:
     hold_service_pb2_grpc.add_HoldServiceServicer_to_server(gateway, server)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(gateway, server)
     profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(gateway, server)
+    incident_service_pb2_grpc.add_IncidentServiceServicer_to_server(gateway, server)
     system_service_pb2_grpc.add_SystemServiceServicer_to_server(gateway, server)
     gateway.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()

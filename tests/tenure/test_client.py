@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 import tenure
 from tenure import errors
 from tenure.client import Client, GatewayUnreachable
-from tenure.hold import Result
-from tenure.v1 import hold_pb2
+from tenure.hold import Origin, Result
+from tenure.v1 import hold_pb2, session_pb2
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 
 
@@ -189,6 +190,59 @@ async def test_a_checkpoint_is_the_holds_workflows(client: Client, gateway: Fake
     assert saved.fencing_token == 101
 
 
+async def test_a_checkpoint_is_of_the_holds_plan_unless_another_is_named(
+    client: Client, gateway: FakeGateway
+) -> None:
+    async with client.open("alice", workflow_id="orders", plan="v3") as session:
+        await session.checkpoint("cart")
+    assert gateway.calls["SaveCheckpoint"][0].plan == "v3"
+
+
+async def test_what_recovery_is_to_know_of_a_run_is_sent(client: Client, gateway: FakeGateway) -> None:
+    declared: dict[str, Any] = {"workflow_id": "orders", "plan": "v3", "restartable": True}
+    proxy = tenure.Proxy(city="miami", state="fl")
+    async with client.open("alice", proxy=proxy, **declared), client.acquire("bob", **declared):
+        [opened], [acquired] = gateway.calls["OpenSession"], gateway.calls["AcquireHold"]
+    for request in (opened, acquired):
+        assert (request.workflow_id, request.plan, request.restartable) == ("orders", "v3", True)
+    assert (opened.proxy.city, acquired.proxy_key) == ("miami", "")
+
+
+async def test_a_session_knows_whether_it_is_a_fresh_task(client: Client) -> None:
+    async with client.open("alice") as session:
+        assert (session.origin, session.attempt, session.restored) == (Origin.NEW, 1, None)
+
+
+async def test_a_resumed_session_has_its_checkpoint(client: Client, gateway: FakeGateway) -> None:
+    gateway.granted_as = {"origin": hold_pb2.HOLD_ORIGIN_RESUMED}
+    gateway.checkpoint = hold_pb2.Checkpoint(workflow_id="orders", step="cart", payload=b"7 items")
+    async with client.open("alice", workflow_id="orders") as session:
+        assert session.origin is Origin.RESUMED
+        assert session.restored is not None
+        assert session.restored.payload == b"7 items"
+
+
+async def test_a_task_that_starts_over_knows_its_attempt(client: Client, gateway: FakeGateway) -> None:
+    gateway.granted_as = {"origin": hold_pb2.HOLD_ORIGIN_RETRY, "attempt": 2}
+    async with client.acquire("alice") as held:
+        assert (held.origin, held.attempt) == (Origin.RETRY, 2)
+
+
+async def test_actions_are_sent_once_and_never_again(client: Client, gateway: FakeGateway) -> None:
+    wait = session_pb2.Action(type=session_pb2.TypeText(text="hello"))
+    async with client.open("alice") as session:
+        answer = await session.act(wait, wait, settle=0)
+        assert len(answer.results) == 2
+        assert (await session.screenshot()).inline == b"png"
+        gateway.faults["Act"] = [errors.OutcomeUnknown()]
+        with pytest.raises(errors.OutcomeUnknown):
+            await session.act(wait)
+        session.result = Result.SUCCEEDED
+    sent, _ = gateway.calls["Act"]
+    assert (sent.session, sent.fencing_token) == (session.name, 101)
+    assert sent.HasField("settle")
+
+
 async def test_leaving_the_client_ends_its_worker(gateway: FakeGateway) -> None:
     async with tenure.connect(gateway.target) as client, client.open("alice"):
         pass
@@ -210,6 +264,12 @@ async def test_an_address_where_nothing_answers_is_named_with_the_remedy() -> No
     with pytest.raises(GatewayUnreachable, match=r"127\.0\.0\.1:1 .* `tenure up`"):
         async with tenure.connect("127.0.0.1:1", timeout=0.2):
             raise AssertionError("the body must not begin")
+
+
+def test_the_origins_are_those_of_the_api() -> None:
+    assert {f"HOLD_ORIGIN_{each.name}": each.value for each in Origin} == {
+        name: number for name, number in hold_pb2.HoldOrigin.items() if number
+    }
 
 
 def test_the_results_are_those_of_the_api() -> None:

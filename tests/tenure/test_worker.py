@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import tenure
-from tenure import errors
+from tenure import errors, worker
 from tenure.hold import HeldProfile, Result
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 
@@ -180,3 +180,42 @@ async def test_a_hold_listed_as_lost_goes_on_while_the_token_check_does_not_agre
         await gateway.called["VerifyHold"].wait()
         await arrival(gateway, "RenewWorker")
     assert gateway.ended == {"alice": Result.SUCCEEDED}
+
+
+async def test_a_hold_that_the_server_lists_no_more_ends_its_body_once_the_token_check_agrees(
+    gateway: FakeGateway,
+) -> None:
+    """Its loss may have been told to nobody: a replica that starts anew knows no lost holds."""
+    gateway.faults["VerifyHold"] = [errors.TokenSuperseded(profile="alice", token=101)]
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.TokenSuperseded):
+            async with client.open("alice"):
+                del gateway.holds["alice"]
+                await asyncio.Event().wait()
+    assert len(gateway.calls["VerifyHold"]) == 1
+
+
+async def test_a_hold_that_one_list_leaves_out_is_not_even_doubted(gateway: FakeGateway) -> None:
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        hold = gateway.holds.pop("alice")
+        await arrival(gateway, "RenewWorker")
+        gateway.holds["alice"] = hold
+        for _ in range(2):
+            await arrival(gateway, "RenewWorker")
+    assert gateway.calls["VerifyHold"] == []
+
+
+async def test_a_worker_that_wakes_up_past_its_deadline_renews_nothing(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease may live on at the server, where it is as good as dead already."""
+    now = worker.boottime
+    async with tenure.connect(gateway.target) as client:
+        with pytest.raises(errors.LeaseExpired):
+            async with client.open("alice"):
+                # As after SIGSTOP and SIGCONT, or a lid that was closed.
+                monkeypatch.setattr(worker, "boottime", lambda: now() + 60)
+                await asyncio.Event().wait()
+        async with client.open("bob"):
+            assert gateway.holds["bob"].worker == "workers/w2"
+    assert "workers/w1" not in {request.worker for request in gateway.calls["RenewWorker"]}
