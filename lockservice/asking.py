@@ -14,6 +14,7 @@ from tenure.names import ProfileName, worker_id
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest
 
 MAX_PROXY_KEY = 256
+MAX_PLAN = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> 
         max_runtime_ms=runtime_ms,
         workflow_id=fields.workflow(request.workflow_id, required=request.resume_state),
         proxy_key=fields.text(request.proxy_key, "proxy_key", longest=MAX_PROXY_KEY),
+        plan=fields.text(request.plan, "plan", longest=MAX_PLAN),
+        restartable=request.restartable,
         home_hint=home,
     )
     return Acquire(profile, ask, wait_ms / 1000, request.resume_state)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from lockservice.core.acquire import Saved
+from lockservice.core.snapshot import Snapshot
 from lockservice.replica import Replica
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Checkpoint
@@ -15,3 +17,9 @@ async def load(replica: Replica, profile: ProfileName, workflow: str, deadline: 
     key = replica.keys.checkpoint(profile, workflow)
     found = await replica.committer.read(replica.etcd.kv.get(key, left))
     return Checkpoint.FromString(found.value) if found else None
+
+
+def seen(snapshot: Snapshot) -> Saved:
+    """What a snapshot shows whose first extra read is of a checkpoint."""
+    found = snapshot.found(0)
+    return Saved(Checkpoint.FromString(found.value).plan, found.mod_revision) if found else Saved(None, 0)

@@ -41,15 +41,24 @@ class Committer:
         """The mirror has its first snapshot: from now on guesses make sense."""
         self._loaded.set()
 
-    async def settle(self, sight: Sight, decide: Callable[[Snapshot], Decision[T]], deadline: float) -> T:
+    async def settle(
+        self,
+        sight: Sight,
+        decide: Callable[[Snapshot], Decision[T]],
+        deadline: float,
+        *,
+        look_first: bool = False,
+    ) -> T:
         """Decide until etcd agrees: one round trip when the mirror's guess was right, one more for each time
-        that the world moved on in between.
+        that the world moved on in between. `look_first`: the decision is on what the mirror has not.
 
         Raises the decision's refusal, StoreUnavailable (nothing was changed) or OutcomeUnknown. `deadline` is
         the loop's time. A refusal or an answer without a write is never taken from a guess.
         """
         await self.until_loaded(deadline)
         snapshot = self._mirror.guess(sight)
+        if look_first:
+            snapshot = sight.snapshot(await self.look_up(sight.ops(), deadline))
         while True:
             sight = sight.following(snapshot)
             decision = decide(snapshot)

@@ -49,6 +49,9 @@ def hold_message(hold: Hold, lease_remaining_s: float | None) -> hold_pb2.Hold:
         attempt=holding.attempt,
         home=host_name(hold.record.home),
         second_spelling=holding.as_sent not in ("", hold.record.as_sent),
+        proxy_key=holding.proxy_key,
+        plan=holding.plan,
+        restartable=holding.restartable,
     )
     if lease_remaining_s is not None:
         message.lease_remaining.FromMilliseconds(int(lease_remaining_s * 1000))

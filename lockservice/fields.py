@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from servicekit.call import Identity
 from tenure import names
 from tenure.errors import InvalidField
-from tenure.names import ProfileName
+from tenure.names import IncidentName, ProfileName
 
 DAY_MS = 24 * 3600 * 1000
 HOUR_MS = 3600 * 1000
@@ -17,6 +17,8 @@ SERVICE_ROLE = "service"
 
 MAX_TEXT = 128
 MAX_LABELS = 16
+# What people and services say of an incident, for the record.
+MAX_REASON = 2000
 
 
 def profile(text: str, identity: Identity) -> ProfileName:
@@ -27,6 +29,14 @@ def profile(text: str, identity: Identity) -> ProfileName:
     if SERVICE_ROLE in identity.roles and len(parts) == 4:
         return names.resolve_profile(text, names.canonical_id(parts[1], "profile"))
     return names.resolve_profile(text, identity.tenant)
+
+
+def incident(text: str, identity: Identity) -> IncidentName:
+    """Resolve an incident; our own services may name any tenant's. Raises InvalidId, PermissionDenied."""
+    parts = text.split("/")
+    if SERVICE_ROLE in identity.roles and len(parts) == 6:
+        return names.resolve_incident(text, names.canonical_id(parts[1], "incident"))
+    return names.resolve_incident(text, identity.tenant)
 
 
 def spelling(text: str, name: ProfileName) -> str:

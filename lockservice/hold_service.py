@@ -1,4 +1,4 @@
-"""tenure.v1.HoldService. What it leaves out answers UNIMPLEMENTED: bulk and RevokeHold."""
+"""tenure.v1.HoldService. What it leaves out answers UNIMPLEMENTED: bulk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import grpc.aio
 
 from lockservice import asking, checkpoint_store, fields
 from lockservice.calls import deadline
+from lockservice.core.acquire import other_plan
+from lockservice.core.grant import fits
 from lockservice.core.hold import Hold
-from lockservice.core.release import Released
+from lockservice.core.record import Origin
+from lockservice.core.release import Ending, Released, Result
 from lockservice.core.steps import MAX_SEQ
 from lockservice.core.stored import Step
 from lockservice.encode import hold_message, state_of, step_message, timestamp
@@ -17,7 +20,7 @@ from lockservice.granter import now_ms
 from lockservice.holds import Holds
 from lockservice.replica import Replica
 from lockservice.workers import Workers
-from servicekit.call import current_identity
+from servicekit.call import current_identity, require_role
 from tenure import request_id, token
 from tenure.errors import InvalidField, NotFound
 from tenure.names import worker_id
@@ -26,7 +29,7 @@ from tenure.v1 import hold_service_pb2 as pb
 from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
 
 MAX_PAYLOAD = 256 * 1024
-MAX_PLAN = 256
+ADMIN_ROLE = "admin"
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -39,7 +42,7 @@ class HoldServicer(HoldServiceServicer):
         self._workers = workers
 
     async def acquire(self, wanted: asking.Acquire) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
-        """Acquire; and read the checkpoint if that was asked for."""
+        """Acquire; and read the checkpoint if that was asked for, or if the hold resumes from it."""
         end = deadline()
         hold = await self._holds.acquire(
             wanted.profile,
@@ -47,13 +50,24 @@ class HoldServicer(HoldServiceServicer):
             tenant=wanted.profile.tenant,
             wait_s=wanted.wait_s,
             deadline=end,
+            resume=wanted.resume_state,
         )
-        checkpoint = None
-        if wanted.resume_state:
-            checkpoint = await checkpoint_store.load(
-                self._replica, wanted.profile, wanted.ask.workflow_id, end
-            )
+        if not wanted.resume_state and hold.holding.origin is not Origin.RESUMED:
+            return self._message(hold), None
+        checkpoint = await checkpoint_store.load(self._replica, wanted.profile, wanted.ask.workflow_id, end)
+        if checkpoint is not None and checkpoint.fencing_token < hold.token:
+            await self._check_plan(wanted, hold, checkpoint.plan, end)
         return self._message(hold), checkpoint
+
+    async def _check_plan(self, wanted: asking.Acquire, hold: Hold, plan: str, end: float) -> None:
+        """Give a hold back whose checkpoint became another plan's while its caller waited in the queue.
+
+        Nobody was told of the hold yet, so nothing can have been opened under it: it counts as drained.
+        """
+        if not fits(wanted.ask, plan):
+            ending = Ending(token=hold.token, result=Result.FAILED_UNTOUCHED, drained=True)
+            await self._holds.release(wanted.profile, ending, end)
+            raise other_plan(wanted.profile, wanted.ask)
 
     async def AcquireHold(self, request: pb.AcquireHoldRequest, context: _Context) -> pb.AcquireHoldResponse:
         hold, checkpoint = await self.acquire(asking.acquire(request, current_identity()))
@@ -62,6 +76,16 @@ class HoldServicer(HoldServiceServicer):
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: _Context) -> pb.ReleaseHoldResponse:
         profile, ending = asking.release(request, current_identity())
         return released_message(await self._holds.release(profile, ending, deadline()))
+
+    async def RevokeHold(self, request: pb.RevokeHoldRequest, context: _Context) -> pb.RevokeHoldResponse:
+        operator = require_role(ADMIN_ROLE)
+        profile = fields.profile(request.profile, operator)
+        # 0 is the current hold's.
+        number = token.check(request.fencing_token) if request.fencing_token else 0
+        reason = fields.text(request.reason, "reason", required=True, longest=fields.MAX_REASON)
+        detail = f"{operator.subject} revoked it: {reason}"
+        incident = await self._replica.suspects.revoke(profile, number, detail, deadline())
+        return pb.RevokeHoldResponse(incident=str(incident))
 
     async def CancelWait(self, request: pb.CancelWaitRequest, context: _Context) -> pb.CancelWaitResponse:
         identity = current_identity()
@@ -119,7 +143,7 @@ class HoldServicer(HoldServiceServicer):
         checkpoint = hold_pb2.Checkpoint(
             profile=str(profile),
             workflow_id=workflow,
-            plan=fields.text(request.plan, "plan", longest=MAX_PLAN),
+            plan=fields.text(request.plan, "plan", longest=asking.MAX_PLAN),
             step=fields.text(request.step, "step"),
             payload=request.payload,
             safe=request.safe,

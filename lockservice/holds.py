@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
-from lockservice.core import acquire, cancel, checkpoints, release, steps, suspect, verify
+from lockservice import checkpoint_store
+from lockservice.core import acquire, cancel, checkpoints, release, steps, verify
 from lockservice.core.acquire import Queued
 from lockservice.core.cancel import Cancelled, Left
 from lockservice.core.decision import Decision
@@ -16,7 +17,6 @@ from lockservice.core.record import Record, State
 from lockservice.core.release import Ending, Released
 from lockservice.core.snapshot import Sight, Snapshot, epoch_seen, worker_seen
 from lockservice.core.stored import Ask, Step
-from lockservice.core.suspect import Suspected
 from lockservice.etcd.txn import get
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
@@ -40,10 +40,16 @@ class Holds:
         self._committer = replica.committer
 
     async def acquire(
-        self, profile: ProfileName, ask: Ask, *, tenant: str, wait_s: float, deadline: float
+        self, profile: ProfileName, ask: Ask, *, tenant: str, wait_s: float, deadline: float, resume: bool
     ) -> Hold:
-        """Rule 3. Cancelled while it waits, it keeps its place. Raises what AcquireHold documents."""
+        """Rule 3. Cancelled while it waits, it keeps its place. `resume`: the workflow's checkpoint is asked
+        for, so one of another plan than the ask's is refused. Raises what AcquireHold documents.
+        """
         sight = Sight(keys=self._keys, profile=profile, worker=ask.worker, request_id=ask.request_id)
+        of_plan = resume and bool(ask.plan)
+        if of_plan:
+            checkpoint = get(self._keys.checkpoint(profile, ask.workflow_id))
+            sight = dataclasses.replace(sight, extra=(checkpoint,))
 
         def decide(snapshot: Snapshot) -> Decision[Hold | Queued]:
             return acquire.decide(
@@ -55,12 +61,13 @@ class Holds:
                 waits=wait_s > 0,
                 lease_keys=self._mirror.lease_keys(ask.worker),
                 now_ms=now_ms(),
+                saved=checkpoint_store.seen(snapshot) if of_plan else None,
             )
 
         loop = asyncio.get_running_loop()
         end = loop.time() + wait_s
         with self._replica.parking.park(profile, ask.request_id) as wake:
-            outcome = await self._committer.settle(sight, decide, deadline)
+            outcome = await self._committer.settle(sight, decide, deadline, look_first=of_plan)
             while isinstance(outcome, Queued) and loop.time() < end:
                 wake.clear()
                 guess = self._mirror.guess(sight)
@@ -77,7 +84,7 @@ class Holds:
                         retry_after_s=0.1,
                     )
                 if guess.place is None or may_have(guess, guess.place, now_ms()):
-                    outcome = await self._committer.settle(sight, decide, deadline)
+                    outcome = await self._committer.settle(sight, decide, deadline, look_first=of_plan)
                 if isinstance(outcome, Queued):
                     await _set_before(wake, min(end, loop.time() + _RECHECK_S))
         if isinstance(outcome, Hold):
@@ -107,25 +114,6 @@ class Holds:
                 worker=worker,
                 tenant=tenant,
                 request_id=request_id,
-                now_ms=now_ms(),
-            )
-
-        return await self._committer.settle(sight, decide, deadline)
-
-    async def suspect(
-        self, profile: ProfileName, token: int, cause: str, detail: str, deadline: float
-    ) -> Suspected:
-        """Rule 10. Raises NotFound."""
-        sight = Sight(keys=self._keys, profile=profile, token=token)
-
-        def decide(snapshot: Snapshot) -> Decision[Suspected]:
-            return suspect.decide(
-                self._keys,
-                profile,
-                snapshot,
-                token=token,
-                cause=cause,
-                detail=detail,
                 now_ms=now_ms(),
             )
 

@@ -27,7 +27,6 @@ from tenure.names import host_id
 from tenure.v1.incident_pb2 import SuspicionCause
 
 MAX_QUERIES = 60
-MAX_DETAIL = 2000
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -101,11 +100,11 @@ class LockServicer(LockServiceServicer):
                 problem="is not a SuspicionCause",
                 remedy="say why the hold is suspect",
             )
-        suspected = await self._holds.suspect(
+        suspected = await self._replica.suspects.suspect(
             fields.profile(request.profile, current_identity()),
             token.check(request.fencing_token),
             names[request.cause],
-            fields.text(request.detail, "detail", longest=MAX_DETAIL),
+            fields.text(request.detail, "detail", longest=fields.MAX_REASON),
             deadline(),
         )
         return pb.SuspectHoldResponse(state=state_of(suspected.state), suspected=suspected.incident)
@@ -129,6 +128,7 @@ class LockServicer(LockServiceServicer):
             fencing_token=seen.token() if record.state is State.HELD else 0,
             used=record.used,
             hosts=hosts,
+            revision=found.mod_revision,
         )
 
     async def RegisterHost(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lockservice.core.document import Unreadable, decode
 from lockservice.core.hold import Hold, hold_seen
 from lockservice.core.keys import Keys
-from lockservice.core.record import IN_INCIDENT, Record
+from lockservice.core.record import AT_WORK, IN_INCIDENT, Record, State
 from lockservice.core.snapshot import (
     NOTHING_CONSUMED,
     Consumed,
@@ -130,6 +130,15 @@ class Mirror:
         found = (self.hold(profile) for profile in self._held.get(worker, ()))
         return [hold for hold in found if hold is not None]
 
+    def record(self, profile: ProfileName) -> Record | None:
+        """What a profile's record says."""
+        seen = self._records.get(profile)
+        return seen.record if seen else None
+
+    def bound(self) -> list[ProfileName]:
+        """Profiles that are held or have an incident at work."""
+        return list(self._bound)
+
     def take_lost(self, worker: str) -> list[Hold]:
         """The holds that a living worker lost to incidents since this was last asked."""
         return self._lost.pop(worker, [])
@@ -151,10 +160,6 @@ class Mirror:
         """Profiles that somebody waits for."""
         return list(self._queues)
 
-    def profiles(self) -> list[ProfileName]:
-        """Profiles that have a record."""
-        return list(self._records)
-
     def place(self, profile: ProfileName, request_id: str) -> Waiter | None:
         return self._places.get((profile, request_id))
 
@@ -170,6 +175,7 @@ class Mirror:
         self.workers: dict[str, WorkerSeen] = {}
         self.hosts: dict[str, KeyValue] = {}
         self._records: dict[ProfileName, _Seen] = {}
+        self._bound: set[ProfileName] = set()
         self._held: defaultdict[str, set[ProfileName]] = defaultdict(set)
         self._lost: dict[str, list[Hold]] = {}
         self._queues: dict[ProfileName, list[Waiter]] = {}
@@ -214,6 +220,8 @@ class Mirror:
                 self.workers.pop(worker, None)
                 self._lost.pop(worker, None)
                 self._riding.pop(worker, None)
+                # What it holds has no owner now.
+                return [Touched(profile) for profile in self._held.get(worker, ())]
             case ("h", host):
                 self.hosts.pop(host, None)
         return []
@@ -225,6 +233,10 @@ class Mirror:
         held_before = self.hold(profile)
         record = decode(Record, kv.value)
         self._records[profile] = _Seen(record, kv.mod_revision)
+        if record.state is State.HELD or record.state in AT_WORK:
+            self._bound.add(profile)
+        else:
+            self._bound.discard(profile)
         if held_before is not None:
             worker = held_before.holding.worker
             self._held[worker].discard(profile)

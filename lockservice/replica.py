@@ -20,9 +20,13 @@ from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import Tls
 from lockservice.etcd.errors import ClusterChanged, EtcdError
 from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
-from lockservice.granter import SWEEP_S, Granter
+from lockservice.granter import Granter
+from lockservice.incident_feed import IncidentFeed
 from lockservice.mirror import Mirror, Touched
+from lockservice.overseer import Overseer
 from lockservice.parking import Parking
+from lockservice.rounds import SWEEP_S
+from lockservice.suspects import Suspects
 
 _PAUSE_S = 0.2
 # A watch tells in under a millisecond. Revisions of keys that are not watched (steps, checkpoints) never
@@ -52,6 +56,9 @@ class Replica:
         self.parking = Parking(self.mirror)
         self.committer = Committer(self.etcd.kv, self.keys, self.mirror, self._touched)
         self.granter = Granter(self.committer, self.mirror, self.parking, sweep_s)
+        self.suspects = Suspects(self.committer, self.keys)
+        self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
+        self.feed = IncidentFeed(self.mirror)
         self._endpoints = ",".join(endpoints)
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,10 +76,16 @@ class Replica:
             except TimeoutError:
                 self._quiet = max(self._quiet, revision)
 
+    def part(self) -> None:
+        """End what callers wait for and follow: the service stops. They find the same at another replica."""
+        self.parking.close()
+        self.feed.close()
+
     async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self._follow(), name="follow etcd"),
             asyncio.create_task(self.granter.run(), name="granter"),
+            asyncio.create_task(self.overseer.run(), name="overseer"),
         ]
         for task in self._tasks:
             task.add_done_callback(_complain)
@@ -124,6 +137,8 @@ class Replica:
     def _touched(self, touched: list[Touched]) -> None:
         self.parking.wake(touched)
         self.granter.look_at(touched)
+        self.overseer.look_at(touched)
+        self.feed.look_at(touched)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

@@ -44,9 +44,9 @@ async def serve(settings: LockSettings, shutdown: asyncio.Event) -> None:
         await server.start()
         await server.ready()
         await shutdown.wait()
-        # Waiting calls would hold the drain up. Their callers keep their places, and find them at another
-        # replica.
-        replica.parking.close()
+        # Waiting calls and streams would hold the drain up. Callers keep their places, and find them at
+        # another replica.
+        replica.part()
 
 
 def register(server: Server, replica: Replica) -> None:

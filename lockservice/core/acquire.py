@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import encode
-from lockservice.core.grant import consumed_op, grant_place, granted, is_free, may_have, resumes
+from lockservice.core.grant import (
+    consumed_op,
+    fits,
+    grant_place,
+    granted,
+    is_free,
+    may_have,
+    resumes,
+    waited_for,
+)
 from lockservice.core.hold import Hold, hold_seen
 from lockservice.core.keys import Keys
 from lockservice.core.record import IN_INCIDENT, State
@@ -16,6 +25,7 @@ from lockservice.core.stored import Ask
 from lockservice.etcd.txn import Compare, absent, created_at, empty, mod_is, put
 from tenure import token as tokens
 from tenure.errors import (
+    CheckpointMismatch,
     InvalidId,
     LeaseExpired,
     ProfileBusy,
@@ -31,6 +41,14 @@ from tenure.names import ProfileName
 
 # So many keys may ride on one lease; its worker's own is one of them, and an Acquire that waits adds two.
 MAX_LEASE_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint that an Acquire asks for, as read: its plan (None: there is none) and mod_revision."""
+
+    plan: str | None
+    mod: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +68,12 @@ def decide(
     waits: bool,
     lease_keys: int,
     now_ms: int,
+    saved: Saved | None = None,
 ) -> Decision[Hold | Queued]:
-    """Decide an Acquire of `ask.request_id`. `lease_keys`: how many keys the worker's lease has, about."""
+    """Decide an Acquire of `ask.request_id`. `lease_keys`: how many keys the worker's lease has, about.
+
+    `saved`: the checkpoint that is asked for, when its plan matters.
+    """
     worker = snapshot.workers.get(ask.worker)
     # One of another tenant is as good as none, so that nothing is told of what exists there.
     if worker is None or worker.worker.tenant != tenant:
@@ -67,11 +89,24 @@ def decide(
         return Refuse(_too_many_profiles())
     if resumes(snapshot.record, ask, now_ms):
         return _grant(keys, profile, snapshot, ask, worker, (), now_ms)
+    if waited_for(snapshot.record, ask, now_ms) or (saved is not None and not fits(ask, saved.plan)):
+        return Refuse(other_plan(profile, ask))
+    same = (mod_is(keys.checkpoint(profile, ask.workflow_id), saved.mod),) if saved is not None else ()
     if is_free(snapshot.record) and snapshot.head is None:
-        return _grant(keys, profile, snapshot, ask, worker, (empty(keys.queue(profile)),), now_ms)
+        alone = (empty(keys.queue(profile)), *same)
+        return _grant(keys, profile, snapshot, ask, worker, alone, now_ms)
     if not waits or (snapshot.record is not None and snapshot.record.state is State.DISABLED):
         return Refuse(why_not(profile, snapshot, ask.as_sent or profile.profile))
-    return _join(keys, profile, snapshot, ask, worker)
+    return _join(keys, profile, snapshot, ask, worker, same)
+
+
+def other_plan(profile: ProfileName, ask: Ask) -> TenureError:
+    """The workflow's checkpoint is not one of the plan that the Acquire names."""
+    return CheckpointMismatch(
+        profile=ask.as_sent or profile.profile,
+        workflow_id=ask.workflow_id,
+        problem=f"it was written under another plan than '{ask.plan}'",
+    )
 
 
 def own_hold(profile: ProfileName, snapshot: Snapshot, worker: str, request_id: str) -> Hold | None:
@@ -135,14 +170,19 @@ def _grant(
 
 
 def _join(
-    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen
+    keys: Keys,
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    worker: WorkerSeen,
+    same: tuple[Compare, ...],
 ) -> Write[Hold | Queued]:
     place = keys.place(profile, ask.request_id)
     lease = worker.worker.lease
     return Write(
         # mod(p) as seen: a JOIN decided on a profile that was busy must not apply once it was released to
         # nobody.
-        (*_guards(keys, profile, snapshot, ask), absent(place)),
+        (*_guards(keys, profile, snapshot, ask), absent(place), *same),
         (put(place, encode(ask), lease), consumed_op(keys, profile, ask, lease)),
         lambda revision: Queued(Waiter(revision, ask.request_id, ask)),
     )

@@ -31,7 +31,8 @@ def save(
                 workflow_id=workflow,
             )
         )
-    before = snapshot.extra[0][0].mod_revision if snapshot.extra and snapshot.extra[0] else 0
+    stored = snapshot.found(0)
+    before = stored.mod_revision if stored is not None else 0
     key = keys.checkpoint(profile, workflow)
     return Write(
         (*owner_guards(keys, snapshot, hold), mod_is(key, before)), (put(key, value),), lambda _: None

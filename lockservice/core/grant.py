@@ -21,7 +21,19 @@ def is_free(record: Record | None) -> bool:
 
 
 def resumes(record: Record | None, ask: Ask, now_ms: int) -> bool:
-    """Grantable to this one whatever the queue says: RESUME_PENDING, its workflow, its proxy, in time."""
+    """Grantable to this one whatever the queue says: it is waited for, and the checkpoint fits its plan."""
+    return waited_for(record, ask, now_ms) and record is not None and fits(ask, record.resume_plan)
+
+
+def fits(ask: Ask, plan: str | None) -> bool:
+    """Whether a checkpoint of `plan` (None: there is no checkpoint) is one of the plan that was named, if
+    any was.
+    """
+    return not ask.plan or plan in (None, ask.plan)
+
+
+def waited_for(record: Record | None, ask: Ask, now_ms: int) -> bool:
+    """RESUME_PENDING, its workflow, its proxy, in time."""
     return (
         record is not None
         and record.state is State.RESUME_PENDING
@@ -60,6 +72,8 @@ def granted(profile: ProfileName, snapshot: Snapshot, ask: Ask, now_ms: int, bef
             deadline_ms=now_ms + ask.max_runtime_ms,
             origin=origin,
             attempt=failed + 1,
+            plan=ask.plan,
+            restartable=ask.restartable,
         ),
     )
     return moved(before, after)

@@ -6,8 +6,15 @@
     q/{tenant}/{profile}/{n}                a place in the queue; on the waiter's lease
     k/{worker}/{profile}                    highest request id consumed; on the worker's lease
     e/{tenant}/{profile}/{t}/{seq}          the owner's step, and {seq}/end
+    e/{tenant}/{profile}/{t}/h/{id}         one item of the host's evidence
+    e/{tenant}/{profile}/{t}/quarantined    how the old worker was cut off
+    e/{tenant}/{profile}/{t}/acknowledged   the host's late acknowledgement
+    e/{tenant}/{profile}/{t}/inspected      the evidence that is decided on
     c/{tenant}/{profile}/{workflow}         the workflow's checkpoint
     i/{tenant}/{profile}/{t}                the incident that ended hold t
+    d/{tenant}/{profile}/{t}                its decision
+    v/{tenant}/{profile}/{t}/{n}            a person's verdicts on it: a second one only where a workflow that
+                                            a person let go on did not come
     h/{host}                                a host; on its lease
 
 A token orders the holds of *one* profile: profiles granted in one Txn of a batch share its revision, so
@@ -79,11 +86,39 @@ class Keys:
         start = self._steps(profile, token)
         return KeyRange(start + b"0", start + b":")
 
+    def host_item(self, profile: ProfileName, token: int, item: str) -> bytes:
+        return self._steps(profile, token) + f"h/{item}".encode()
+
+    def host_items(self, profile: ProfileName, token: int) -> KeyRange:
+        return prefix(self.host_item(profile, token, ""))
+
+    def quarantined(self, profile: ProfileName, token: int) -> bytes:
+        return self._steps(profile, token) + b"quarantined"
+
+    def acknowledged(self, profile: ProfileName, token: int) -> bytes:
+        return self._steps(profile, token) + b"acknowledged"
+
+    def inspected(self, profile: ProfileName, token: int) -> bytes:
+        return self._steps(profile, token) + b"inspected"
+
     def checkpoint(self, profile: ProfileName, workflow: str) -> bytes:
         return self._key(f"c/{profile.tenant}/{profile.profile}/{workflow}")
 
     def incident(self, profile: ProfileName, token: int) -> bytes:
         return self._key(f"i/{profile.tenant}/{profile.profile}/{token:016d}")
+
+    def incidents(self, tenant: str) -> KeyRange:
+        """All incidents that a tenant ever had."""
+        return prefix(self._key(f"i/{tenant}/"))
+
+    def decision(self, profile: ProfileName, token: int) -> bytes:
+        return self._key(f"d/{profile.tenant}/{profile.profile}/{token:016d}")
+
+    def verdict(self, profile: ProfileName, token: int, number: int) -> bytes:
+        return self.verdicts(profile, token).start + b"%04d" % number
+
+    def verdicts(self, profile: ProfileName, token: int) -> KeyRange:
+        return prefix(self._key(f"v/{profile.tenant}/{profile.profile}/{token:016d}/"))
 
     def host(self, host: str) -> bytes:
         return self._key(f"h/{host}")

@@ -30,6 +30,8 @@ class Origin(enum.Enum):
 
 FREE = frozenset({State.AVAILABLE, State.RETRY})
 IN_INCIDENT = frozenset({State.SUSPECTED_STALE, State.QUARANTINED, State.INSPECTED})
+# The record names its incident, which waits for recovery, for the workflow, or for a person.
+AT_WORK = IN_INCIDENT | {State.RESUME_PENDING, State.MANUAL_REVIEW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,9 @@ class Holding:
     proxy_key: str = ""
     origin: Origin = Origin.NEW
     attempt: int = 1
+    plan: str = ""
+    # The caller declared that the task may be started over from its beginning.
+    restartable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +70,21 @@ class Record:
     as_sent: str
     holding: Holding | None = None
     home: str = ""
-    # A browser was opened on it, as of the last release.
+    # A browser was opened on it, as of the last release or inspection. Never false again: a used profile
+    # whose directory is gone is missing, not new.
     used: bool = False
     flushed_ms: int = 0
     # The token whose hold became the incident at work; 0 for none.
     incident: int = 0
     # Attempts of the task that failed so far, for RETRY to count on.
     failed_attempts: int = 0
-    # RESUME_PENDING: when the workflow must have claimed the profile.
+    # RESUME_PENDING: when the workflow must have claimed the profile, and the plan of its checkpoint; None
+    # when it has none.
     resume_until_ms: int = 0
+    resume_plan: str | None = None
+    # From QUARANTINED on, while the incident is at work: the host acknowledged that the old worker is cut
+    # off.
+    acknowledged: bool = False
+    # From INSPECTED on: no host could be asked; and the account was touched, or may have been.
+    evidence_missing: bool = False
+    touched: bool = False

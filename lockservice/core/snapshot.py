@@ -88,6 +88,14 @@ class Snapshot:
             and self.mod == revision
         )
 
+    def at_work(self, incident: int) -> Record | None:
+        """The record, while it names this incident."""
+        return self.record if self.record is not None and self.record.incident == incident else None
+
+    def found(self, index: int) -> KeyValue | None:
+        """The first key of an extra read; a guess has read nothing."""
+        return self.extra[index][0] if index < len(self.extra) and self.extra[index] else None
+
     def token(self) -> int:
         """The record's revision as a token."""
         return tokens.pack(self.record.epoch if self.record else 0, self.mod)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lockservice.core.record import Record, State
+from lockservice.core.record import AT_WORK, Record, State
 
 _S = State
 
@@ -34,19 +34,54 @@ class IllegalTransition(Exception):
 def moved(before: Record | None, after: Record) -> Record:
     """Return `after` when it may follow `before`. Raises IllegalTransition.
 
-    Beyond the table: only a hold has an owner to lose, an incident is named while it is at work, a home stays
-    while the profile is in use, and one who resumes is the workflow that was waited for.
+    Beyond the table: only a hold has an owner to lose, an incident stays the same and keeps what was learnt
+    while it is at work, nothing frees by itself what was not cut off for certain or not looked at (rule 23),
+    a home stays while the profile is in use, and one who resumes is the workflow that was waited for.
     """
     state = before.state if before else None
     if after.state not in ALLOWED[state]:
         raise IllegalTransition(f"{state.value if state else 'absent'} → {after.state.value}")
     if after.state is State.HELD:
         _check_grant(before, after)
-    if after.state is State.SUSPECTED_STALE and not after.incident:
-        raise IllegalTransition("an incident needs its token")
+    elif before is not None:
+        _check_incident(before, after)
+    if before is not None and before.used and not after.used:
+        raise IllegalTransition("a used profile is never new again")
     if before is not None and before.home not in ("", after.home):
         raise IllegalTransition(f"home {before.home} → {after.home}: only a move changes it")
     return after
+
+
+def _check_incident(before: Record, after: Record) -> None:
+    if (after.state in AT_WORK) != bool(after.incident):
+        raise IllegalTransition("an incident needs its token, for as long as it is at work")
+    if after.state in AT_WORK:
+        _check_kept(before, after)
+    elif after.holding is not None:
+        raise IllegalTransition("what nobody holds names no holder")
+    uncertain = not before.acknowledged or before.evidence_missing
+    if before.state is State.INSPECTED and after.state is not State.MANUAL_REVIEW and uncertain:
+        raise IllegalTransition("not cut off for certain, or not looked at: only a person frees it")
+    workflow = after.holding.workflow_id if after.holding else ""
+    if after.state is State.RESUME_PENDING and not (workflow and after.resume_until_ms):
+        raise IllegalTransition("only a workflow is waited for, and not for ever")
+
+
+def _check_kept(before: Record, after: Record) -> None:
+    if after.holding is None or after.holding != before.holding:
+        raise IllegalTransition("an incident keeps the hold that it ended")
+    if before.state is State.HELD:
+        return
+    if after.incident != before.incident:
+        raise IllegalTransition("an incident is named by the hold that it ended")
+    if before.state is State.SUSPECTED_STALE:
+        return
+    if after.acknowledged is not before.acknowledged:
+        raise IllegalTransition("how the old worker was cut off stays on record")
+    if before.state is State.QUARANTINED:
+        return
+    if (after.evidence_missing, after.touched) != (before.evidence_missing, before.touched):
+        raise IllegalTransition("what inspection has shown stays on record")
 
 
 def _check_grant(before: Record | None, after: Record) -> None:

@@ -8,7 +8,7 @@ from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import decode, encode
 from lockservice.core.hold import hold_seen, owner_guards, why_not_owner
 from lockservice.core.keys import Keys
-from lockservice.core.snapshot import KeyValue, Snapshot
+from lockservice.core.snapshot import Snapshot
 from lockservice.core.stored import Step, StepEnd
 from lockservice.etcd.txn import Op, absent, exists, get, last_by_key, put
 from tenure.errors import InvalidField
@@ -43,7 +43,7 @@ def start(
         return Refuse(refusal)
     hold = hold_seen(profile, snapshot)
     assert hold is not None, "an owner has a hold"
-    last, this = _last_seq(keys, snapshot), _row(snapshot, 1)
+    last, this = _last_seq(keys, snapshot), snapshot.found(1)
     if seq and this is not None:
         found = decode(Step, this.value)
         if (found.name, found.sensitive) == (step.name, step.sensitive):
@@ -69,7 +69,7 @@ def finish(
         return Refuse(refusal)
     hold = hold_seen(profile, snapshot)
     assert hold is not None, "an owner has a hold"
-    this = _row(snapshot, 1)
+    this = snapshot.found(1)
     if this is None:
         # Of a guess this says nothing: what is looked up next will have it, or refuse for good.
         return Refuse(_wrong_seq(seq, "was never started", _last_seq(keys, snapshot)))
@@ -84,20 +84,14 @@ def finish(
     )
 
 
-def _row(snapshot: Snapshot, index: int) -> KeyValue | None:
-    """An extra read; a guess has none."""
-    rows = snapshot.extra
-    return rows[index][0] if index < len(rows) and rows[index] else None
-
-
 def _last_seq(keys: Keys, snapshot: Snapshot) -> int:
-    last = _row(snapshot, 0)
+    last = snapshot.found(0)
     # e / tenant / profile / token / seq
     return int(keys.split(last.key)[4]) if last else 0
 
 
 def _finish_ms(snapshot: Snapshot) -> int:
-    end = _row(snapshot, 2)
+    end = snapshot.found(2)
     return decode(StepEnd, end.value).finish_ms if end else 0
 
 

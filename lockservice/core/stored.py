@@ -1,4 +1,4 @@
-"""The other documents: the epoch, workers, queue places, steps, incidents."""
+"""The other documents: the epoch, workers, queue places, steps, incidents and what becomes of them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class Ask:
     proxy_key: str = ""
     home_hint: str = ""
     joined_ms: int = 0
+    plan: str = ""
+    restartable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +75,39 @@ class Incident:
     holding: Holding
     detail: str = ""
     home: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """`e/…/{token}/quarantined`. Not `acknowledged`: the time was waited out in which a host may serve."""
+
+    acknowledged: bool
+    quarantine_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """`e/…/{token}/acknowledged`: the host's, late, where the quarantine had to do without."""
+
+    acknowledge_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """`d/…/{token}`: what recovery made of an incident. `outcome` as in the API."""
+
+    outcome: str
+    reason: str
+    decide_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`v/…/{token}/{n}`: what a person made of it, who had read `revision` of the record."""
+
+    outcome: str
+    reason: str
+    reviewer: str
+    resolve_ms: int
+    revision: int
+    attested: bool = False

@@ -239,4 +239,4 @@ async def test_bad_input_is_named_and_changes_nothing(
 
 async def test_what_is_not_built_yet_says_so(a: Running) -> None:
     with pytest.raises(errors.Unimplemented):
-        await a.call(a.holds.RevokeHold, pb.RevokeHoldRequest())
+        await a.call(a.holds.AcquireHolds, pb.AcquireHoldsRequest())

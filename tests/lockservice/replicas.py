@@ -20,8 +20,8 @@ from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Sight
 from lockservice.etcd.errors import OutcomeUnknown
 from lockservice.etcd.txn import Txn, mod_is, put, txn
-from lockservice.granter import SWEEP_S
 from lockservice.replica import Replica
+from lockservice.rounds import SWEEP_S
 from lockservice.service import register
 from servicekit.call import Identity, forwarded_identity
 from servicekit.channels import CHANNEL_OPTIONS
@@ -248,7 +248,7 @@ async def running(
         finally:
             assert here._channel is not None
             await here._channel.close()
-            replica.parking.close()
+            replica.part()
 
 
 async def overwrite(here: Running, profile: ProfileName, **changes: Any) -> Record:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from lockservice.core.record import Holding, Record, State
+from lockservice.core.record import AT_WORK, Holding, Record, State
 from lockservice.core.states import ALLOWED, IllegalTransition, moved
 
 # PROTOCOL, "States, all of them", word for word.
@@ -44,9 +44,17 @@ def holding(request_id: str = "1", workflow: str = "w", proxy: str = "") -> Hold
 
 
 def record(state: State, held: Holding | None = None, home: str = "") -> Record:
-    incident = 7 if state is State.SUSPECTED_STALE else 0
+    """A record as it is well formed in a state; `held` where it has a holder."""
     return Record(
-        state=state, epoch=0, since_ms=1, as_sent="alice", holding=held, incident=incident, home=home
+        state=state,
+        epoch=0,
+        since_ms=1,
+        as_sent="alice",
+        holding=held if state is State.HELD or state in AT_WORK else None,
+        incident=7 if state in AT_WORK else 0,
+        home=home,
+        resume_until_ms=9 if state is State.RESUME_PENDING else 0,
+        acknowledged=state in AT_WORK - {State.SUSPECTED_STALE},
     )
 
 
@@ -63,7 +71,7 @@ def test_the_table_is_the_protocols() -> None:
 @pytest.mark.parametrize("before", [None, *State])
 def test_every_other_transition_is_refused(before: State | None, after: State) -> None:
     old = record(before, holding("1")) if before else None
-    new = record(after, holding("2"))
+    new = record(after, holding("2" if after is State.HELD else "1"))
     if after in ALLOWED[before]:
         assert moved(old, new) is new
     else:
@@ -96,3 +104,51 @@ def test_a_hold_needs_a_holder_and_an_incident_its_token() -> None:
     suspect = record(State.SUSPECTED_STALE, holding())
     with pytest.raises(IllegalTransition):
         moved(record(State.HELD, holding()), dataclasses.replace(suspect, incident=0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (State.HELD, State.SUSPECTED_STALE, {"holding": holding("2")}),
+        (State.HELD, State.SUSPECTED_STALE, {"holding": None}),
+        (State.SUSPECTED_STALE, State.QUARANTINED, {"incident": 8}),
+        (State.QUARANTINED, State.INSPECTED, {"acknowledged": False}),
+        (State.INSPECTED, State.MANUAL_REVIEW, {"acknowledged": False}),
+        (State.INSPECTED, State.MANUAL_REVIEW, {"evidence_missing": True}),
+        (State.INSPECTED, State.MANUAL_REVIEW, {"touched": True}),
+        (State.INSPECTED, State.RESUME_PENDING, {"resume_until_ms": 0}),
+        (State.RESUME_PENDING, State.MANUAL_REVIEW, {"holding": holding("2")}),
+        (State.MANUAL_REVIEW, State.RESUME_PENDING, {"incident": 8}),
+        (State.MANUAL_REVIEW, State.AVAILABLE, {"incident": 7}),
+        (State.MANUAL_REVIEW, State.DISABLED, {"holding": holding("1")}),
+        (State.INSPECTED, State.RETRY, {"used": False}),
+    ],
+)
+def test_what_an_incident_is_and_has_shown_stays(
+    before: State, after: State, change: dict[str, object]
+) -> None:
+    old, new = record(before, holding("1")), record(after, holding("1"))
+    if "used" in change:
+        old = dataclasses.replace(old, used=True)
+    with pytest.raises(IllegalTransition):
+        moved(old, dataclasses.replace(new, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("after", [State.AVAILABLE, State.RETRY, State.RESUME_PENDING])
+@pytest.mark.parametrize("doubt", [{"acknowledged": False}, {"evidence_missing": True}])
+def test_only_a_person_frees_what_is_not_certain(after: State, doubt: dict[str, bool]) -> None:
+    def doubtful(state: State) -> Record:
+        return dataclasses.replace(record(state, holding()), **doubt)  # type: ignore[arg-type]
+
+    freed = doubtful(after) if after in AT_WORK else record(after)
+    with pytest.raises(IllegalTransition, match="only a person"):
+        moved(doubtful(State.INSPECTED), freed)
+    moved(doubtful(State.INSPECTED), doubtful(State.MANUAL_REVIEW))
+    moved(doubtful(State.MANUAL_REVIEW), freed)
+
+
+def test_only_a_workflow_is_waited_for() -> None:
+    with pytest.raises(IllegalTransition, match="only a workflow"):
+        moved(
+            record(State.INSPECTED, holding(workflow="")), record(State.RESUME_PENDING, holding(workflow=""))
+        )

@@ -1,0 +1,77 @@
+"""What nobody reports: leases that end, runs that take too long, workflows that do not come, a raised epoch.
+
+Every replica looks, at once when a worker's key is deleted and on a sweep. It may run twice or late: the Txn
+checks what it can, and mod(p) guards the rest.
+"""
+
+from __future__ import annotations
+
+import random
+
+import structlog
+
+from lockservice.core import unclaimed
+from lockservice.core.oversight import Suspicion, suspicion
+from lockservice.granter import now_ms, txn_deadline
+from lockservice.mirror import Mirror, Touched
+from lockservice.rounds import SWEEP_S, Rounds
+from lockservice.suspects import Suspects
+from tenure.errors import TenureError
+from tenure.names import ProfileName
+
+# Replicas hear of a lease's end at the same moment; this spares most of them the Txn.
+JITTER_S = 0.05
+
+_log = structlog.get_logger("overseer")
+
+
+class Overseer:
+    """Looks at touched profiles after a jitter, and at all that are held or waited for every `sweep_s`
+    seconds.
+    """
+
+    def __init__(self, suspects: Suspects, mirror: Mirror, sweep_s: float = SWEEP_S) -> None:
+        self._suspects = suspects
+        self._mirror = mirror
+        self._rounds = Rounds(self._look, self._level, sweep_s)
+
+    def look_at(self, touched: list[Touched]) -> None:
+        """Note profiles whose hold may be suspect now."""
+        for profile, _ in touched:
+            if self._suspicion(profile) is not None:
+                self._rounds.note(profile, random.uniform(0, JITTER_S))
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        await self._rounds.run()
+
+    def _level(self) -> list[ProfileName]:
+        return [
+            profile for profile in self._mirror.bound() if self._suspicion(profile) or self._late(profile)
+        ]
+
+    def _suspicion(self, profile: ProfileName) -> Suspicion | None:
+        hold = self._mirror.hold(profile)
+        if hold is None:
+            return None
+        worker = self._mirror.workers.get(hold.holding.worker)
+        return suspicion(hold, worker, self._mirror.epoch.number, now_ms())
+
+    def _late(self, profile: ProfileName) -> bool:
+        record = self._mirror.record(profile)
+        return record is not None and unclaimed.is_late(record, now_ms())
+
+    async def _look(self, profile: ProfileName) -> None:
+        try:
+            hold, found = self._mirror.hold(profile), self._suspicion(profile)
+            if hold is not None and found is not None:
+                suspected = await self._suspects.suspect(
+                    profile, hold.token, found.cause, found.detail, txn_deadline()
+                )
+                if suspected.incident:
+                    _log.info("suspect", profile=str(profile), token=hold.token, cause=found.cause)
+            elif self._late(profile) and await self._suspects.unclaimed(profile, txn_deadline()):
+                _log.info("its workflow did not come", profile=str(profile))
+        except TenureError as error:
+            # The sweep will try again.
+            _log.warning("not yet suspect", profile=str(profile), why=str(error))
