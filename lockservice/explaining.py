@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 from lockservice.core.document import decode
 from lockservice.core.explain import Explanation
-from lockservice.core.facts import Facts
+from lockservice.core.facts import DAMAGE, Facts
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
-from lockservice.core.record import Holding, State
+from lockservice.core.record import State
 from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.core.steps import Stored
-from lockservice.core.stored import Step
+from lockservice.core.stored import Decided, Step
 from lockservice.encode import hold_message, profile_message, step_message, timestamp
-from lockservice.etcd.txn import last_by_key
+from lockservice.etcd.txn import get, last_by_key
 from lockservice.replica import Replica
 from lockservice.workers import Workers
 from tenure.errors import NotFound
 from tenure.names import ProfileName
 from tenure.v1 import profile_pb2
 from tenure.v1 import profile_service_pb2 as pb
+from tenure.v1.incident_pb2 import DirectoryFinding, Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,25 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
             profile=profile,
             worker=subject.worker,
             token=subject.token,
-            extra=(last_by_key(keys.steps(profile, subject.token)),),
+            extra=(
+                last_by_key(keys.steps(profile, subject.token)),
+                get(keys.decision(profile, subject.token)),
+                get(keys.inspected(profile, subject.token)),
+                get(keys.acknowledged(profile, subject.token)),
+            ),
         )
         snapshot = sight.snapshot(await committer.look_up(sight.ops(), deadline))
         if _subject(snapshot) == subject:
             break
     if snapshot.record is None:
         raise NotFound(name=str(profile))
-    holding = _holding(snapshot)
-    held = snapshot.record.state is State.HELD
+    record = snapshot.record
+    holding, held = record.holding, record.state is State.HELD
+    decision, evidence = snapshot.found(1), snapshot.found(2)
+    decided = decode(Decided, decision.value) if decision else None
     return Facts(
         profile=profile,
-        record=snapshot.record,
+        record=record,
         mod=snapshot.mod,
         token=subject.token,
         alive=snapshot.alive(holding.worker, holding.worker_create) if holding else None,
@@ -64,6 +72,10 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
         step=_going_on(keys, snapshot),
         queue=tuple(replica.mirror.queue(profile)),
         incident=snapshot.incident,
+        acknowledged=record.acknowledged or snapshot.found(3) is not None,
+        finding=_finding(Evidence.FromString(evidence.value), record.used) if evidence else "",
+        decided=decided.outcome if decided else "",
+        reason=decided.reason if decided else "",
     )
 
 
@@ -102,13 +114,21 @@ def _subject(snapshot: Snapshot) -> _Subject:
     return _Subject(token, record.holding.worker if record.holding else "")
 
 
-def _holding(snapshot: Snapshot) -> Holding | None:
-    return snapshot.record.holding if snapshot.record else None
-
-
 def _going_on(keys: Keys, snapshot: Snapshot) -> Stored | None:
     """The step that goes on; None when there is none, or the last one has ended."""
-    last = snapshot.extra[0]
-    if not last or last[0].key.endswith(b"/end"):
+    last = snapshot.found(0)
+    if last is None or last.key.endswith(b"/end"):
         return None
-    return Stored(int(keys.split(last[0].key)[4]), decode(Step, last[0].value))
+    return Stored(int(keys.split(last.key)[4]), decode(Step, last.value))
+
+
+def _finding(evidence: Evidence, used: bool) -> str:
+    """What inspection found for which a start is refused; "" when nothing is known that would be."""
+    finding = DirectoryFinding.Name(evidence.directory).removeprefix("DIRECTORY_FINDING_")
+    if finding == "LIVE" and evidence.browser_alive:
+        # The host's own browser, left as it was for whoever reviews.
+        return ""
+    if finding == "MISSING" and not used:
+        # Nothing was there to lose: its first browser makes it.
+        return ""
+    return finding if finding in DAMAGE else ""

@@ -46,6 +46,8 @@ def revoke(facts: Facts) -> Advice:
 def resume(facts: Facts) -> Advice:
     holding = facts.holding
     request: dict[str, Any] = {"workflowId": holding.workflow_id, "resumeState": True}
+    if facts.record.resume_plan:
+        request["plan"] = facts.record.resume_plan
     if holding.proxy_key:
         city, _, state = holding.proxy_key.partition("__")
         request["proxy"] = {"city": city, "state": state}

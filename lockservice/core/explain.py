@@ -47,10 +47,9 @@ def _available(facts: Facts, now_ms: int) -> Explanation:
 def _retry(facts: Facts, now_ms: int) -> Explanation:
     free = _available(facts, now_ms)
     failed = facts.record.failed_attempts
-    times = "once" if failed == 1 else f"{failed} times"
     return Explanation(
         next=f"{free.next} Its task starts over then, as attempt {failed + 1}.",
-        cause=f"The profile is sound, and its task may start over: it did not get to its end {times}.",
+        cause="Its last run died on the way, the profile is sound, and the task may start over.",
         advice=free.advice,
     )
 
