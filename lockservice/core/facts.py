@@ -86,11 +86,9 @@ class Facts:
             return ""
         incident = self.incident
         at = f" at step {self.step.step.name}" if self.step is not None else ""
-        text = (
-            f"Run {incident.holding.run_id} lost its hold{at}: {CAUSES.get(incident.cause, incident.cause)}."
-        )
-        if incident.detail:
-            text += f" {_sentence(incident.detail)}"
+        detail = f" ({incident.detail.rstrip('.')})" if incident.detail else ""
+        words = CAUSES.get(incident.cause, incident.cause)
+        text = f"Run {incident.holding.run_id} lost its hold{at}: {words}{detail}."
         if self.reason:
             text += f" Recovery decided {self.decided}: {_sentence(self.reason)}"
         if self.record.state is State.MANUAL_REVIEW and self.decided not in ("", State.MANUAL_REVIEW.value):
