@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from lockservice.core.record import IN_INCIDENT, State
 from lockservice.mirror import Mirror, Touched
@@ -18,7 +18,7 @@ class IncidentFeed:
         self._followers: set[_Follower] = set()
         self._closed = False
 
-    async def follow(self) -> AsyncIterator[tuple[IncidentName, State] | None]:
+    async def follow(self) -> AsyncGenerator[tuple[IncidentName, State] | None, None]:
         """Each incident there is, None once, and each that changes, until the feed is closed."""
         follower = _Follower()
         self._followers.add(follower)

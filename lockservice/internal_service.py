@@ -1,4 +1,4 @@
-"""tenure.internal.v1.LockService: the lock service as gateways, hosts and recovery use it."""
+"""tenure.internal.v1.LockService: the lock service as gateways and hosts use it; and, inherited, recovery."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lockservice.encode import host_name, state_of, timestamp
 from lockservice.hold_service import HoldServicer, released_message
 from lockservice.holds import Holds
 from lockservice.hosts import Hosts
+from lockservice.incident_service import IncidentServicer
 from lockservice.replica import Replica
 from servicekit.call import current_identity
 from tenure import token
 from tenure.errors import InvalidField
 from tenure.internal.v1 import lock_service_pb2 as pb
-from tenure.internal.v1.lock_service_pb2_grpc import LockServiceServicer
 from tenure.names import host_id
 from tenure.v1.incident_pb2 import SuspicionCause
 
@@ -30,13 +30,12 @@ MAX_QUERIES = 60
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class LockServicer(LockServiceServicer):
+class LockServicer(IncidentServicer):
     """What is not for clients."""
 
     def __init__(self, replica: Replica, holds: Holds, hosts: Hosts, public: HoldServicer) -> None:
-        self._replica = replica
+        super().__init__(replica, hosts)
         self._holds = holds
-        self._hosts = hosts
         self._public = public
 
     async def AcquireForSession(

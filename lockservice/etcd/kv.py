@@ -61,6 +61,25 @@ class Kv:
             wire.RangeRequest(key=keys.start, range_end=keys.end, limit=limit, revision=revision), timeout
         )
 
+    async def newest(
+        self, keys: KeyRange, timeout: float, *, limit: int, created_before: int = 0
+    ) -> wire.RangeResponse:
+        """Read a range, what was created last first. Raises as `range`.
+
+        etcd sorts the whole range for each page of it (etcd server/etcdserver/txn `executeRange`).
+        """
+        return await self.range(
+            wire.RangeRequest(
+                key=keys.start,
+                range_end=keys.end,
+                limit=limit,
+                sort_order=wire.RangeRequest.SORT_ORDER_DESCEND,
+                sort_target=wire.RangeRequest.SORT_TARGET_CREATE,
+                max_create_revision=created_before - 1 if created_before else 0,
+            ),
+            timeout,
+        )
+
     async def list(self, ranges: tuple[KeyRange, ...], timeout: float) -> tuple[int, list[wire.KeyValue]]:
         """Read ranges whole, in pages, all as of one revision, which is returned too.
 

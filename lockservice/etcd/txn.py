@@ -103,6 +103,11 @@ def get(key: bytes) -> Op:
     return Op(request_range=wire.RangeRequest(key=key))
 
 
+def get_all(keys: KeyRange) -> Op:
+    """Read a range whole, by key."""
+    return Op(request_range=wire.RangeRequest(key=keys.start, range_end=keys.end))
+
+
 def first_created(keys: KeyRange) -> Op:
     """Read the oldest key of a range."""
     return _one(keys, wire.RangeRequest.SORT_ORDER_ASCEND, wire.RangeRequest.SORT_TARGET_CREATE)

@@ -129,7 +129,7 @@ class Running:
     server: Server
     wire: Wire
     tenant: str = "default"
-    roles: tuple[str, ...] = ("worker",)
+    roles: tuple[str, ...] = ("worker", "reviewer", "admin")
     told: list[str | None] = field(default_factory=list)
     telling: asyncio.Condition = field(default_factory=asyncio.Condition)
     _channel: grpc.aio.Channel | None = None
@@ -266,6 +266,11 @@ def no_level_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant: nobody looks whether a free profile has a queue, neither on events nor on the sweep."""
     monkeypatch.setattr("lockservice.holds.may_have", lambda *_: False)
     monkeypatch.setattr("lockservice.granter.Granter._grant", _nothing)
+
+
+def nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks after holds: nothing becomes suspect but by a call."""
+    monkeypatch.setattr("lockservice.overseer.Overseer._look", _nothing)
 
 
 async def _nothing(*_: object) -> None:
