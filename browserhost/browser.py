@@ -9,17 +9,19 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from browserhost import chrome, policy
+from browserhost import chrome, start_url
 from browserhost.chrome import LaunchSpec
+from browserhost.egress.forwarder import Forwarder
 from browserhost.mux import CdpMux
 from browserhost.pages import Page, Pages
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import ProcessTree, StartFailed
 from tenure.cdp import CdpClosed, CdpError, Result
-from tenure.errors import BrowserCrashed, InvalidField
+from tenure.errors import BrowserCrashed, NavigationFailed
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec"]
 
@@ -62,14 +64,16 @@ class Browser:
     profile's lock is free with that. `mux` is where DevTools clients join.
     """
 
-    def __init__(self, spec: LaunchSpec, tree: ProcessTree, mux: CdpMux, pipe: DebuggingPipe) -> None:
+    def __init__(
+        self, spec: LaunchSpec, tree: ProcessTree, mux: CdpMux, pipe: DebuggingPipe, forwarder: Forwarder
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.spec, self.mux = spec, mux
         self.pid, self.start_ticks = 0, 0
         self.flushed_at: float | None = None
         self.timings: dict[str, float] = {}
         self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
-        self._tree, self._pipe = tree, pipe
+        self._tree, self._pipe, self._forwarder = tree, pipe, forwarder
         self._pages = Pages(mux.root, self._flush_soon)
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -88,29 +92,35 @@ class Browser:
         program, xvfb = chrome.chrome_path(spec.chrome), chrome.program_path(spec.xvfb)
         chrome.make_ready(spec)
         begun = time.monotonic()
+        forwarder = await Forwarder.start(spec.egress, spec.proxy_server, spec.profile_dir.name)
         mux: CdpMux
-        pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
-            lambda message: mux.received(message),  # noqa: PLW0108 - `mux` is made with the pipe
-            lambda: mux.lost(BrowserCrashed.reason),
-        )
+        try:
+            pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
+                lambda message: mux.received(message),  # noqa: PLW0108 - `mux` is made with the pipe
+                lambda: mux.lost(BrowserCrashed.reason),
+            )
+        except BaseException:
+            forwarder.close()
+            raise
         mux = CdpMux(pipe.write, pipe.room)
         try:
             tree = ProcessTree.start(
                 directory=spec.tmp_root / f"tenure-{secrets.token_hex(6)}",
                 xvfb=xvfb,
                 size=(spec.width, spec.height),
-                argv=chrome.arguments(spec, program, chrome.shm_free()),
+                argv=chrome.arguments(spec, program, chrome.shm_free(), forwarder.url),
                 environment=chrome.environment(os.environ),
                 lock=spec.lock_fd,
                 pipe=(chrome_in, chrome_out),
             )
         except BaseException:
             pipe.close()
+            forwarder.close()
             raise
         finally:
             os.close(chrome_in)
             os.close(chrome_out)
-        browser = cls(spec, tree, mux, pipe)
+        browser = cls(spec, tree, mux, pipe, forwarder)
         await browser._begin(begun)
         return browser
 
@@ -120,15 +130,25 @@ class Browser:
         front = self._pages.front
         return front.url if front is not None else ""
 
+    @property
+    def uploads(self) -> Path:
+        """The only folder that clients may choose files from. It is there from the start to the end."""
+        return self._tree.directory / "uploads"
+
+    @property
+    def downloads(self) -> Path:
+        """Where whatever is downloaded goes; Chrome makes it when there is something."""
+        return self._tree.directory / "downloads"
+
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took.
 
         Raises InvalidField, NavigationFailed (the browser stays usable), BrowserCrashed.
         """
-        _check(url)
+        start_url.check(url, self.spec.egress)
         began = time.monotonic()
         async with self._usable():
-            await self._pages.navigate(await self._front(), url)
+            await self._navigate(await self._front(), url)
         return {"navigate": time.monotonic() - began}
 
     async def hand_over(self, url: str) -> dict[str, float]:
@@ -138,13 +158,13 @@ class Browser:
         dialogs, downloads, other tabs, other contexts, granted permissions. Overrides, scripts and
         interceptions of clients ended with their sessions. Raises as `open` does.
         """
-        _check(url)
+        start_url.check(url, self.spec.egress)
         began = time.monotonic()
         async with self._usable():
             self.mux.drop_all("SESSION_ENDED")
             front = await self._clean()
             cleaned = time.monotonic()
-            await self._pages.navigate(front, url)
+            await self._navigate(front, url)
         return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
 
     async def flush(self) -> float:
@@ -191,6 +211,7 @@ class Browser:
             async with asyncio.timeout(self.spec.answer_s):
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
+                self.uploads.mkdir(mode=0o700)
                 self.timings["launch"] = time.monotonic() - begun
                 first = await asyncio.shield(self._pages.first)
                 self._window = self.mux.root.post("Browser.getWindowForTarget", {"targetId": first.target})
@@ -212,6 +233,16 @@ class Browser:
         else:
             text = f"it {ended}"
         return BrowserCrashed(problem=f"{text}; last words: {_last_words(said)}")
+
+    async def _navigate(self, page: Page, url: str) -> None:
+        """As Pages.navigate, with what the forwarder knows of a failure."""
+        began = time.monotonic()
+        try:
+            await self._pages.navigate(page, url)
+        except NavigationFailed as failed:
+            if said := self._forwarder.failed_since(began):
+                failed.error = f"{failed.error} ({said})"
+            raise
 
     async def _front(self) -> Page:
         return self._pages.front or await self._pages.open_tab()
@@ -263,7 +294,7 @@ class Browser:
 
     def _keep_downloads(self) -> None:
         """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
-        where = {"behavior": "allow", "downloadPath": str(self._tree.directory / "downloads")}
+        where = {"behavior": "allow", "downloadPath": str(self.downloads)}
         self.mux.root.post("Browser.setDownloadBehavior", {**where, "eventsEnabled": True})
 
     @asynccontextmanager
@@ -325,6 +356,8 @@ class Browser:
     def _gone(self) -> None:
         self._stop_flushing()
         self._pipe.close()
+        # Not before: its port would be anybody's, and Chrome would go on sending there.
+        self._forwarder.close()
         if not self.ended.done():
             self.ended.set_result(BrowserEnd(self._closing is not None, str(self._tree.exit.result())))
 
@@ -332,14 +365,6 @@ class Browser:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-
-
-def _check(url: str) -> None:
-    """The gateway has said so already; the host trusts nobody with addresses that reach into it."""
-    problem = policy.start_url_problem(url)
-    if problem is not None:
-        remedy = "send an http or https address, or about:blank"
-        raise InvalidField(field="start_url", value=url, problem=problem, remedy=remedy)
 
 
 def _last_words(stderr: str) -> str:

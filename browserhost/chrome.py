@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from browserhost.egress.forwarder import Egress
 from tenure.errors import BrowserMissing, DiskFull
 
 LEAST_FREE = 256 << 20
@@ -27,7 +28,7 @@ FLAGS = (
     "--disable-breakpad",  # its handlers leave Chrome's process group
     "--disable-component-update",
     "--disable-hang-monitor",
-    "--disable-quic",  # it would go round a proxy
+    "--disable-quic",  # it would go round the forwarder
     "--disable-sync",
     "--hide-crash-restore-bubble",
     "--keep-alive-for-test",  # a client that closes the last tab must not end the browser
@@ -35,7 +36,11 @@ FLAGS = (
     "--no-first-run",
     "--noerrdialogs",
     "--password-store=basic",  # no keyring that may ask for a password
+    # Nothing is looked up but by the forwarder; without this a page's prefetch would ask the resolver.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--proxy-bypass-list=<-loopback>",  # loopback too goes through the forwarder
     "--remote-debugging-pipe",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
 
 
@@ -44,7 +49,8 @@ class LaunchSpec:
     """Everything a browser is started with.
 
     `profile_dir` exists: what to do about a missing one is not decided here. `lock_fd` is locked; the
-    caller closes its copy once `Browser.launch` returned or raised. `proxy_server` has no credentials.
+    caller closes its copy once `Browser.launch` returned or raised. `proxy_server`, the upstream's URL,
+    has no credentials; None goes out directly. Either way only where `egress` lets it.
     `tmp_root` is short (a few dozen characters) and on a disk of the machine's own. `chrome` and `xvfb`
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
     from the start to its first answer.
@@ -62,6 +68,7 @@ class LaunchSpec:
     height: int
     least_free: int = LEAST_FREE
     answer_s: float = 30.0
+    egress: Egress = field(default_factory=Egress)
 
     def __post_init__(self) -> None:
         if len(str(self.tmp_root)) > LONGEST_TMP:
@@ -83,15 +90,14 @@ def program_path(program: str) -> str:
     return str(Path(found).absolute())
 
 
-def arguments(spec: LaunchSpec, program: str, shm_free: int) -> list[str]:
-    """Chrome's argv. `shm_free`: bytes free on /dev/shm."""
+def arguments(spec: LaunchSpec, program: str, shm_free: int, proxy: str) -> list[str]:
+    """Chrome's argv. `shm_free`: bytes free on /dev/shm. `proxy`: its forwarder's URL."""
     argv = [program, *FLAGS, f"--user-data-dir={spec.profile_dir}"]
     argv.append(f"--window-size={spec.width},{spec.height}")
     argv.append("--window-position=0,0")
     if not spec.sandbox:
         argv.append("--no-sandbox")
-    if spec.proxy_server is not None:
-        argv.append(f"--proxy-server={spec.proxy_server}")
+    argv.append(f"--proxy-server={proxy}")
     if shm_free < _SMALL_SHM:
         argv.append("--disable-dev-shm-usage")
     return [*argv, "about:blank"]

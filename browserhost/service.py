@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 from browserhost.browser import Browser
 from browserhost.cache import Cache
+from browserhost.egress.addresses import Rules, services
+from browserhost.egress.forwarder import Egress
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
 from browserhost.identity import boot_id, host_id, sole_host
@@ -45,7 +48,8 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
             stub = LockServiceStub(channel)
             locks = Locks(stub, channels, name)
             profiles: dict[str, Profile] = {}
-            workshop = _workshop(settings, name, Cache(settings.capacity, profiles))
+            egress = Egress()
+            workshop = _workshop(settings, name, Cache(settings.capacity, profiles), egress)
             async with Host(root, workshop, profiles, locks, endpoint) as host:
                 await host.start()
                 servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
@@ -56,6 +60,8 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 server.depends_on("lockservice", channel)
                 await server.unavailable("registration", "not known to the lock service yet")
                 await server.start()
+                # Nothing was awaited since the address is known, so no browser runs yet.
+                egress.rules = _rules(settings, server.address, endpoint.address)
                 await server.ready()
                 keeping = Tasks()
                 facts = partial(_facts, host, workshop, server, endpoint)
@@ -76,7 +82,15 @@ async def _cdp_endpoint(address: str) -> CdpEndpoint:
         raise BindError(address, (error.strerror or str(error)).lower()) from error
 
 
-def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Workshop:
+def _rules(settings: BrowserHostSettings, *own: str) -> Rules:
+    """Where browsers may go. `own` are this host's addresses."""
+    refused = services([*settings.refuse, *own])
+    with suppress(ValueError):  # a name: the setting `refuse` says what it means
+        refused |= services([settings.lockservice])
+    return Rules(refused, private=settings.private_networks == "allow")
+
+
+def _workshop(settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress) -> Workshop:
     return Workshop(
         launch=Browser.launch,
         chrome=settings.chrome,
@@ -91,6 +105,7 @@ def _workshop(settings: BrowserHostSettings, name: str, cache: Cache) -> Worksho
         launching=asyncio.Semaphore(settings.launches),
         cache=cache,
         least_free=settings.least_free,
+        egress=egress,
     )
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from browserhost.chrome import LEAST_FREE, LONGEST_TMP
+from browserhost.egress.addresses import services
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
@@ -40,6 +41,17 @@ def check_proxies(proxies: dict[str, str]) -> dict[str, str]:
         if parts.username or parts.password:
             raise ValueError(f"has credentials for {key}; put a forwarder that adds them in between")
     return proxies
+
+
+def parse_list(value: object) -> object:
+    """`a,b`. Raises ValueError."""
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+def check_services(addresses: list[str]) -> list[str]:
+    """Refuse names: which addresses are meant must not change. Raises ValueError."""
+    services(addresses)
+    return addresses
 
 
 def default_data_root() -> Path:
@@ -106,8 +118,24 @@ class BrowserHostSettings(ServiceSettings):
     )
     proxies: Annotated[dict[str, str], BeforeValidator(parse_proxies), AfterValidator(check_proxies)] = Field(
         default={},
-        description="upstreams by proxy key, key=url separated by commas",
+        description=(
+            "upstreams by proxy key, key=url separated by commas; an http one is asked to CONNECT, "
+            "to port 80 too"
+        ),
         examples=["miami__fl=http://127.0.0.1:3128"],
+    )
+    refuse: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_services)] = Field(
+        default=[],
+        description=(
+            "addresses that no browser may reach, address:port separated by commas: Tenure's other services "
+            "and its store; this host's own, and link-local and metadata addresses, always are"
+        ),
+        examples=["10.0.0.5:2379,10.0.0.6:7433"],
+    )
+    private_networks: Literal["allow", "refuse"] = Field(
+        default="allow",
+        description="whether browsers may reach private networks, this machine's other ports among them",
+        examples=["refuse"],
     )
     chrome: str = Field(default="chromium", description="Chrome's command", examples=["google-chrome"])
     xvfb: str = Field(default="Xvfb", description="the X server's command", examples=["/usr/bin/Xvfb"])

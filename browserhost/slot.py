@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable, lock, starting
+from browserhost import durable, lock, start_url, starting
 from browserhost import marker as marks
 from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.inspect.profile import inspect
@@ -56,10 +56,11 @@ class Slot:
         """A browser for the token at its URL: the live one handed over, or a new one.
 
         `gate` raises when the token may not act any more, and is asked right before it does. `on_end`
-        is called when a browser that this starts has ended. Raises what `gate` does, ProxyDown, NoRoom,
-        DiskFull (nothing was changed), BrowserMissing, NavigationFailed (the browser stays),
+        is called when a browser that this starts has ended. Raises what `gate` does, InvalidField, ProxyDown,
+        NoRoom, DiskFull (nothing was changed), BrowserMissing, NavigationFailed (the browser stays),
         ProfileMissing, ProfileCorrupt, BrowserCrashed.
         """
+        start_url.check(wanted.url, self._workshop.egress)
         proxy_server = self._workshop.proxy_server(wanted.proxy_key)
         timings: dict[str, float] = {}
         if self.browser is not None and self.browser.ended.done():
@@ -265,6 +266,7 @@ class Slot:
             width=shop.width,
             height=shop.height,
             least_free=shop.least_free,
+            egress=shop.egress,
         )
         tried = False
         try:

@@ -11,6 +11,7 @@ from typing import Protocol
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
+from browserhost.egress.forwarder import Egress
 from tenure.errors import ProxyDown
 
 
@@ -56,6 +57,7 @@ class Workshop:
     cache: Cache
     least_free: int = LEAST_FREE
     lock_wait_s: float = 20.0
+    egress: Egress = field(default_factory=Egress)
 
     def proxy_server(self, key: str) -> str | None:
         """The upstream of a proxy key; None for no proxy. Raises ProxyDown: never opened without it."""

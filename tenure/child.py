@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tenure.programs import Program
+from tenure.programs import Program, free_address
 
 Say = Callable[[str], None]
 
@@ -74,7 +73,7 @@ class Child:
         """
         self._peers, self._inherit = peers, inherit
         if self.program.probe is not None and self.address.endswith(":0"):
-            self.address = _free_address()
+            self.address = free_address()
         await self._launch()
         self._keeper = asyncio.create_task(self._keep())
 
@@ -194,12 +193,6 @@ class Child:
             # Reaped just now, and that is not told yet.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-
-
-def _free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def _how(code: int) -> str:

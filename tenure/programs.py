@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import platform
+import random
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +21,8 @@ RUN_TIME_NEEDS = (machine.ETCD, machine.CHROME, machine.XVFB, machine.SETPRIV)
 
 FREE_PORT = "127.0.0.1:0"
 _PROBE_PAUSE_S = 0.03
+_LISTENING_PORTS = (20000, 32768)
+_PORT_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,13 @@ class Program:
     """Set beside what this process has."""
 
 
-def programs(data_root: Path, listen: str, http_listen: str = FREE_PORT) -> list[Program]:
-    """The parts of a system that keeps its data in `data_root`, and answers at the addresses given."""
+def programs(
+    data_root: Path, listen: str, http_listen: str = FREE_PORT, recovery: str = FREE_PORT
+) -> list[Program]:
+    """The parts of a system that keeps its data in `data_root`, and answers at the addresses given.
+
+    Browsers are kept away from all of them whose port is given.
+    """
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
         url = f"http://{address}"
@@ -57,6 +68,7 @@ def programs(data_root: Path, listen: str, http_listen: str = FREE_PORT) -> list
             "--log-level=warn",
         ]
 
+    known = [address for address in (listen, http_listen, recovery) if not address.endswith(":0")]
     return [
         Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
         Program("lockservice", lambda at, up: [*_service("lockservice", at), f"--etcd={up['etcd']}"]),
@@ -66,12 +78,17 @@ def programs(data_root: Path, listen: str, http_listen: str = FREE_PORT) -> list
                 *_service("browserhost", at),
                 f"--lockservice={up['lockservice']}",
                 f"--data-root={data_root}",
+                f"--refuse={','.join([up['etcd'], *known])}",
             ],
             # It closes every browser cleanly, which flushes their cookies.
             grace_s=30.0,
             environment=_chrome_environment(),
         ),
-        Program("recovery", lambda at, up: [*_service("recovery", at), f"--lockservice={up['lockservice']}"]),
+        Program(
+            "recovery",
+            lambda at, up: [*_service("recovery", at), f"--lockservice={up['lockservice']}"],
+            listen=recovery,
+        ),
         Program(
             "gateway",
             lambda at, up: [
@@ -83,6 +100,20 @@ def programs(data_root: Path, listen: str, http_listen: str = FREE_PORT) -> list
             listen=listen,
         ),
     ]
+
+
+def free_address() -> str:
+    """An address to listen on later. Raises OSError when there is none.
+
+    Below the ports that the kernel gives to outgoing connections (32768 and up, unless told
+    otherwise), so that none of those takes it in the meantime.
+    """
+    for _ in range(_PORT_TRIES):
+        port = random.randrange(*_LISTENING_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
+    raise OSError(errno.EADDRINUSE, "no port is free to listen on")
 
 
 def _service(name: str, address: str) -> list[str]:

@@ -22,7 +22,7 @@ from typing import Self
 from tenure import machine, processes
 from tenure.child import Child, Say
 from tenure.dataroot import DataRoot
-from tenure.programs import FREE_PORT, RUN_TIME_NEEDS, etcd_version, etcd_warning, programs
+from tenure.programs import FREE_PORT, RUN_TIME_NEEDS, etcd_version, etcd_warning, free_address, programs
 
 HTTP_LISTEN = "127.0.0.1:7480"
 
@@ -95,11 +95,14 @@ class System:
             check_port(self._http_listen, "--http-listen")
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
-            for program in programs(self.data_root, self._listen, self._http_listen):
+            # Known before anything starts: browsers are kept away from all of them.
+            wanted = (self._listen, self._http_listen, FREE_PORT)
+            addresses = [free_address() if each.endswith(":0") else each for each in wanted]
+            for program in programs(self.data_root, *addresses):
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
-                addresses = {each.name: each.address for each in self.children}
-                await child.start(addresses, inherit=(self._root.lock_fd,))
+                peers = {each.name: each.address for each in self.children}
+                await child.start(peers, inherit=(self._root.lock_fd,))
                 if child.name == "etcd" and not self._warned:
                     await self._warn_of_etcd(child.address)
             await self._serving()

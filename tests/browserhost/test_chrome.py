@@ -11,6 +11,8 @@ from browserhost import chrome
 from browserhost.chrome import LaunchSpec
 from tenure.errors import BrowserMissing, DiskFull
 
+PROXY = "socks5://127.0.0.1:1080"
+
 
 @pytest.fixture
 def spec(tmp_path: Path) -> LaunchSpec:
@@ -18,7 +20,7 @@ def spec(tmp_path: Path) -> LaunchSpec:
 
 
 def test_a_browser_runs_on_its_profile_with_the_size_asked_for_and_starts_blank(spec: LaunchSpec) -> None:
-    argv = chrome.arguments(spec, "/chrome", 1 << 40)
+    argv = chrome.arguments(spec, "/chrome", 1 << 40, PROXY)
     assert (argv[0], argv[-1]) == ("/chrome", "about:blank")
     assert {
         f"--user-data-dir={spec.profile_dir}",
@@ -35,15 +37,16 @@ def test_a_browser_runs_on_its_profile_with_the_size_asked_for_and_starts_blank(
         ({"sandbox": False}, 1 << 40, "--no-sandbox", True),
         ({}, 1 << 40, "--disable-dev-shm-usage", False),
         ({}, 64 << 20, "--disable-dev-shm-usage", True),
-        ({}, 1 << 40, "--proxy-server=http://127.0.0.1:8", False),
-        ({"proxy_server": "http://127.0.0.1:8"}, 1 << 40, "--proxy-server=http://127.0.0.1:8", True),
+        ({}, 1 << 40, f"--proxy-server={PROXY}", True),
+        ({"proxy_server": "http://127.0.0.1:8"}, 1 << 40, f"--proxy-server={PROXY}", True),
+        ({"proxy_server": "http://127.0.0.1:8"}, 1 << 40, "--proxy-server=http://127.0.0.1:8", False),
     ],
 )
 def test_a_flag_is_there_only_when_it_is_needed(
     spec: LaunchSpec, changes: dict[str, object], shm: int, flag: str, there: bool
 ) -> None:
     changed = dataclasses.replace(spec, **changes)  # type: ignore[arg-type]
-    assert (flag in chrome.arguments(changed, "/chrome", shm)) is there
+    assert (flag in chrome.arguments(changed, "/chrome", shm, PROXY)) is there
 
 
 def test_the_environment_has_no_settings_of_ours_and_no_other_display() -> None:

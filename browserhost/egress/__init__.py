@@ -1,0 +1,1 @@
+"""Where browsers may connect to, and the forwarder that they all must go through."""
