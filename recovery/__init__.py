@@ -1,6 +1,6 @@
 """Recovery: what becomes of a profile whose hold ended without a release.
 
-The service stands and answers; incidents are not served yet. Its three parts will each
-be a module here: `quarantine` (cut the old worker off, with the host's acknowledgement),
-`inspect` (gather the evidence) and `decide` (a pure table, evidence to outcome).
+`driver` follows the incidents, and `handling` takes each from suspicion to its decision: the old worker is
+cut off, `evidence` is gathered, `decide` applies the table under the `policy`. `incident_service` is the API
+by which people look at incidents and resolve those that wait for them.
 """

@@ -38,6 +38,8 @@ def gather(
     else:
         evidence.CopyFrom(answer.evidence)
         evidence.missing = False
+        evidence.last_url = evidence.last_url[:MAX_URL]
+        evidence.start_url = evidence.start_url[:MAX_URL]
         said = [finding[:_LONGEST_FINDING] for finding in evidence.findings[:_MOST_FINDINGS]]
         del evidence.findings[:]
         evidence.findings.extend(said)
@@ -53,6 +55,18 @@ def gather(
     if not evidence.HasField("gather_time"):
         evidence.gather_time.FromDatetime(now)
     return evidence
+
+
+def storable(items: Iterable[EvidenceItem]) -> list[EvidenceItem]:
+    """The host's pieces as the store takes them: small. The whole text of a cut one stays at the host."""
+    return [_shortened(item) if len(item.text) > MAX_URL else item for item in items]
+
+
+def _shortened(item: EvidenceItem) -> EvidenceItem:
+    short = EvidenceItem()
+    short.CopyFrom(item)
+    short.text = item.text[: MAX_URL - 1] + "…"
+    return short
 
 
 def _add_hold(evidence: Evidence, stored: ReadIncidentResponse) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from recovery.evidence import gather
+from recovery.evidence import gather, storable
+from recovery.patterns import readable
 from tenure.internal.v1.browser_host_service_pb2 import InspectProfileResponse
 from tenure.internal.v1.lock_service_pb2 import ReadIncidentResponse, StoredStep
 from tenure.v1.hold_pb2 import Checkpoint, Hold, HoldOrigin, Step
@@ -45,7 +46,7 @@ def saved(token: int = TOKEN) -> Checkpoint:
 
 
 def visit(url: str, seconds: float | None) -> EvidenceItem:
-    item = EvidenceItem(name=f"n{url}", kind="url", text=url)
+    item = EvidenceItem(name=f"n{url[:9]}", kind="url", text=url)
     if seconds is not None:
         item.record_time.CopyFrom(at(seconds))
     return item
@@ -157,5 +158,17 @@ def test_the_page_in_front_at_the_end_is_uncovered() -> None:
 def test_endless_addresses_and_findings_are_cut() -> None:
     said = answer(visit("https://x.example/?q=" + "y" * 9000, 1))
     said.evidence.findings.extend(["z" * 9000] * 90)
+    said.evidence.start_url = said.evidence.last_url = "https://x.example/?q=" + "y" * 9000
     found = gather(stored(), said, "", NOW)
     assert found.ByteSize() < 40_000
+    assert len(found.uncovered_urls) == 1
+    assert not readable(found.uncovered_urls[0])
+
+
+def test_items_are_stored_small_and_otherwise_as_they_are() -> None:
+    small, large = visit("a", 1), visit("b" * 20_000, 2)
+    kept, cut = storable([small, large])
+    assert kept == small
+    assert cut.ByteSize() < 8 * 1024
+    assert cut.text.startswith("bbb")
+    assert (cut.name, cut.record_time) == (large.name, large.record_time)
