@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import tenure
-from tenure.cli import demo, doctor, profiles, release, session, up
+from tenure.cli import demo, doctor, profiles, release, review, revoke, session, up, why
 from tenure.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -43,7 +43,10 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("open")(session.open_session)
 app.command("profiles")(profiles.profiles)
+app.command("why")(why.why)
 app.command("release")(release.release)
+app.command("revoke")(revoke.revoke)
+app.add_typer(review.review)
 app.command("doctor")(doctor.doctor)
 
 

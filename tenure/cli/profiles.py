@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tenure.cli.layout import state_text
 from tenure.cli.output import DEFAULT_ADDRESS, Address, Json, Output, run
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ _COLUMNS = {
     "waiting": "waiters",
     "cookies on disk at": "flushed_at",
 }
-_COLOURS = {"AVAILABLE": "green", "HELD": "cyan", "RETRY": "green", "MANUAL_REVIEW": "bold red"}
+# Only where there is any, for the table is wide enough.
+_SOMETIMES = {"kept for": "workflow_id", "incident": "incident_token"}
 
 
 def profiles(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
-    """List the profiles: state, who holds each, how many wait.
+    """List the profiles: state, who holds each, how many wait, what each is kept for.
+
+    `tenure why PROFILE` says more of one.
 
     Example: tenure profiles --json | jq -r .profile
     """
@@ -47,13 +51,14 @@ async def _profiles(output: Output, address: str) -> None:
         output.say("No profile was opened yet. Try: tenure open alice:linkedin")
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name, column in _COLUMNS.items():
+    columns = _COLUMNS | {name: key for name, key in _SOMETIMES.items() if any(row[key] for row in rows)}
+    for name, column in columns.items():
         # Where room is short the run's name, which may be anything, gives way.
         widest = max(len(name), *(len(str(row[column])) for row in rows))
         table.add_column(name, no_wrap=True, min_width=None if column == "run_id" else widest)
     for row in rows:
-        cells = [Text(str(row[column] or "")) for column in _COLUMNS.values()]
-        cells[1].stylize(_COLOURS.get(row["state"], "yellow"))
+        cells = [Text(str(row[column] or "")) for column in columns.values()]
+        cells[1] = state_text(row["state"])
         table.add_row(*cells)
     output.console.print(table)
 
@@ -73,5 +78,7 @@ def _facts(profile: Profile) -> dict[str, Any]:
         "waiters": profile.waiters,
         "home": profile.home.removeprefix("hosts/"),
         "flushed_at": flushed,
+        "workflow_id": profile.workflow_id,
         "incident": profile.incident,
+        "incident_token": int(profile.incident.rpartition("/")[2] or 0),
     }
