@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,9 +26,6 @@ from tests.fixtures.system import RunningSystem
 COLD = 10
 WARM = 60
 WARM_P95_GOAL_MS = 100.0
-# A browser paints on after its load event, and a service tidies up after its answer. Neither is to be paid
-# by whoever is measured next.
-REST_S = 0.2
 
 Phases = dict[str, list[float]]
 
@@ -55,11 +51,11 @@ async def cold(client: tenure.Client, url: str, phases: Phases) -> report.Figure
     """Every open is of a profile of its own; each browser is closed before the next start."""
     ours, theirs = [], []
     for turn in range(COLD + 1):
-        began = await rested()
+        began = await report.rested()
         async with BareBrowser() as bare:
             await bare.navigate(url)
             theirs.append(since(began))
-        began = await rested()
+        began = await report.rested()
         async with client.open(f"cold-{turn}", start_url=url, reuse_session=False) as session:
             ours.append(since(began))
             note(session, phases)
@@ -72,10 +68,10 @@ async def warm(client: tenure.Client, url: str, phases: Phases) -> list[report.F
     ours, theirs = [], []
     async with BareBrowser() as bare:
         for turn in range(WARM + 1):
-            began = await rested()
+            began = await report.rested()
             await bare.navigate(f"{url}?bare={turn}")
             theirs.append(since(began))
-            began = await rested()
+            began = await report.rested()
             async with client.open("warm", start_url=f"{url}?warm={turn}") as session:
                 ours.append(since(began))
                 note(session, phases)
@@ -115,14 +111,8 @@ def described(kind: str, phases: Phases) -> str:
     return f"{kind} open, median milliseconds by phase: {spent}"
 
 
-async def rested() -> float:
-    """The moment to measure from, once the turn before has died down."""
-    await asyncio.sleep(REST_S)
-    return time.perf_counter()
-
-
 def since(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
+    return (report.now() - began) * 1000
 
 
 if __name__ == "__main__":

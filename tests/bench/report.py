@@ -5,8 +5,10 @@ Every figure is paired with a baseline of the same run: on a noisy machine only 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 DIRECTORY = Path("build/bench")
+# A browser paints on after its load event, and a service tidies up after its answer. Neither is to be paid
+# by whoever is measured next.
+REST_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that `share` (0 to 1) of the series does not exceed."""
     ordered = sorted(values)
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+
+def now() -> float:
+    """Seconds of the clock that everything is measured with."""
+    return time.perf_counter()
+
+
+async def rested() -> float:
+    """The moment to measure from, once the turn before has died down."""
+    await asyncio.sleep(REST_S)
+    return now()
 
 
 def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> Path:

@@ -1,0 +1,105 @@
+"""How fast clients that are amid a call are cut off when their token's floor rises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Error, Playwright, async_playwright
+
+from tenure.internal.v1.browser_host_service_pb2 import QuarantineHoldRequest
+from tenure.v1.hold_service_pb2 import ReleaseHoldRequest
+from tenure.v1.session_service_pb2 import OpenSessionRequest
+from tests.bench.report import now, rested
+from tests.bench.rig import Rig
+from tests.fixtures.services import METADATA
+
+FOR_EVER = "new Promise(() => {})"
+_TIMEOUT_S = 10.0
+
+Cut = dict[str, float]
+"""Milliseconds until each client was closed, and until the host's acknowledgement, by name."""
+
+
+async def cuts(here: Rig, turns: int) -> list[Cut]:
+    """Cut a warm browser's session off, again and again; the first turn, which launches it, is left out."""
+    async with async_playwright() as playwright:
+        return [await _cut(here, playwright) for _ in range(turns + 1)][1:]
+
+
+async def _cut(here: Rig, playwright: Playwright) -> Cut:
+    worker = await here.crew.worker()
+    opened = await here.crew.call(
+        OpenSessionRequest(profile="cut", worker=worker, start_url=f"{here.crew.url}/cut")
+    )
+    token, url = opened.hold.fencing_token, opened.session.cdp_url
+    async with _raw(url) as raw, _driven(playwright, url) as driven:
+        began = await rested()
+        request = QuarantineHoldRequest(profile=opened.hold.profile, fencing_token=token)
+        acknowledging = asyncio.create_task(_acknowledged(here, request))
+        at = await asyncio.wait_for(asyncio.gather(raw, driven, acknowledging), _TIMEOUT_S)
+    await here.crew.call(ReleaseHoldRequest(profile="cut", fencing_token=token))
+    names = ("raw", "playwright", "acknowledgement")
+    return {name: (moment - began) * 1000 for name, moment in zip(names, at, strict=True)}
+
+
+async def _acknowledged(here: Rig, request: QuarantineHoldRequest) -> float:
+    await here.host.QuarantineHold(request, timeout=_TIMEOUT_S, metadata=METADATA)
+    return now()
+
+
+@asynccontextmanager
+async def _raw(url: str) -> AsyncIterator[asyncio.Task[float]]:
+    """A WebSocket with a call under way; the task ends when it is closed, with the moment."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+        await socket.send_json({"id": 1, "method": "Target.getTargets"})
+        found = (await socket.receive_json())["result"]["targetInfos"]
+        target = next(each["targetId"] for each in found if each["type"] == "page")
+        await socket.send_json(
+            {"id": 2, "method": "Target.attachToTarget", "params": {"targetId": target, "flatten": True}}
+        )
+        while (message := await socket.receive_json()).get("id") != 2:
+            pass
+        session = message["result"]["sessionId"]
+        call = {"id": 3, "sessionId": session, "method": "Runtime.evaluate"}
+        await socket.send_json(call | {"params": {"expression": FOR_EVER, "awaitPromise": True}})
+
+        async def closed() -> float:
+            while not socket.closed:
+                await socket.receive()
+            return now()
+
+        async with _task(closed()) as task:
+            yield task
+
+
+@asynccontextmanager
+async def _driven(playwright: Playwright, url: str) -> AsyncIterator[asyncio.Task[float]]:
+    """The same with Playwright, as its user sees it: the call raises."""
+    browser = await playwright.chromium.connect_over_cdp(url)
+    page = browser.contexts[0].pages[0]
+
+    async def closed() -> float:
+        try:
+            await page.evaluate(FOR_EVER)
+        except Error:
+            return now()
+        raise AssertionError("a promise that nobody keeps was kept")
+
+    async with _task(closed()) as task:
+        yield task
+    with suppress(Error):
+        await browser.close()
+
+
+@asynccontextmanager
+async def _task(waits: Coroutine[Any, Any, float]) -> AsyncIterator[asyncio.Task[float]]:
+    task = asyncio.create_task(waits)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
