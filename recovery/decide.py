@@ -80,7 +80,7 @@ def unproven(evidence: Evidence, policy: Policy) -> Answer | None:
     if not evidence.acknowledged:
         return _review("no host acknowledged that the old worker is cut off")
     if evidence.missing:
-        return _review("no host could be asked what became of the browser and the profile")
+        return _review(f"no host told what became of the browser and the profile{_first_finding(evidence)}")
     return None
 
 

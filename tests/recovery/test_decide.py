@@ -60,7 +60,7 @@ STEP = "which no checkpoint covers"
 CASES = [
     Case("unproven", untouched(acknowledged=False), "no host acknowledged"),
     Case("unproven", resumable(acknowledged=False), "no host acknowledged"),
-    Case("unproven", untouched(missing=True), "no host could be asked"),
+    Case("unproven", untouched(missing=True), "no host told what became"),
     *(
         Case("cause", untouched(cause=cause(name)), fact)
         for name, fact in {

@@ -1,0 +1,364 @@
+"""Recovery's way with incidents, on a real lock service: nothing is lost, skipped or decided twice."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from lockservice.core.record import State
+from recovery import handling
+from recovery.evidence import gather
+from recovery.handling import boottime
+from tenure.errors import DiskFull, ProfileCorrupt
+from tenure.v1.hold_pb2 import Hold, HoldOrigin
+from tenure.v1.hold_service_pb2 import (
+    FinishStepRequest,
+    SaveCheckpointRequest,
+    StartStepRequest,
+)
+from tenure.v1.incident_pb2 import Evidence, Outcome, SuspicionCause
+from tests.fixtures.census import until
+from tests.fixtures.wire import WireGate
+from tests.lockservice import incidents
+from tests.recovery.facts import START
+from tests.recovery.scene import QUICK, Scene
+
+OUT = (State.AVAILABLE, State.RETRY, State.RESUME_PENDING, State.MANUAL_REVIEW)
+NEVER = dataclasses.replace(QUICK, cut_off_s=3600, patience_s=3600)
+
+
+def failing(error: Exception, times: int = 10**6) -> Callable[[], Awaitable[None]]:
+    left = [times]
+
+    async def hook() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+
+    return hook
+
+
+async def step(scene: Scene, hold: Hold, name: str, *, sensitive: bool | None, finish: bool = False) -> None:
+    start = StartStepRequest(profile=hold.profile, fencing_token=hold.fencing_token, name=name)
+    if sensitive is not None:
+        start.sensitive = sensitive
+    started = await scene.lock.call(scene.lock.holds.StartStep, start)
+    if finish:
+        end = FinishStepRequest(profile=hold.profile, fencing_token=hold.fencing_token, seq=started.step.seq)
+        await scene.lock.call(scene.lock.holds.FinishStep, end)
+
+
+def touched(scene: Scene, *pages: str) -> None:
+    scene.host.evidence.account_touched = True
+    scene.host.pages = [START, *(f"{START}{page}" for page in pages)]
+    scene.host.evidence.last_url = scene.host.pages[-1]
+
+
+def untouched(scene: Scene) -> None:
+    scene.host.evidence.account_touched = False
+    scene.host.pages = [START]
+    scene.host.evidence.last_url = START
+
+
+async def decisions(scene: Scene, hold: Hold) -> list[int]:
+    """The versions of the decision's key: [1] when it was decided exactly once."""
+    replica = scene.lock.replica
+    name = f"d/{hold.profile.split('/')[1]}/{hold.profile.split('/')[3]}/"
+    found = await replica.etcd.kv.get(f"{replica.keys.root}{name}{hold.fencing_token:016d}".encode(), 5.0)
+    return [found.version] if found else []
+
+
+async def test_a_worker_that_dies_before_it_touched_the_account_leaves_the_profile_available(
+    scene: Scene,
+) -> None:
+    async with scene.recovery(NEVER) as driver:
+        hold = await scene.hold("alice")
+        await scene.end_worker(hold)
+        await scene.until(hold, State.AVAILABLE)
+        await scene.until_idle(driver)
+    found = await scene.read(hold)
+    assert found.incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+    assert "not touched" in found.incident.decision.reason
+    assert found.incident.acknowledged
+    assert found.incident.cause == SuspicionCause.SUSPICION_CAUSE_LEASE_ENDED
+    assert [item.text for item in found.host_items] == [START]
+    assert scene.host.asked == ["QuarantineHold", "InspectProfile"]
+    assert await decisions(scene, hold) == [1]
+
+
+async def test_a_sensitive_step_brings_the_profile_to_a_person(scene: Scene) -> None:
+    touched(scene, "cart")
+    async with scene.recovery(NEVER):
+        hold = await scene.hold("alice", restartable=True)
+        await step(scene, hold, "checkout", sensitive=True)
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert "'checkout'" in incident.decision.reason
+    assert incident.evidence.last_step.name == "checkout"
+    assert list(incident.evidence.uncovered_urls) == [START, f"{START}cart"]
+
+
+async def test_a_workflow_goes_on_from_its_safe_checkpoint(scene: Scene) -> None:
+    touched(scene, "cart")
+    async with scene.recovery(NEVER):
+        hold = await scene.hold("alice", workflow_id="basket", plan="v1")
+        await step(scene, hold, "checkout", sensitive=True, finish=True)
+        save = SaveCheckpointRequest(
+            profile=hold.profile, fencing_token=hold.fencing_token, workflow_id="basket", plan="v1", safe=True
+        )
+        await scene.lock.call(scene.lock.holds.SaveCheckpoint, save)
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+        assert incident.decision.outcome == Outcome.OUTCOME_RESUME_PENDING, incident.decision.reason
+        untouched(scene)
+        resumed = await scene.hold("alice", workflow_id="basket", plan="v1", resume_state=True)
+        assert resumed.origin == HoldOrigin.HOLD_ORIGIN_RESUMED
+        # It dies before it did anything: the workflow is waited for again.
+        await scene.end_worker(resumed)
+        incident = await scene.until(resumed, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_RESUME_PENDING, incident.decision.reason
+
+
+async def test_a_restartable_task_starts_over_until_its_attempts_are_spent(scene: Scene) -> None:
+    touched(scene, "cart")
+    attempts, outcomes = [], []
+    async with scene.recovery(NEVER):
+        for _ in range(3):
+            hold = await scene.hold("alice", restartable=True)
+            await scene.end_worker(hold)
+            incident = await scene.until(hold, *OUT)
+            attempts.append(hold.attempt)
+            outcomes.append(Outcome.Name(incident.decision.outcome).removeprefix("OUTCOME_"))
+    assert attempts == [1, 2, 3]
+    assert outcomes == ["RETRY", "RETRY", "MANUAL_REVIEW"]
+
+
+async def test_without_an_acknowledgement_the_whole_wait_passes_and_a_person_decides(scene: Scene) -> None:
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
+    hold = await scene.hold("alice")
+    async with scene.recovery():
+        await scene.end_worker(hold)
+        await scene.until(hold, State.SUSPECTED_STALE)
+        suspected = boottime()
+        await scene.until(hold, State.QUARANTINED, State.INSPECTED, State.MANUAL_REVIEW)
+        # This test heard of the suspicion at about the same moment as the replica.
+        assert boottime() - suspected > QUICK.cut_off_s * 0.9
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert "No host acknowledged" in incident.decision.reason
+    assert not incident.acknowledged
+    # The host could be asked all the same, and a person sees what it saw.
+    assert not incident.evidence.missing
+    assert incident.evidence.last_url == START
+
+
+async def test_a_host_that_answers_before_the_wait_is_over_is_believed(scene: Scene) -> None:
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"), times=3)
+    hold = await scene.hold("alice")
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+    assert incident.acknowledged
+    assert incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+    assert scene.host.asked.count("QuarantineHold") == 4
+
+
+async def test_every_new_replica_waits_in_full_again(scene: Scene) -> None:
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
+    hold = await scene.hold("alice")
+    async with scene.recovery():
+        await scene.end_worker(hold)
+        await scene.until(hold, State.SUSPECTED_STALE)
+        # A part of its wait, which must not count for the next one.
+        await until(lambda: scene.host.asked.count("QuarantineHold") >= 4, "it was asked for a while")
+    began = boottime()
+    async with scene.recovery():
+        await scene.until(hold, State.QUARANTINED, State.INSPECTED, State.MANUAL_REVIEW)
+    assert boottime() - began > QUICK.cut_off_s
+
+
+async def test_the_acknowledgement_is_asked_for_until_it_comes_late(scene: Scene) -> None:
+    # More failures than the wait has tries.
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"), times=25)
+    hold = await scene.hold("alice")
+    async with scene.recovery() as driver:
+        await scene.end_worker(hold)
+        reviewed = await scene.until(hold, *OUT)
+        assert driver._handlings
+        await scene.until_idle(driver)
+    found = (await scene.read(hold)).incident
+    assert not found.acknowledged
+    assert found.HasField("late_acknowledge_time")
+    assert found.etag == reviewed.etag
+
+
+async def test_the_acknowledgement_is_no_longer_asked_for_once_a_person_decided(scene: Scene) -> None:
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
+    hold = await scene.hold("alice")
+    async with scene.recovery() as driver:
+        await scene.end_worker(hold)
+        reviewed = await scene.until(hold, *OUT)
+        await incidents.resolve(scene.lock, reviewed.name, reviewed.etag, "AVAILABLE", attest=True)
+        await scene.until_idle(driver)
+
+
+async def test_a_profile_without_a_home_goes_to_a_person_and_nobody_is_asked(scene: Scene) -> None:
+    hold = await scene.hold("alice", home="")
+    async with scene.recovery() as driver:
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+        await scene.until_idle(driver)
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert incident.evidence.missing
+    assert "has no home" in incident.evidence.findings[0]
+    assert scene.host.asked == []
+
+
+async def test_a_host_that_stays_away_leaves_the_evidence_missing(scene: Scene) -> None:
+    scene.host.hooks["InspectProfile"] = failing(ProfileCorrupt(profile="alice"))
+    hold = await scene.hold("alice")
+    async with scene.recovery():
+        await scene.end_worker(hold)
+        await scene.until(hold, State.QUARANTINED)
+        began = boottime()
+        incident = await scene.until(hold, *OUT)
+        assert boottime() - began > QUICK.patience_s * 0.9
+    assert incident.acknowledged
+    assert incident.evidence.missing
+    assert incident.evidence.findings[0] == str(ProfileCorrupt(profile="alice"))
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert "No host told what became" in incident.decision.reason
+
+
+async def test_a_host_that_comes_back_in_time_is_heard(scene: Scene) -> None:
+    await scene.register_host("127.0.0.1:1")
+    hold = await scene.hold("alice")
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        await scene.until(hold, State.SUSPECTED_STALE)
+        await scene.register_host()
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+
+
+@pytest.mark.parametrize("once_answered", [False, True], ids=["request", "answer"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "ReadIncident",
+        "QuarantineIncident",
+        "AddHostEvidence",
+        "RecordInspection",
+        "RecordDecision",
+    ],
+)
+async def test_a_lost_word_with_the_lock_service_is_said_again(
+    scene: Scene, method: str, once_answered: bool
+) -> None:
+    hold = await scene.hold("alice")
+    async with WireGate(scene.lock.server.address) as gate:
+        stop = gate.stop(method, hold.profile, once_answered=once_answered)
+        async with scene.recovery(NEVER, gate.address) as driver:
+            await scene.end_worker(hold)
+            await stop.reaches()
+            stop.lose()
+            incident = await scene.until(hold, *OUT)
+            await scene.until_idle(driver)
+    assert incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+    assert await decisions(scene, hold) == [1]
+
+
+@pytest.mark.parametrize("once_answered", [False, True], ids=["request", "answer"])
+@pytest.mark.parametrize("method", ["QuarantineHold", "InspectProfile"])
+async def test_a_lost_word_with_the_host_is_said_again(
+    scene: Scene, method: str, once_answered: bool
+) -> None:
+    async with WireGate(scene.host_server.address) as gate:
+        await scene.register_host(gate.address)
+        stop = gate.stop(method, once_answered=once_answered)
+        hold = await scene.hold("alice")
+        async with scene.recovery(NEVER):
+            await scene.end_worker(hold)
+            await stop.reaches()
+            stop.lose()
+            incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+
+
+async def test_two_replicas_at_the_same_incidents_decide_each_exactly_once(scene: Scene) -> None:
+    async with scene.recovery(NEVER) as one, scene.recovery(NEVER) as other:
+        holds = [await scene.hold(f"profile{n}") for n in range(12)]
+        await asyncio.gather(*(scene.end_worker(hold) for hold in holds))
+        found = await asyncio.gather(*(scene.until(hold, *OUT) for hold in holds))
+        await scene.until_idle(one)
+        await scene.until_idle(other)
+    assert {incident.decision.outcome for incident in found} == {Outcome.OUTCOME_AVAILABLE}
+    assert [await decisions(scene, hold) for hold in holds] == [[1]] * len(holds)
+    # Both were at work: a host's word was asked for more often than there were incidents.
+    assert scene.host.asked.count("QuarantineHold") > len(holds)
+
+
+async def test_a_replica_that_stops_leaves_its_work_to_the_next(scene: Scene) -> None:
+    reached = asyncio.Event()
+
+    async def stuck() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    scene.host.hooks["InspectProfile"] = stuck
+    hold = await scene.hold("alice")
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        await reached.wait()
+    scene.host.hooks.clear()
+    async with scene.recovery(NEVER):
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_AVAILABLE
+
+
+async def test_incidents_that_nobody_told_of_are_found_when_the_stream_begins_anew(scene: Scene) -> None:
+    async with scene.recovery(NEVER) as driver:
+        first = await scene.hold("alice")
+        await scene.end_worker(first)
+        await scene.until(first, State.AVAILABLE)
+        await scene.until_idle(driver)
+        # From now on every stream ends after the level that it begins with.
+        scene.lock.replica.feed.close()
+        second = await scene.hold("bob")
+        await scene.end_worker(second)
+        await scene.until(second, State.AVAILABLE)
+
+
+async def test_more_evidence_than_a_call_takes_is_stored_in_several(scene: Scene) -> None:
+    touched(scene, *(f"page{n}" for n in range(300)))
+    hold = await scene.hold("alice")
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+    found = await scene.read(hold)
+    assert len(found.host_items) == 301
+    assert len(incident.evidence.uncovered_urls) == 100
+
+
+async def test_a_fault_of_our_own_does_not_make_an_incident_forgotten(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def faulty(*args: Any) -> Evidence:
+        calls.append(args)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return gather(*args)
+
+    monkeypatch.setattr(handling, "gather", faulty)
+    hold = await scene.hold("alice")
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        await scene.until(hold, State.AVAILABLE)
+    assert len(calls) == 2
