@@ -26,7 +26,16 @@ from tenure.v1.hold_pb2 import Hold
 from tenure.v1.hold_service_pb2 import VerifyHoldRequest
 from tenure.v1.incident_pb2 import SuspicionCause
 from tests.fixtures.etcd import Member, Store
-from tests.lockservice.replicas import Mutation, Running, overwrite, running, without_writes, writes
+from tests.lockservice.incidents import of, read
+from tests.lockservice.replicas import (
+    Mutation,
+    Running,
+    nobody_watches,
+    overwrite,
+    running,
+    without_writes,
+    writes,
+)
 
 PROFILE = ProfileName("default", "alice")
 NAME = str(PROFILE)
@@ -65,7 +74,10 @@ async def owner_whose_id_came_back(a: Running, b: Running) -> Hold:
     return hold
 
 
-async def test_6_the_dead_owner_is_not_let_in_again_and_is_suspected(etcd: Store) -> None:
+async def test_6_the_dead_owner_is_not_let_in_again_and_can_be_suspected(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody_watches(monkeypatch)
     async with two(etcd) as (a, b):
         hold = await owner_whose_id_came_back(a, b)
         for refused in (b.verify(hold), a.release(hold)):
@@ -76,9 +88,17 @@ async def test_6_the_dead_owner_is_not_let_in_again_and_is_suspected(etcd: Store
         assert (await suspect(a, hold, ended)).suspected
 
 
+async def test_6_the_dead_owner_is_suspected_by_whoever_watches(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        hold = await owner_whose_id_came_back(a, b)
+        await b.until_state(PROFILE, State.SUSPECTED_STALE)
+        assert (await read(a, of(hold))).incident.cause == SuspicionCause.SUSPICION_CAUSE_LEASE_ENDED
+
+
 def alive_when_it_exists(monkeypatch: pytest.MonkeyPatch) -> Mutation:
     """The mutant: "alive" is "exists"."""
     monkeypatch.setattr(Snapshot, "alive", lambda self, worker, _: self.workers.get(worker, True) is not None)
+    nobody_watches(monkeypatch)
 
     def mutate(request: Txn) -> Txn:
         changed = Txn()

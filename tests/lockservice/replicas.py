@@ -103,9 +103,23 @@ def without_compares(*fragments: bytes, only: Callable[[Txn], bool] = lambda _: 
     return mutate
 
 
+def without_nested_compares(request: Txn) -> Txn:
+    """A mutant that forgets every condition of the Txns within a Txn."""
+    changed = Txn()
+    changed.CopyFrom(request)
+    for op in changed.success:
+        if op.HasField("request_txn"):
+            del op.request_txn.compare[:]
+    return changed
+
+
 def writes(fragment: bytes) -> Callable[[Txn], bool]:
-    """Matches Txns that put a key with the fragment."""
-    return lambda request: any(fragment in op.request_put.key for op in request.success)
+    """Matches Txns that put a key with the fragment, also within a Txn of their own."""
+
+    def matches(request: Txn) -> bool:
+        return any(fragment in op.request_put.key or matches(op.request_txn) for op in request.success)
+
+    return matches
 
 
 def without_writes(fragment: bytes) -> Mutation:
