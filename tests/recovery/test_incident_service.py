@@ -36,7 +36,7 @@ async def suspected(scene: Scene, profile: str = "alice") -> Hold:
     """A hold with a step, made an incident; recovery is not at work."""
     hold = await scene.hold(profile, workflow_id="basket")
     start = StartStepRequest(
-        profile=hold.profile, fencing_token=hold.fencing_token, name=step, sensitive=True
+        profile=hold.profile, fencing_token=hold.fencing_token, name="checkout", sensitive=True
     )
     await scene.lock.call(scene.lock.holds.StartStep, start)
     await incidents.suspect(scene.lock, hold)
