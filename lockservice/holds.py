@@ -13,16 +13,16 @@ from lockservice.core.decision import Decision
 from lockservice.core.document import decode
 from lockservice.core.grant import may_have
 from lockservice.core.hold import Hold
-from lockservice.core.record import Record, State
+from lockservice.core.record import AT_WORK, Record, State
 from lockservice.core.release import Ending, Released
 from lockservice.core.snapshot import Sight, Snapshot, epoch_seen, worker_seen
 from lockservice.core.stored import Ask, Step
 from lockservice.etcd.txn import get
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
-from tenure.errors import OutcomeUnknown, ProfileDisabled, WaitExpired
+from tenure.errors import OutcomeUnknown, ProfileDisabled, TenureError, WaitExpired
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
-from tenure.names import ProfileName
+from tenure.names import IncidentName, ProfileName
 
 # A parked call looks again so often even if nothing woke it.
 _RECHECK_S = 5.0
@@ -208,17 +208,28 @@ class Holds:
         outcome = await self._committer.settle(sight, decide, deadline)
         if isinstance(outcome, Hold):
             return outcome
-        record = self._mirror.guess(sight).record
-        shown = ask.as_sent or profile.profile
-        if record is not None and record.state is State.DISABLED:
-            raise ProfileDisabled(profile=shown)
-        raise WaitExpired(
-            profile=shown,
-            holder_run_id=record.holding.run_id if record and record.holding else "",
-            wait_s=wait_s,
-            state=record.state.value if record else "",
-            position=position,
+        raise _not_in_time(profile, self._mirror.record(profile), ask, wait_s, position)
+
+
+def _not_in_time(
+    profile: ProfileName, record: Record | None, ask: Ask, wait_s: float, position: int
+) -> TenureError:
+    """What to tell one whose wait ended: who holds the profile, or in which state it waits for somebody."""
+    shown = ask.as_sent or profile.profile
+    if record is not None and record.state is State.DISABLED:
+        return ProfileDisabled(profile=shown)
+    expired = WaitExpired(
+        profile=shown, wait_s=wait_s, state=record.state.value if record else "", position=position
+    )
+    if record is not None and record.state in AT_WORK:
+        expired.metadata = {"incident": str(IncidentName(profile, record.incident))}
+        expired.message = (
+            f"profile_id '{shown}' was not free within {wait_s:g} s; nobody holds it, it is in "
+            f"{record.state.value}. Wait longer, with a new request_id, or use a different profile_id."
         )
+    elif record is not None and record.holding is not None:
+        expired.holder_run_id = record.holding.run_id
+    return expired
 
 
 def _holder(snapshot: Snapshot) -> str:

@@ -12,10 +12,21 @@ import pytest
 
 from lockservice.core.record import State
 from lockservice.etcd.txn import Txn
-from lockservice.granter import now_ms
 from tenure import errors, request_id
 from tenure.names import ProfileName
+from tenure.v1.hold_pb2 import Hold
+from tenure.v1.incident_pb2 import Evidence, Incident
 from tests.fixtures.etcd import Store
+from tests.lockservice.incidents import (
+    CLEAN,
+    decide,
+    decided,
+    inspect,
+    quarantine,
+    resolve,
+    reviewed,
+    suspect,
+)
 from tests.lockservice.replicas import (
     Mutation,
     Running,
@@ -29,6 +40,7 @@ from tests.lockservice.replicas import (
 
 PROFILE = ProfileName("default", "alice")
 AN_HOUR = 3600.0
+TOUCHED = Evidence(directory=CLEAN, account_touched=True, browser_opened=True)
 
 
 @asynccontextmanager
@@ -175,10 +187,12 @@ async def freed_by_recovery(a: Running, b: Running, *, wait: float) -> asyncio.T
     waiter = await b.worker()
     waiting: asyncio.Task[object] = asyncio.create_task(b.acquire("alice", waiter, wait=wait, run_id="next"))
     await b.until_queued(1)
-    await overwrite(a, PROFILE, state=State.SUSPECTED_STALE, incident=hold.fencing_token)
+    incident = await suspect(a, hold)
     with pytest.raises(errors.ProfileQuarantined):
         await a.acquire("alice", await a.worker())
-    await overwrite(a, PROFILE, state=State.RETRY, incident=0, failed_attempts=1)
+    await quarantine(a, incident)
+    inspected = await inspect(a, incident, TOUCHED)
+    await decide(a, incident, inspected.revision, "RETRY")
     return waiting
 
 
@@ -208,6 +222,45 @@ async def test_4_a_waiter_whose_caller_is_away_is_granted_too(
         assert granted.holding.run_id == "next"
 
 
+async def in_review_with_a_waiter(a: Running, b: Running, wait: float) -> tuple[Incident, asyncio.Task[Hold]]:
+    hold = await a.acquire("alice", await a.worker(), run_id="old")
+    waiting = asyncio.create_task(b.acquire("alice", await b.worker(), wait=wait, run_id="next"))
+    await b.until_queued(1)
+    shown = await reviewed(a, hold)
+    with pytest.raises(errors.ProfileInReview) as told:
+        await b.acquire("alice", await b.worker())
+    assert told.value.incident == shown.name
+    return shown, waiting
+
+
+async def test_4_a_waiter_of_a_profile_in_review_is_granted_when_a_person_frees_it(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        shown, waiting = await in_review_with_a_waiter(a, b, wait=15)
+        assert not waiting.done()
+        await resolve(a, shown.name, shown.etag, "AVAILABLE")
+        hold = await waiting
+        assert (hold.run_id, hold.attempt, hold.origin) == ("next", 1, 1)
+        assert hold.fencing_token > int(shown.name.rpartition("/")[2])
+
+
+async def test_4_a_waiter_whose_wait_ends_in_review_is_told_so(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        _, waiting = await in_review_with_a_waiter(a, b, wait=1.0)
+        with pytest.raises(errors.WaitExpired) as told:
+            await waiting
+        assert told.value.state == "MANUAL_REVIEW"
+        assert told.value.holder_run_id == "", "nobody holds it"
+        assert "MANUAL_REVIEW" in str(told.value)
+
+
+async def test_4_a_waiter_of_a_profile_that_a_verdict_disables_is_told(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        shown, waiting = await in_review_with_a_waiter(a, b, wait=15)
+        await resolve(a, shown.name, shown.etag, "DISABLED")
+        with pytest.raises(errors.ProfileDisabled):
+            await waiting
+
+
 async def test_4_mutant_without_level_trigger_sleeps_on(etcd: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     no_level_trigger(monkeypatch)
     async with two(etcd) as (a, b):
@@ -222,7 +275,7 @@ async def test_4_mutant_without_level_trigger_sleeps_on(etcd: Store, monkeypatch
 async def resumable_behind_another(
     a: Running, b: Running
 ) -> tuple[asyncio.Task[object], asyncio.Task[object]]:
-    await a.acquire("alice", await a.worker(), workflow_id="checkout")
+    hold = await a.acquire("alice", await a.worker(), workflow_id="checkout")
     tasks: list[asyncio.Task[object]] = []
     for i, workflow in enumerate(("other", "checkout")):
         worker = await b.worker()
@@ -230,7 +283,7 @@ async def resumable_behind_another(
             asyncio.create_task(b.acquire("alice", worker, wait=1.5, workflow_id=workflow, run_id=workflow))
         )
         await b.until_queued(i + 1)
-    await overwrite(a, PROFILE, state=State.RESUME_PENDING, resume_until_ms=now_ms() + 60_000)
+    await decided(a, hold, "RESUME_PENDING")
     return tasks[0], tasks[1]
 
 
@@ -246,8 +299,8 @@ async def test_5_the_workflow_that_resumes_overtakes_the_queue(etcd: Store) -> N
 async def test_5_a_fresh_acquire_of_the_workflow_overtakes_too_and_others_are_told(etcd: Store) -> None:
     async with two(etcd) as (a, b):
         holder = await a.worker()
-        await a.acquire("alice", holder, workflow_id="checkout", proxy_key="de")
-        await overwrite(a, PROFILE, state=State.RESUME_PENDING, resume_until_ms=now_ms() + 60_000)
+        hold = await a.acquire("alice", holder, workflow_id="checkout", proxy_key="de")
+        await decided(a, hold, "RESUME_PENDING")
         for workflow, proxy in (("other", "de"), ("checkout", "fr")):
             with pytest.raises(errors.ResumePending) as kept:
                 await b.acquire("alice", holder, workflow_id=workflow, proxy_key=proxy)
