@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from lockservice.core.acquire import Saved
 from lockservice.core.snapshot import Snapshot
 from lockservice.replica import Replica
 from tenure.names import ProfileName
@@ -19,7 +18,7 @@ async def load(replica: Replica, profile: ProfileName, workflow: str, deadline: 
     return Checkpoint.FromString(found.value) if found else None
 
 
-def seen(snapshot: Snapshot) -> Saved:
-    """What a snapshot shows whose first extra read is of a checkpoint."""
+def plan_seen(snapshot: Snapshot) -> str | None:
+    """The plan of the checkpoint that is a snapshot's first extra read; None when there is none."""
     found = snapshot.found(0)
-    return Saved(Checkpoint.FromString(found.value).plan, found.mod_revision) if found else Saved(None, 0)
+    return Checkpoint.FromString(found.value).plan if found else None

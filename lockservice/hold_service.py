@@ -52,10 +52,11 @@ class HoldServicer(HoldServiceServicer):
             deadline=end,
             resume=wanted.resume_state,
         )
-        if not wanted.resume_state and hold.holding.origin is not Origin.RESUMED:
+        resumed = hold.holding.origin is Origin.RESUMED
+        if not wanted.resume_state and not resumed:
             return self._message(hold), None
         checkpoint = await checkpoint_store.load(self._replica, wanted.profile, wanted.ask.workflow_id, end)
-        if checkpoint is not None and checkpoint.fencing_token < hold.token:
+        if checkpoint is not None and not resumed and checkpoint.fencing_token < hold.token:
             await self._check_plan(wanted, hold, checkpoint.plan, end)
         return self._message(hold), checkpoint
 

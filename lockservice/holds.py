@@ -61,7 +61,7 @@ class Holds:
                 waits=wait_s > 0,
                 lease_keys=self._mirror.lease_keys(ask.worker),
                 now_ms=now_ms(),
-                saved=checkpoint_store.seen(snapshot) if of_plan else None,
+                saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
             )
 
         loop = asyncio.get_running_loop()

@@ -44,14 +44,6 @@ MAX_LEASE_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """The checkpoint that an Acquire asks for, as read: its plan (None: there is none) and mod_revision."""
-
-    plan: str | None
-    mod: int
-
-
-@dataclass(frozen=True, slots=True)
 class Queued:
     """The Acquire has a place."""
 
@@ -68,11 +60,12 @@ def decide(
     waits: bool,
     lease_keys: int,
     now_ms: int,
-    saved: Saved | None = None,
+    saved_plan: str | None = None,
 ) -> Decision[Hold | Queued]:
     """Decide an Acquire of `ask.request_id`. `lease_keys`: how many keys the worker's lease has, about.
 
-    `saved`: the checkpoint that is asked for, when its plan matters.
+    `saved_plan`: that of the checkpoint that is asked for, where it matters and there is one, read with the
+    snapshot: only an owner writes a checkpoint, so the compare of mod(p) guards it too.
     """
     worker = snapshot.workers.get(ask.worker)
     # One of another tenant is as good as none, so that nothing is told of what exists there.
@@ -89,15 +82,13 @@ def decide(
         return Refuse(_too_many_profiles())
     if resumes(snapshot.record, ask, now_ms):
         return _grant(keys, profile, snapshot, ask, worker, (), now_ms)
-    if waited_for(snapshot.record, ask, now_ms) or (saved is not None and not fits(ask, saved.plan)):
+    if waited_for(snapshot.record, ask, now_ms) or not fits(ask, saved_plan):
         return Refuse(other_plan(profile, ask))
-    same = (mod_is(keys.checkpoint(profile, ask.workflow_id), saved.mod),) if saved is not None else ()
     if is_free(snapshot.record) and snapshot.head is None:
-        alone = (empty(keys.queue(profile)), *same)
-        return _grant(keys, profile, snapshot, ask, worker, alone, now_ms)
+        return _grant(keys, profile, snapshot, ask, worker, (empty(keys.queue(profile)),), now_ms)
     if not waits or (snapshot.record is not None and snapshot.record.state is State.DISABLED):
         return Refuse(why_not(profile, snapshot, ask.as_sent or profile.profile))
-    return _join(keys, profile, snapshot, ask, worker, same)
+    return _join(keys, profile, snapshot, ask, worker)
 
 
 def other_plan(profile: ProfileName, ask: Ask) -> TenureError:
@@ -170,19 +161,14 @@ def _grant(
 
 
 def _join(
-    keys: Keys,
-    profile: ProfileName,
-    snapshot: Snapshot,
-    ask: Ask,
-    worker: WorkerSeen,
-    same: tuple[Compare, ...],
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen
 ) -> Write[Hold | Queued]:
     place = keys.place(profile, ask.request_id)
     lease = worker.worker.lease
     return Write(
         # mod(p) as seen: a JOIN decided on a profile that was busy must not apply once it was released to
         # nobody.
-        (*_guards(keys, profile, snapshot, ask), absent(place), *same),
+        (*_guards(keys, profile, snapshot, ask), absent(place)),
         (put(place, encode(ask), lease), consumed_op(keys, profile, ask, lease)),
         lambda revision: Queued(Waiter(revision, ask.request_id, ask)),
     )
