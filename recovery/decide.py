@@ -164,7 +164,7 @@ def sensitive_page(evidence: Evidence, policy: Policy) -> Answer | None:
     """8, pages: one that no checkpoint covers was sensitive."""
     if len(evidence.uncovered_urls) >= MOST_LISTED:
         return _review(f"there are more than {MOST_LISTED - 1} pages that no checkpoint covers")
-    fact = facts.why_sensitive_page([*facts.pages(evidence), evidence.last_url], policy)
+    fact = facts.why_sensitive_page(facts.pages(evidence), policy)
     return _review(fact) if fact else None
 
 

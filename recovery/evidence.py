@@ -128,10 +128,7 @@ def _uncovered_urls(answer: InspectProfileResponse, saved: Checkpoint | None) ->
         in_front = before[-1:]
         visits = [item for item in visits if not _is_before(item, since)]
         visits = in_front + visits
-    urls = [item.text for item in visits]
-    if answer.evidence.browser_opened and answer.evidence.last_url:
-        urls.append(answer.evidence.last_url)
-    return _each_once(url[:MAX_URL] for url in urls)
+    return _each_once(item.text[:MAX_URL] for item in visits)
 
 
 def _is_before(item: EvidenceItem, since: datetime) -> bool:

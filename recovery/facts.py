@@ -25,8 +25,8 @@ def contradictions(evidence: Evidence) -> list[tuple[bool, str]]:
     opened, directory = evidence.browser_opened, evidence.directory
     untouched = is_false(evidence, "account_touched")
     alive_or_unknown = not is_false(evidence, "browser_alive")
-    # Its own first navigation may land elsewhere than it was sent; a second page is somebody's doing.
     pages = {_plain(url) for url in evidence.uncovered_urls if not patterns.is_blank(url)}
+    beyond = pages - {_plain(evidence.start_url)}
     return [
         (
             opened and evidence.proxy_key != evidence.hold_proxy_key,
@@ -39,7 +39,7 @@ def contradictions(evidence: Evidence) -> list[tuple[bool, str]]:
         (not opened and evidence.account_touched, "the account was touched, but no browser was opened"),
         (not opened and bool(pages), "pages were visited, but no browser was opened"),
         (not opened and bool(evidence.start_url), "there is a first page, but no browser was opened"),
-        (untouched and len(pages) > 1, f"the account was not touched, but {len(pages)} pages were visited"),
+        (untouched and bool(beyond), "the account was not touched, but more than the first page was visited"),
         (
             untouched and evidence.form_in_flight,
             "the account was not touched, but a form was being submitted",
@@ -53,9 +53,10 @@ def contradictions(evidence: Evidence) -> list[tuple[bool, str]]:
 
 
 def pages(evidence: Evidence) -> list[str]:
-    """The pages that no checkpoint covers, the first one too."""
+    """The pages that no checkpoint covers: the first one, and the one that redirects led to, too."""
     first = [] if evidence.HasField("checkpoint") else [evidence.start_url]
-    return [*first, *evidence.uncovered_urls]
+    last = [evidence.last_url] if evidence.browser_opened else []
+    return [*first, *evidence.uncovered_urls, *last]
 
 
 def _covers(evidence: Evidence, step: Step) -> bool:

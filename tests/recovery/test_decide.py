@@ -99,13 +99,14 @@ CASES = [
     Case("contradiction", at_work(browser_opened=None), "touched, but no browser"),
     Case("contradiction", untouched(browser_opened=None, start_url=None), "visited, but no browser"),
     Case("contradiction", untouched(browser_opened=None, uncovered_urls=[]), "a first page, but no browser"),
-    Case("contradiction", untouched(uncovered_urls=[START, f"{START}shoes"]), "not touched, but 2 pages"),
+    Case("contradiction", untouched(uncovered_urls=[START, f"{START}shoes"]), "more than the first page"),
+    Case("contradiction", untouched(uncovered_urls=[f"{START}shoes"]), "more than the first page"),
     Case("contradiction", untouched(form_in_flight=True), "but a form"),
     Case("contradiction", untouched(attempt=0), "attempt 0"),
     Case("contradiction", untouched(origin=HoldOrigin.HOLD_ORIGIN_RESUMED), "names none"),
     Case("unknown", untouched(account_touched=None), "not known whether the account was touched"),
     Case("unknown", resumable(account_touched=None), "not known whether the account was touched"),
-    Case("unknown", untouched(start_url=None), "where the browser began"),
+    Case("unknown", untouched(start_url=None, uncovered_urls=[]), "where the browser began"),
     Case("unknown", at_work(start_url=None), "where the browser began"),
     Case("unknown", at_work(uncovered_urls=[]), "no page was recorded"),
     Case("unknown", untouched(origin=None), "where the hold came from"),
@@ -156,9 +157,10 @@ CASES = [
     Case("sensitive_page", at_work(start_url=f"{START}settings"), "settings is sensitive"),
     Case(
         "sensitive_page",
-        untouched(start_url=f"{START}settings", restartable=True),
+        untouched(start_url=f"{START}settings", uncovered_urls=[], restartable=True),
         "settings is sensitive",
     ),
+    Case("sensitive_page", untouched(last_url=f"{START}settings", restartable=True), "settings is sensitive"),
     Case("sensitive_page", at_work(uncovered_urls=["https://[bank/"]), "cannot be read"),
     Case("sensitive_page", at_work(uncovered_urls=[START + "x" * 2000]), "cannot be read"),
     Case(
@@ -219,7 +221,8 @@ def test_no_evidence_at_all_goes_to_a_person() -> None:
 
 
 def test_the_landing_of_the_first_navigation_is_no_touch() -> None:
-    assert outcome(untouched(uncovered_urls=["about:blank", "https://www.shop.example/en/"])) == "AVAILABLE"
+    landed = untouched(uncovered_urls=["about:blank", START.rstrip("/")], last_url=f"{START}en/#top")
+    assert outcome(landed) == "AVAILABLE"
 
 
 @pytest.mark.parametrize("found", [CLEAN, UNCLEAN])

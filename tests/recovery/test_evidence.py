@@ -144,15 +144,10 @@ def test_evidence_does_not_carry_the_checkpoints_payload() -> None:
 
 def test_each_page_is_named_once_and_of_too_many_the_newest() -> None:
     pages = [visit(f"{START}{n % 150}", n) for n in range(300)]
-    found = gather(stored(), answer(*pages, last_url=f"{START}149"), "", NOW)
+    found = gather(stored(), answer(*pages), "", NOW)
     assert list(found.uncovered_urls) == [f"{START}{n}" for n in range(50, 150)]
     steps = gather(stored(*(step(n) for n in range(1, 151))), answer(), "", NOW).uncovered_steps
     assert [each.seq for each in steps] == list(range(51, 151))
-
-
-def test_the_page_in_front_at_the_end_is_uncovered() -> None:
-    found = gather(stored(checkpoint=saved()), answer(visit("a", -60), last_url="b"), "", NOW)
-    assert list(found.uncovered_urls) == ["a", "b"]
 
 
 def test_endless_addresses_and_findings_are_cut() -> None:
