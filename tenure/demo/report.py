@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tenure.demo.stage import Shown
+from tenure.demo.claims import Shown
 
 
 def as_table(results: Sequence[tuple[str, Sequence[Shown]]]) -> Table:
@@ -46,6 +46,7 @@ def as_json(results: Sequence[tuple[str, Sequence[Shown]]]) -> list[dict[str, An
             "reused_session": shown.reused,
             "fencing_token": shown.token or None,
             "timings_ms": {phase: round(seconds * 1000, 1) for phase, seconds in shown.timings.items()},
+            "facts": dict(shown.facts),
             "verdict": "holds",
         }
         for number, (title, lines) in enumerate(results, 1)

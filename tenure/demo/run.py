@@ -14,17 +14,22 @@ from rich.text import Text
 
 from tenure.cli.output import Output
 from tenure.demo import report
+from tenure.demo.claims import ClaimFailed, Shown, claim
 from tenure.demo.site import DemoSite
-from tenure.demo.stage import ClaimFailed, Shown, Stage, claim
+from tenure.demo.stage import Stage
 from tenure.demo.steps import STEPS, Step
 from tenure.processes import below, table
 from tenure.supervisor import System
+
+# Kept when the demo is over, for people to look at; the next one writes over them.
+_PICTURES = Path(tempfile.gettempdir()) / "tenure-demo-evidence"
 
 
 async def demonstrate(output: Output, steps: Sequence[Step] = STEPS) -> int:
     """Play `steps` and tell what they showed. Returns 0 when every claim held, else 1.
 
-    The data root is removed at the end, unless a claim failed: then its logs say why.
+    The data root is removed at the end, unless a claim failed: then its logs say why. What stays are the
+    pictures of the worker that stopped.
     """
     began = time.monotonic()
     data_root = Path(tempfile.mkdtemp(prefix="tenure-demo-"))
@@ -35,7 +40,7 @@ async def demonstrate(output: Output, steps: Sequence[Step] = STEPS) -> int:
             output.say(f"etcd, four services and a demo site start in {data_root}, on free ports")
             system = System(data_root, "127.0.0.1:0", output.say)
             await stack.enter_async_context(system)
-            stage = Stage(system, site)
+            stage = await stack.enter_async_context(Stage(system, site, _PICTURES))
             for number, step in enumerate(steps, 1):
                 results.append((step.title, await _play(output, number, step, stage)))
             ran = len(_living())

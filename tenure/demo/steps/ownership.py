@@ -1,27 +1,15 @@
-"""The steps of the demo. Each claims what it shows, and returns the lines it adds to the table."""
+"""One owner at a time, a browser that stays warm, and a login that stays with its profile."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from tenure.cdp import CdpClosed
 from tenure.client import Client
-from tenure.demo.stage import Shown, Stage, claim
+from tenure.demo.claims import Shown, claim, opened
+from tenure.demo.stage import ALICE, BOB, WAIT_S, Stage
 from tenure.errors import HoldLost, ProfileBusy, TokenSuperseded
 from tenure.session import Session
-
-ALICE, BOB = "alice:linkedin", "bob:linkedin"
-_WAIT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A title, and what to do on the stage."""
-
-    title: str
-    play: Callable[[Stage], Awaitable[Sequence[Shown]]]
 
 
 async def sign_in_cold(stage: Stage) -> list[Shown]:
@@ -29,10 +17,10 @@ async def sign_in_cold(stage: Stage) -> list[Shown]:
         stage.worker("one") as worker,
         worker.open(ALICE, start_url=f"{stage.site.url}/sign-in", run_id="sign-in") as session,
     ):
-        stage.granted(session)
+        stage.granted(session.fencing_token)
         claim(not session.reused_session, "the first open says that it used a live browser again")
         await stage.sign_in(await session.cdp(), "Alice")
-        return [_opened("opened cold; signed in as Alice with mouse and keyboard", session)]
+        return [opened("opened cold; signed in as Alice with mouse and keyboard", session)]
 
 
 async def open_warm(stage: Stage) -> list[Shown]:
@@ -40,10 +28,10 @@ async def open_warm(stage: Stage) -> list[Shown]:
         stage.worker("two") as worker,
         worker.open(ALICE, start_url=f"{stage.site.url}/account", run_id="look") as session,
     ):
-        stage.granted(session)
+        stage.granted(session.fencing_token)
         claim(session.reused_session, "the second open launched a browser instead of using the warm one")
         await stage.expect_signed_in(await session.cdp(), "Alice")
-        return [_opened("opened warm in the same browser; still signed in", session)]
+        return [opened("opened warm in the same browser; still signed in", session)]
 
 
 async def refuse_busy(stage: Stage) -> list[Shown]:
@@ -52,7 +40,7 @@ async def refuse_busy(stage: Stage) -> list[Shown]:
         stage.worker("four") as other,
         worker.open(ALICE, start_url=f"{stage.site.url}/account", run_id="nightly-7") as session,
     ):
-        stage.granted(session)
+        stage.granted(session.fencing_token)
         expected = (
             f"profile_id '{ALICE}' is busy; held by run_id='nightly-7'. "
             "Use a different profile_id or wait for the existing run to finish."
@@ -62,27 +50,27 @@ async def refuse_busy(stage: Stage) -> list[Shown]:
                 claim(False, f"a second run got the busy profile, with token {second.fencing_token}")
         except ProfileBusy as busy:
             claim(str(busy) == expected, f"the refusal reads {str(busy)!r}")
-        return [_opened("held by run nightly-7", session), Shown(f"a second run is refused: {expected}")]
+        return [opened("held by run nightly-7", session), Shown(f"a second run is refused: {expected}")]
 
 
 async def hand_over(stage: Stage) -> list[Shown]:
     async with stage.worker("five") as worker, stage.worker("six") as other:
         async with worker.open(ALICE, start_url=f"{stage.site.url}/account", run_id="first") as first:
-            stage.granted(first)
+            stage.granted(first.fencing_token)
             page = await first.cdp()
             async with other.open(BOB, start_url=f"{stage.site.url}/account", run_id="beside") as beside:
                 at = await (await beside.cdp()).evaluate("location.pathname")
                 claim(at == "/sign-in", f"Bob's browser is not a stranger to the site; it shows {at}")
-                shown = [_opened("Bob opens beside Alice; his browser knows nothing of her login", beside)]
+                shown = [opened("Bob opens beside Alice; his browser knows nothing of her login", beside)]
             waiting = asyncio.create_task(_open_later(stage, other))
             try:
-                await _queued(worker, waiting)
+                await stage.queued(worker, waiting)
             except BaseException:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
                 raise
         second = await waiting
-        shown.append(_opened("a run that waited has Alice as soon as she is released", second))
+        shown.append(opened("a run that waited has Alice as soon as she is released", second))
         try:
             await first.verify()
             claim(False, f"token {first.fencing_token} is accepted although its hold is over")
@@ -104,21 +92,11 @@ async def hand_over(stage: Stage) -> list[Shown]:
 
 async def _open_later(stage: Stage, worker: Client) -> Session:
     async with worker.open(
-        ALICE, start_url=f"{stage.site.url}/account", run_id="waiting", wait=_WAIT_S
+        ALICE, start_url=f"{stage.site.url}/account", run_id="waiting", wait=WAIT_S
     ) as session:
-        stage.granted(session)
+        stage.granted(session.fencing_token)
         await stage.expect_signed_in(await session.cdp(), "Alice")
         return session
-
-
-async def _queued(worker: Client, waiting: asyncio.Task[Session]) -> None:
-    """Return once somebody stands in Alice's queue."""
-    async with asyncio.timeout(_WAIT_S):
-        while not waiting.done():
-            if any(profile.waiters for profile in await worker.profiles()):
-                return
-            await asyncio.sleep(0.02)
-    claim(False, f"the run that should wait ended instead: {waiting.exception()}")
 
 
 async def restart_everything(stage: Stage) -> list[Shown]:
@@ -129,20 +107,7 @@ async def restart_everything(stage: Stage) -> list[Shown]:
         stage.worker("seven") as worker,
         worker.open(ALICE, start_url=f"{stage.site.url}/account", run_id="after") as session,
     ):
-        stage.granted(session)
+        stage.granted(session.fencing_token)
         claim(not session.reused_session, "a browser outlived the stop of its host")
         await stage.expect_signed_in(await session.cdp(), "Alice")
-        return [_opened("all services and etcd stopped and started again; still signed in", session)]
-
-
-def _opened(what: str, session: Session) -> Shown:
-    return Shown(what, session.fencing_token, session.reused_session, session.timings)
-
-
-STEPS = (
-    Step(f"open {ALICE} cold and sign in", sign_in_cold),
-    Step("close it, open it again: warm, still signed in", open_warm),
-    Step("a second run on the busy profile is refused", refuse_busy),
-    Step("another profile beside it; a waiting run takes over with a higher token", hand_over),
-    Step("stop and start every service and etcd", restart_everything),
-)
+        return [opened("all services and etcd stopped and started again; still signed in", session)]
