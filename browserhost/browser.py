@@ -14,10 +14,13 @@ from types import TracebackType
 from typing import Self
 
 from browserhost import chrome, start_url
+from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
 from browserhost.mux import CdpMux
-from browserhost.pages import Page, Pages
+from browserhost.page import Observer, Page
+from browserhost.pages import Pages
+from browserhost.picture import Picture
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import ProcessTree, StartFailed
 from tenure.cdp import CdpClosed, CdpError, Result
@@ -75,6 +78,7 @@ class Browser:
         self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
         self._tree, self._pipe, self._forwarder = tree, pipe, forwarder
         self._pages = Pages(mux.root, self._flush_soon)
+        self._camera = Camera(mux.root, self._pages)
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[CloseReport] | None = None
@@ -139,6 +143,36 @@ class Browser:
     def downloads(self) -> Path:
         """Where whatever is downloaded goes; Chrome makes it when there is something."""
         return self._tree.directory / "downloads"
+
+    @property
+    def display(self) -> dict[str, str]:
+        """The variables that name its X display, and the file with the cookie that opens it."""
+        return {"DISPLAY": self._tree.display, "XAUTHORITY": str(self._tree.directory / "Xauthority")}
+
+    async def in_view(self) -> Page:
+        """The newest page that can be seen, of which `picture` takes one. Raises NoPicture, CdpClosed."""
+        return await self._camera.in_view()
+
+    def watch(self, observer: Observer) -> None:
+        """Tell `observer`, in place of the one before, what happens on the pages from now on."""
+        self._pages.observer = observer
+
+    async def answers(self) -> None:
+        """Return once the browser has answered. The caller bounds it. Raises BrowserCrashed."""
+        async with self._usable():
+            await self.mux.root.post("Browser.getVersion")
+
+    async def picture(
+        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
+    ) -> Picture:
+        """A picture of the page in view with every secret field covered, also in frames of other sites.
+
+        `media_type` is image/png, image/jpeg or image/webp, `scale` above 0 and at most 1. Waits as
+        long as it takes: the caller bounds it. Raises NoPicture, with nothing taken, where it is not sure
+        that every secret is covered; BrowserCrashed.
+        """
+        async with self._usable():
+            return await self._camera.take(media_type, scale, full_page)
 
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took.

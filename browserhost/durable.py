@@ -6,12 +6,13 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tenure.errors import DiskFull
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 def write(path: Path, content: bytes) -> None:
@@ -30,7 +31,8 @@ def write(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             beside.replace(path)
         except OSError:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink()
             raise
         sync_directory(path.parent)
 
@@ -73,17 +75,25 @@ def sync_directory(path: Path) -> None:
 
 @contextmanager
 def disk_full_is_refused(path: Path) -> Iterator[None]:
-    """Turn "no space left" into DiskFull, which names the place and what is free there."""
+    """Turn what a disk does not take into DiskFull, which names the place and what is free there.
+
+    A disk that became read-only or breaks is as safe to refuse as a full one, and is told apart in words.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno in _MISSING:
             raise
-        raise DiskFull(path=str(path), free_bytes=free_bytes(path)) from error
+        full = error.errno in _FULL
+        text = "" if full else f"The host cannot write to its disk at '{path}': {error.strerror or error}."
+        raise DiskFull(text, path=str(path), free_bytes=free_bytes(path)) from error
 
 
 def free_bytes(path: Path) -> int:
-    """What an ordinary user could still write at `path`, which need not exist yet."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+    """What an ordinary user could still write at `path`, there or not yet; 0 where nobody can tell."""
+    try:
+        while not path.exists():
+            path = path.parent
+        return shutil.disk_usage(path).free
+    except OSError:
+        return 0

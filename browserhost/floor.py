@@ -21,7 +21,10 @@ class FloorUnreadable(Exception):
 
 def load(path: Path) -> int:
     """The floor; 0 when none was ever written. Raises FloorUnreadable."""
-    content = durable.read(path)
+    try:
+        content = durable.read(path)
+    except OSError as error:
+        raise FloorUnreadable(path, str(error).encode()) from error
     if content is None:
         return 0
     # Written by rename, so a torn write cannot be why it does not parse.
@@ -33,11 +36,15 @@ def load(path: Path) -> int:
 def raise_to(path: Path, floor: int) -> int:
     """Raise the floor on disk to `floor`, never lower it; the floor there now. Raises DiskFull.
 
-    One caller at a time: a profile's queue sees to that. Idempotent, and free when the
+    One caller at a time: a profile's queue sees to that. Idempotent, and writes nothing when the
     floor is that high already.
     """
     current = load(path)
     if floor <= current:
+        if current:
+            with durable.disk_full_is_refused(path):
+                # A rename whose directory could not be synced shows the new floor, and may yet be undone.
+                durable.sync_directory(path.parent)
         return current
     durable.write(path, b"%d\n" % floor)
     return floor

@@ -21,6 +21,7 @@ from browserhost.neighbours import LockService
 from browserhost.session import State
 from browserhost.tasks import in_thread
 from browserhost.verifier import Proof
+from tenure import token as tokens
 from tenure.errors import (
     DiskFull,
     HostUnreachable,
@@ -116,14 +117,46 @@ class Gatekeeper:
         Does not raise: on a full disk the floor rises in memory alone. Safe, because the marker still
         says held, so that a restart raises it again.
         """
-        self._over = (token, error)
-        step = fences.ended(self.state, token)
+        self.remember(token, error)
         try:
-            await self.take(step, State.CRASHED, error.reason)
+            await self._end(token, State.CRASHED, error.reason)
         except DiskFull as full:
             _log.error("floor not written", profile=str(self._name), why=str(full))
+
+    async def quarantine(self, token: int, error: TenureError) -> int:
+        """Rule 16, under the queue: the floor on disk, above the token, once nothing at or below it runs.
+
+        Why a token ended stays as it was first known, and `error` is why otherwise. Idempotent. Raises
+        DiskFull, and then the token is cut off all the same, but the floor on disk does not say so.
+        """
+        if self._over is None or self._over[0] != token:
+            self.remember(token, error)
+        await self._end(token, State.CUT, self.superseded(token).reason)
+        # Once more where it had risen in memory alone; free where it is on disk.
+        return await in_thread(floors.raise_to, self._path, token + 1)
+
+    async def retire(self, revision: int) -> None:
+        """Rule 18, under the queue: no token of `revision` or before is served any more. Raises DiskFull.
+
+        Revisions rise, so a hold granted later has a higher token; and the epoch of the floor's own
+        token is not above that one's.
+        """
+        token = tokens.pack(self.state.floor >> tokens.REVISION_BITS, revision)
+        await self.take(fences.ended(self.state, token), State.CUT, TokenSuperseded.reason)
+
+    def remember(self, token: int, error: TenureError) -> None:
+        """Why a token is over: what whoever uses it is told. Only the highest such token is kept."""
+        if self._over is None or self._over[0] <= token:
+            self._over = (token, error)
+
+    async def _end(self, token: int, state: State, reason: str) -> None:
+        step = fences.ended(self.state, token)
+        try:
+            await self.take(step, state, reason)
+        except DiskFull:
             self.state = step.fence
-            await self._drain(step.cut, State.CRASHED, error.reason)
+            await self._drain(step.cut, state, reason)
+            raise
 
     def is_over(self, token: int) -> bool:
         """Whether the token is below the floor."""

@@ -88,7 +88,7 @@ class Host:
             if marker is None or not marker.held or marker.suspected:
                 continue
             try:
-                await self.profile(paths.name).recover()
+                await self.profile(paths.name).recover(self._workshop.boot_id)
             except TenureError as error:
                 # It is not served either: whoever asks for it gets this error.
                 _log.error("not recovered", profile=str(paths.name), why=str(error))

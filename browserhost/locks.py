@@ -32,15 +32,18 @@ class Locks:
         """Make a hold suspect, however long it takes; whether it is an incident now."""
         return await self._reporter.suspect(name, token, cause, detail)
 
-    async def free_here(self, name: ProfileName) -> bool:
-        """Whether nobody holds the profile and this is its home. Raises StoreUnavailable."""
+    async def free_here(self, name: ProfileName) -> int | None:
+        """The profile's revision when nobody holds it and this is its home, else None.
+
+        Raises StoreUnavailable.
+        """
         request = LocateProfileRequest(profile=str(name))
         try:
             found = await self._channels.invoke(self._stub.LocateProfile, request, timeout=ANSWER_S)
         except OutcomeUnknown as error:
             raise StoreUnavailable(f"The lock service does not answer: {error}") from error
         free = (PROFILE_STATE_AVAILABLE, PROFILE_STATE_RETRY)
-        return found.home == self._host and found.state in free
+        return found.revision if found.home == self._host and found.state in free else None
 
     async def aclose(self) -> None:
         """Give up on what is not answered."""

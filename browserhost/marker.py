@@ -23,7 +23,8 @@ class Marker:
     end: then the end is unproven. `flushed_at`: every cookie set before this moment (seconds
     since 1970) is on disk. `report`: the cause of a suspicion that the lock service has not
     yet confirmed, as a name of SuspicionCause; `suspected`: it has confirmed one for `token`,
-    so any later hold of the profile was granted by a decision.
+    so any later hold of the profile was granted by a decision. `driven`: the last token under which
+    a browser was opened; None where that is not known.
     """
 
     token: int
@@ -38,17 +39,18 @@ class Marker:
     report: str = ""
     detail: str = ""
     suspected: bool = False
+    driven: int | None = None
 
 
 def load(path: Path) -> Marker | None:
     """The marker; None when there is none. One that cannot be read says the least comfortable thing."""
-    content = durable.read(path)
-    if content is None:
-        return None
     try:
+        content = durable.read(path)
+        if content is None:
+            return None
         values = json.loads(content)
         return Marker(**{f.name: values[f.name] for f in fields(Marker) if f.name in values})
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         # Used, and ended nobody knows how: only a clean directory may start.
         return Marker(token=0, held=False, boot_id="", used=True, detail=f"{path} cannot be read")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from browserhost.session import Session
+from browserhost.workshop import LiveBrowser
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +35,26 @@ class Closed:
     used: bool
     flushed_at: float | None
     session: Session | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A token is cut off for good: `floor` is on disk. `browser_alive`: a browser is there and answers."""
+
+    floor: int
+    browser_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A session's browser in somebody's hand, from `Profile.using`.
+
+    `gate` raises when the token may act no more: ask it right before each dispatch. `touch` is told
+    what is about to be done to the account, before it is. `keep` stores a picture (bytes, media type) as
+    evidence and returns its item's name; an empty one when it could not be stored.
+    """
+
+    browser: LiveBrowser
+    gate: Callable[[], None]
+    touch: Callable[[str], None]
+    keep: Callable[[bytes, str], Awaitable[str]]

@@ -7,13 +7,12 @@ learns of each navigation and can flush cookies after it whatever a client does 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urldefrag
 
+from browserhost.page import Observer, Page
 from tenure.cdp import CdpClient, Result
 from tenure.errors import NavigationFailed
 
@@ -22,47 +21,10 @@ COMMIT_S = 30.0
 LOAD_S = 10.0
 """How long it may then go on loading before it counts as landed all the same."""
 
+BLANK = "about:blank"
 _NEW_TAB_S = 10.0
 _ONLY_PAGES = [{"type": "page"}, {"exclude": True}]
-
-
-@dataclass(eq=False, slots=True)
-class Page:
-    """One tab or window."""
-
-    target: str
-    session: str
-    context: str
-    url: str
-    dialog: str = ""
-    """The kind of the dialog that is open: alert, confirm, prompt, beforeunload; "" when none is."""
-    loaders: deque[str] = field(default_factory=lambda: deque(maxlen=16))
-    """Documents committed in the main frame, the present one last."""
-    loaded: bool = False
-    failed: bool = False
-    """The present document is Chrome's own error page."""
-    leaving: bool = False
-    """The host navigates or closes it: a page that asks whether to stay is not heard."""
-    broken: bool = False
-    """Its renderer crashed, or the tab is gone."""
-    closing: bool = False
-    """It is about to go; Chrome takes up to 0.2 s for that after it has said yes."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def is_at(self, loader: str) -> bool:
-        """Whether that document is the present one."""
-        return bool(self.loaders) and self.loaders[-1] == loader
-
-    def commits(self, loader: str) -> None:
-        """Take notice of a document, of which Chrome tells in more than one way."""
-        self.broken = False
-        if not self.is_at(loader):
-            self.loaders.append(loader)
-            self.loaded = False
-
-    def landed(self, loader: str) -> bool:
-        """Whether that document, or one it led to, has been loaded."""
-        return loader in self.loaders and self.loaded
+_ONLY_FRAMES = [{"type": "iframe"}, {"exclude": True}]
 
 
 class Pages:
@@ -74,9 +36,11 @@ class Pages:
     def __init__(self, root: CdpClient, on_settled: Callable[[], None]) -> None:
         self._root, self._on_settled = root, on_settled
         self._by_session: dict[str, Page] = {}
+        self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
         self._arrived = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self.observer: Observer | None = None
         root.listen(self._event)
 
     def follow(self) -> asyncio.Future[Result]:
@@ -110,7 +74,7 @@ class Pages:
     async def open_tab(self) -> Page:
         """Open an empty tab. Raises CdpError, CdpClosed, TimeoutError."""
         async with asyncio.timeout(_NEW_TAB_S):
-            made = await self._root.post("Target.createTarget", {"url": "about:blank"})
+            made = await self._root.post("Target.createTarget", {"url": BLANK})
             while True:
                 for page in self._by_session.values():
                     if page.target == made["targetId"]:
@@ -158,22 +122,32 @@ class Pages:
     async def _start(self, page: Page, url: str) -> str:
         if "#" in url and urldefrag(url).url == urldefrag(page.url).url:
             # Chrome would only scroll, and leave the last run's document in place.
-            await self._start(page, "about:blank")
-        answer = await self._root.call("Page.navigate", {"url": url}, page.session, timeout=COMMIT_S)
+            # Not as its own: this document stands for nothing that was asked for.
+            await self._root.call("Page.navigate", {"url": BLANK}, page.session, timeout=COMMIT_S)
+        page.unsaid = []
+        try:
+            answer = await self._root.call("Page.navigate", {"url": url}, page.session, timeout=COMMIT_S)
+            page.own = str(answer.get("loaderId", ""))
+        finally:
+            unsaid, page.unsaid = page.unsaid, None
+            for loader, committed in unsaid:
+                self._tell(page, loader, committed)
         if "errorText" in answer:
             raise NavigationFailed(url=url, error=answer["errorText"])
-        return str(answer["loaderId"])
+        return page.own
 
     def _event(self, method: str, params: Result, session: str) -> None:
         if not session:
-            handler = _ON_BROWSER.get(method)
-            if handler is not None:
-                handler(self, params)
+            on_browser = _ON_BROWSER.get(method)
+            if on_browser is not None:
+                on_browser(self, params)
             return
-        page = self._by_session.get(session)
-        on_page = _ON_PAGE.get(method)
-        if page is not None and on_page is not None:
-            on_page(self, page, params)
+        page, table = self._by_session.get(session), _ON_PAGE
+        if page is None:
+            page, table = self._by_frame.get(session), _ON_FRAME
+        handler = table.get(method)
+        if page is not None and handler is not None:
+            handler(self, page, params)
 
     def _created(self, params: Result) -> None:
         target = params["targetInfo"]["targetId"]
@@ -191,6 +165,7 @@ class Pages:
         tree = self._root.post("Page.getFrameTree", {}, page.session)
         tree.add_done_callback(lambda answer: self._stands(page, answer))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
+        self._follow_frames(page.session)
         self._arrived.set()
         if not self.first.done():
             self.first.set_result(page)
@@ -198,7 +173,29 @@ class Pages:
     def _detached(self, params: Result) -> None:
         page = self._by_session.pop(params["sessionId"], None)
         if page is not None:
+            for frame in page.frames:
+                self._by_frame.pop(frame, None)
             self._breaks(page)
+
+    def _follow_frames(self, session: str) -> None:
+        """Attach to the frames below that run in processes of their own, now and later."""
+        wish = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True, "filter": _ONLY_FRAMES}
+        self._root.post("Target.setAutoAttach", wish, session)
+
+    def _frame_attached(self, page: Page, params: Result) -> None:
+        session = params["sessionId"]
+        page.frames.add(session)
+        self._by_frame[session] = page
+        self._root.post("Page.enable", {}, session)
+        self._follow_frames(session)
+
+    def _frame_detached(self, page: Page, params: Result) -> None:
+        page.frames.discard(params["sessionId"])
+        self._by_frame.pop(params["sessionId"], None)
+
+    def _frame_committed(self, page: Page, params: Result) -> None:
+        if self.observer is not None:
+            self.observer.landed(params["frame"]["id"])
 
     def _crashed(self, params: Result) -> None:
         for page in self._by_session.values():
@@ -222,15 +219,40 @@ class Pages:
 
     def _committed(self, page: Page, params: Result) -> None:
         frame = params["frame"]
-        if "parentId" not in frame:
-            page.url = frame["url"] + frame.get("urlFragment", "")
-            page.failed = "unreachableUrl" in frame
-            page.commits(frame["loaderId"])
-            self._settled(page)
+        if "parentId" in frame:
+            self._frame_committed(page, params)
+            return
+        page.url = frame["url"] + frame.get("urlFragment", "")
+        page.failed = "unreachableUrl" in frame
+        page.commits(frame["loaderId"])
+        # An error page has an address of its own; what it stands for is what was gone to.
+        self._note(page, frame["loaderId"], frame.get("unreachableUrl", page.url))
+        self._settled(page)
 
     def _moved_within(self, page: Page, params: Result) -> None:
         if params["frameId"] == page.target:
             page.url = params["url"]
+            if self.observer is not None:
+                self.observer.committed(page.url, page.target, own=False)
+
+    def _asked_to_navigate(self, page: Page, params: Result) -> None:
+        if self.observer is not None and params["reason"].startswith("formSubmission"):
+            self.observer.submits(params["frameId"])
+
+    def _note(self, page: Page, loader: str, url: str) -> None:
+        """Tell the observer of a document, once; of what the host asked for once it is known to be that."""
+        if loader in page.told:
+            return
+        page.told.append(loader)
+        if page.unsaid is not None:
+            page.unsaid.append((loader, url))
+        else:
+            self._tell(page, loader, url)
+
+    def _tell(self, page: Page, loader: str, url: str) -> None:
+        own = loader == page.own
+        if self.observer is not None and (own or url != BLANK):
+            self.observer.committed(url, page.target, own=own)
 
     def _lifecycle(self, page: Page, params: Result) -> None:
         if params["frameId"] != page.target:
@@ -272,9 +294,18 @@ _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
     "Browser.downloadWillBegin": Pages._download_begins,  # noqa: SLF001
     "Browser.downloadProgress": Pages._download_goes_on,  # noqa: SLF001
 }
+_ON_FRAME: dict[str, Callable[[Pages, Page, Any], None]] = {
+    "Page.frameNavigated": Pages._frame_committed,  # noqa: SLF001
+    "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
+    "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
+    "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
+}
 _ON_PAGE: dict[str, Callable[[Pages, Page, Any], None]] = {
     "Page.frameNavigated": Pages._committed,  # noqa: SLF001
     "Page.navigatedWithinDocument": Pages._moved_within,  # noqa: SLF001
+    "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
+    "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
+    "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
     "Page.lifecycleEvent": Pages._lifecycle,  # noqa: SLF001
     "Page.javascriptDialogOpening": Pages._dialog_opens,  # noqa: SLF001
     "Page.javascriptDialogClosed": Pages._dialog_closes,  # noqa: SLF001

@@ -4,6 +4,7 @@
     {data_root}/host.lock                                  flocked by the one host that runs here
     {data_root}/tenants/{t}/chrome-profile/{p}/            the user-data-dir; nothing here deletes it
     {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
+    {data_root}/tenants/{t}/evidence/{p}/{token}/          what was witnessed under each token
 
 Ids are made canonical here once more, whoever calls, and a path that a symbolic link leads
 out of its tenant's folder is refused.
@@ -26,6 +27,7 @@ class ProfilePaths:
     name: ProfileName
     profile_dir: Path
     custody_dir: Path
+    evidence_dir: Path
 
     @property
     def floor(self) -> Path:
@@ -70,8 +72,9 @@ class DataRoot:
             ProfileName(tenant, profile),
             tenant_dir / "chrome-profile" / profile,
             tenant_dir / "custody" / profile,
+            tenant_dir / "evidence" / profile,
         )
-        for place in (paths.profile_dir, paths.custody_dir):
+        for place in (paths.profile_dir, paths.custody_dir, paths.evidence_dir):
             # `resolve` follows every link on the way, so equality says that there is none.
             if place.resolve() != place:
                 raise InvalidId(

@@ -1,15 +1,17 @@
 """One profile on this host: its fence, its browser and its session, one queue for what changes them.
 
 Two locks, always taken in this order. The *queue* guards the floor: checks of verify answers,
-Close, a lost browser. The *browser lock* guards the directory: one launch, hand-over, flush or
-close at a time. An open waits for the lock service holding neither, so that a Close can overtake
-it; the floor is checked again after every wait.
+Close, Quarantine, a lost browser. The *browser lock* guards the directory: one launch, hand-over,
+flush or close at a time. An open waits for the lock service holding neither, so that a Close can
+overtake it; the floor is checked again after every wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
@@ -18,15 +20,21 @@ from browserhost import fence as fences
 from browserhost.cache import Standing
 from browserhost.clock import boottime
 from browserhost.gatekeeper import Gatekeeper
+from browserhost.incidents import Incidents
 from browserhost.neighbours import Endpoint, LockService
-from browserhost.opening import Closed, Opened, Opening
+from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
 from browserhost.paths import ProfilePaths
 from browserhost.session import Session, State
+from browserhost.sitting import SESSION_ENDED, Sitting
 from browserhost.slot import Slot
 from browserhost.tasks import Tasks
+from browserhost.underway import Underway
+from browserhost.witness.ledger import NOTE, SCREENSHOT
+from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser, Wanted
 from tenure.errors import (
     BrowserCrashed,
+    DiskFull,
     HostUnreachable,
     ProfileCorrupt,
     ProfileMissing,
@@ -36,8 +44,9 @@ from tenure.errors import (
 )
 from tenure.names import SessionName
 
-REPORT_WAIT_S = 5.0
-SESSION_ENDED, HOST_STOPPING = "SESSION_ENDED", "HOST_STOPPING"
+HOST_STOPPING = "HOST_STOPPING"
+CAPTURE_S = 1.5
+"""What a quarantine spends at most, once the token is cut off, on a last look at the browser."""
 
 _log = structlog.get_logger("profile")
 
@@ -49,18 +58,25 @@ class Profile:
         self, paths: ProfilePaths, slot: Slot, locks: LockService, endpoint: Endpoint, host: str
     ) -> None:
         self.name = paths.name
-        self._slot = slot
+        self.slot = slot
         self._locks = locks
-        self._endpoint = endpoint
         self._host = host
+        self._tasks = Tasks()
         self._fence = Gatekeeper(paths.name, paths.floor, locks, host, self._drain)
         self._browser_lock = asyncio.Lock()
-        self._tasks = Tasks()
-        self._openings: dict[int, asyncio.Task[Opened]] = {}
-        self._report: asyncio.Task[None] | None = None
+        self._underway = Underway(self._tasks)
+        self.witness = Witness(paths.evidence_dir, self._tasks)
+        self._sitting = Sitting(
+            paths.name, self._fence, endpoint, self._underway, self._tasks, self.witness.called
+        )
+        self._incidents = Incidents(paths.name, self._fence, slot.record, locks, self._tasks)
         self._verifying: asyncio.Task[None] | None = None
         self._stopping = False
-        self.session: Session | None = None
+
+    @property
+    def session(self) -> Session | None:
+        """The session that is open, or the last that was."""
+        return self._sitting.session
 
     # --- what the service asks for -------------------------------------------------------
 
@@ -70,11 +86,7 @@ class Profile:
         It goes on when the caller gives up: the same token finds it. Raises what OpenBrowser documents.
         """
         self._refuse_when_stopping()
-        running = self._openings.get(opening.token)
-        if running is None:
-            running = self._tasks.spawn(self._open(opening))
-            self._openings[opening.token] = running
-            running.add_done_callback(partial(self._opened, opening.token))
+        running = self._underway.opening(opening.token, partial(self._open, opening))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -83,6 +95,21 @@ class Profile:
                 # Not this call was given up: the token ended while its browser was being opened.
                 raise self._fence.superseded(opening.token) from None
             raise
+
+    @asynccontextmanager
+    async def using(self, token: int) -> AsyncIterator[Use]:
+        """The token's open session, to act in; the block is cancelled once the session is cut.
+
+        Raises what an open's fence raises, NotFound when no session is open under the token; the same,
+        or BrowserCrashed, out of the block when it is cut. A drain waits until the block is left.
+        """
+        self._refuse_when_stopping()
+        await self._fence.admit(token)
+        async with self._sitting.using(token):
+            browser, watch = self.slot.browser, self.witness.watch
+            if browser is None or watch is None:
+                raise BrowserCrashed(profile=str(self.name), problem="it ended by itself")
+            yield Use(browser, partial(self._fence.gate, token), watch.touched, partial(self._keep, token))
 
     async def close_hold(self, token: int) -> Closed:
         """End a token here (rule 16). Idempotent; a late one never touches a later hold.
@@ -94,6 +121,15 @@ class Profile:
         self._refuse_when_stopping()
         return await self._tasks.whole(self._close_hold(token))
 
+    async def quarantine(self, token: int) -> Quarantined:
+        """End a token here for an incident (rule 16), and take a last look at its browser, which stays.
+
+        Idempotent; a late one never touches a later hold. Raises DiskFull: then the token is cut off, but
+        that may not outlast this process.
+        """
+        self._refuse_when_stopping()
+        return await self._tasks.whole(self._quarantine(token))
+
     async def end_session(self, token: int) -> Session | None:
         """End the token's session, keeping its hold; None when there is none. Idempotent."""
         self._refuse_when_stopping()
@@ -104,43 +140,62 @@ class Profile:
         self._refuse_when_stopping()
         return await self._tasks.whole(self._shut_down(token))
 
+    async def step(self, token: int, seq: int, name: str) -> str:
+        """Record that a step begins; the name of its picture's item, empty when there is none.
+
+        Raises what a token below the floor is refused with.
+        """
+        if self._fence.is_over(token):
+            raise self._fence.superseded(token)
+        session, watch = self._sitting.of(token), self.witness.watch
+        if session is None or watch is None or session.state is not State.OPEN:
+            await self.witness.recording(token).step(seq, name, "no session is open")
+            return ""
+        item = await watch.step(seq, name)
+        return item.name if item is not None and item.size else ""
+
     # --- what the host asks for ----------------------------------------------------------
 
     def standing(self) -> Standing:
-        """Its claim to stay in the cache."""
-        marker = self._slot.record.marker
-        busy = bool(self._openings) or self._browser_lock.locked() or self._fence.queue.locked()
-        return Standing(str(self.name), marker is not None and marker.held, busy, self._slot.last_used)
+        """Its claim to stay in the cache; an incident's browser has none but what `evict` finds."""
+        marker = self.slot.record.marker
+        held = marker is not None and marker.held and not marker.suspected
+        return Standing(str(self.name), held, self._busy or self._fence.queue.locked(), self.slot.last_used)
 
     @property
     def warm(self) -> bool:
-        return self._slot.browser is not None
+        return self.slot.browser is not None
 
     async def evict(self) -> bool:
         """Close the browser if it is unheld and idle (rule 18); whether it is gone.
 
-        The floor is above every token that this host has closed, and a new hold's open waits for the
-        browser lock; so nobody's browser is closed under him.
+        A hold granted after that was seen waits for the queue, so nobody's browser is closed under him.
         """
         try:
-            free = await self._locks.free_here(self.name)
+            # Detached: another profile's open asks for this, and its deadline and tenant are not this one's.
+            revision = await self._tasks.spawn(self._locks.free_here(self.name), detached=True)
         except TenureError as error:
             _log.warning("not evicted", profile=str(self.name), why=str(error))
             return False
         standing = self.standing()
-        if not free or standing.held or standing.busy:
+        if revision is None or standing.held or standing.busy:
             return False
-        async with self._browser_lock:
-            await self._slot.close()
+        async with self._fence.queue:
+            try:
+                if revision:
+                    await self._fence.retire(revision)
+            except DiskFull as full:
+                _log.warning("not evicted", profile=str(self.name), why=str(full))
+                return False
+            if self._busy:
+                return False
+            async with self._browser_lock:
+                await self.slot.close()
         return True
 
-    async def recover(self) -> None:
-        """At the start of the service, before anything is served (rule 17). Raises DiskFull."""
-        marker = self._slot.record.marker
-        if marker is None or not marker.held or marker.suspected:
-            return
-        detail = marker.detail or "the browser host restarted while the hold lasted"
-        await self._condemn(marker.token, marker.report or "HOST_RESTARTED", detail, self._quarantined())
+    async def recover(self, boot_id: str) -> None:
+        """At the start of the service, before anything is served (rule 17). Does not raise."""
+        await self._incidents.recover(boot_id)
 
     def tick(self) -> None:
         """Verify again what is served, and cut what has outlived its proof. Call it often."""
@@ -150,7 +205,7 @@ class Profile:
             self._tasks.spawn(self._expire(session), detached=True)
             return
         # A launch may take longer than a proof lasts, so a token whose open is under way is renewed too.
-        wanted = is_open or self._fence.state.floor in self._openings
+        wanted = is_open or self._underway.is_opening(self._fence.state.floor)
         asking = self._verifying is not None and not self._verifying.done()
         if wanted and not asking and fences.verify_due(self._fence.state, now):
             self._verifying = self._tasks.spawn(self._fence.renew(self._fence.state.floor), detached=True)
@@ -158,52 +213,42 @@ class Profile:
     async def aclose(self) -> None:
         """Cut everybody, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
         self._stopping = True
-        for task in list(self._openings.values()):
-            task.cancel()
+        self._underway.cancel_openings()
         if self.session is not None:
             await self._cut(self.session, State.CUT, HOST_STOPPING)
         async with self._browser_lock:
-            await self._slot.close()
+            await self.slot.close()
+        await self.witness.aclose()
         await self._tasks.aclose()
 
     # --- opening -------------------------------------------------------------------------
-
-    def _opened(self, token: int, task: asyncio.Task[Opened]) -> None:
-        if self._openings.get(token) is task:
-            del self._openings[token]
 
     async def _open(self, opening: Opening) -> Opened:
         token, timings = opening.token, dict[str, float]()
         began = time.monotonic()
         await self._fence.admit(token)
         timings["verify"] = time.monotonic() - began
-        await self._wait_for_report()
+        await self._incidents.wait_until_told()
         try:
             async with self._browser_lock:
                 self._fence.gate(token)
                 self._refuse_when_stopping()
-                session = self.session
-                if session is not None and session.token == token and session.page is not None:
-                    return self._again(session, self._slot.browser, timings)
+                session = self._sitting.again(token, self.slot.browser)
+                if session is not None:
+                    self.witness.resume()
+                    return Opened(session, reused=True, timings=timings)
                 return await self._drive(opening, timings)
         except ProfileMissing as error:
-            await self._condemn(token, "PROFILE_MISSING", str(error), error)
+            await self._incidents.condemn(token, "PROFILE_MISSING", str(error), error)
             raise
         except ProfileCorrupt as error:
-            await self._condemn(token, "PROFILE_UNSOUND", error.finding, error)
+            await self._incidents.condemn(token, "PROFILE_UNSOUND", error.finding, error)
             raise
         except BrowserCrashed as error:
             error.profile = str(self.name)
-            if self._slot.lost_under(token):
-                await self._condemn(token, "BROWSER_LOST", str(error), error)
+            if self.slot.lost_under(token):
+                await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
             raise
-
-    def _again(self, session: Session, browser: LiveBrowser | None, timings: dict[str, float]) -> Opened:
-        """The session that is open already; one that was cut for want of a proof is let in again."""
-        if session.state is State.CUT:
-            self._issue(session, browser)
-            session.state = State.OPEN
-        return Opened(session, reused=True, timings=timings)
 
     async def _drive(self, opening: Opening, timings: dict[str, float]) -> Opened:
         token = opening.token
@@ -214,51 +259,28 @@ class Profile:
             opening.reuse,
             used_elsewhere=self._fence.used_elsewhere,
         )
-        driven = await self._slot.drive(wanted, partial(self._fence.gate, token), self._on_browser_end)
-        self._slot.last_used = time.monotonic()
-        timings.update(driven.timings)
-        session = Session(
-            SessionName(self.name, token), self._host, opening.proxy_key, time.time(), driven.browser
+        driven = await self.slot.drive(
+            wanted, partial(self._fence.gate, token), self._on_browser_end, self.witness.follow
         )
-        self._issue(session, driven.browser)
-        self.session = session
+        self.slot.last_used = time.monotonic()
+        timings.update(driven.timings)
+        name = SessionName(self.name, token)
+        session = Session(name, self._host, opening.proxy_key, time.time(), driven.browser)
+        self._sitting.begin(session, driven.browser)
         return Opened(session, driven.reused, timings)
 
-    def _issue(self, session: Session, browser: LiveBrowser | None) -> None:
-        grant = self._endpoint.issue(
-            browser,
-            partial(self._fence.gate, session.token),
-            partial(self._client_ended, session),
-            lambda _: None,
-        )
-        session.secret, session.cdp_url = grant.secret, grant.url
-
-    def _client_ended(self, session: Session) -> None:
-        """A client sent Browser.close: its session ends for every client, the browser stays."""
-        secret = session.secret
-        session.end(State.CLOSED)
-        self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
-
-    # --- the fence -----------------------------------------------------------------------
+    # --- cutting -------------------------------------------------------------------------
 
     async def _drain(self, cut: int, state: State, reason: str) -> None:
         """Cut off every token at or below `cut`, and wait until nothing of it is under way."""
-        if self.session is not None and self.session.token <= cut:
-            await self._cut(self.session, state, reason)
-        current = asyncio.current_task()
-        openings = [t for token, t in self._openings.items() if token <= cut and t is not current]
-        for opening in openings:
-            opening.cancel()
-        await asyncio.gather(*openings, return_exceptions=True)
+        session = self.session
+        if session is not None and session.token <= cut:
+            await self._cut(session, state, reason)
+        await self._underway.drain(cut)
 
     async def _cut(self, session: Session, state: State, reason: str) -> None:
-        secret, page = session.secret, session.page
-        session.end(state)
-        if state is State.CUT and not self._fence.is_over(session.token):
-            # The browser is still its own, should the token be proven again.
-            session.page = page
-        if secret:
-            await self._endpoint.cut(secret, reason)
+        self.witness.stop()
+        await self._sitting.cut(session, state, reason)
 
     async def _expire(self, session: Session) -> None:
         async with self._fence.queue:
@@ -273,20 +295,20 @@ class Profile:
             await self._fence.verified(token)
         try:
             async with self._fence.queue:
-                if self._is_incident(token):
-                    raise self._quarantined()
+                if self._incidents.is_one(token):
+                    raise self._incidents.quarantined()
                 await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, SESSION_ENDED)
                 async with self._browser_lock:
-                    await self._slot.settle(token)
+                    await self.slot.settle(token)
         except BrowserCrashed as error:
-            await self._condemn(token, "BROWSER_LOST", str(error), error)
+            await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
             raise
         except ProfileQuarantined:
             # Acknowledged only as what it is: a release before the report would free an unproven end.
-            await self._wait_for_report()
+            await self._incidents.wait_until_told()
             raise
-        marker = self._slot.record.marker
-        session = self.session if self.session is not None and self.session.token == token else None
+        marker = self.slot.record.marker
+        session = self._sitting.of(token)
         if session is not None:
             session.end(State.CLOSED)
         return Closed(
@@ -299,50 +321,70 @@ class Profile:
         """Whether the token is over, or was proven, here: a number made up by a caller is neither."""
         if self._fence.is_over(token) or self._fence.was_proven(token):
             return True
-        return self._slot.record.marker is not None and self._slot.record.marker.token == token
+        return self.slot.record.marker is not None and self.slot.record.marker.token == token
 
-    def _is_incident(self, token: int) -> bool:
-        marker = self._slot.record.marker
-        return (
-            marker is not None
-            and marker.token == token
-            and marker.held
-            and bool(marker.report or marker.suspected)
-        )
+    async def _quarantine(self, token: int) -> Quarantined:
+        async with self._fence.queue:
+            floor = await self._fence.quarantine(token, self._incidents.revoked(token))
+            await self.slot.record.quarantine(token)
+        browser = self.slot.browser
+        if browser is None or not self._drove(token):
+            # Nothing of the token's is left to look at, or what there is belongs to a later hold.
+            await self.witness.flag(token)
+            return Quarantined(floor, browser_alive=browser is not None and not browser.ended.done())
+        alive = await self._last_look(token, browser)
+        await self.witness.flag(token)
+        return Quarantined(floor, alive)
+
+    async def _last_look(self, token: int, browser: LiveBrowser) -> bool:
+        """Where the browser stands, with a picture; whether it answers. Bounded, and never raises."""
+        recording, alive = self.witness.recording(token), False
+        try:
+            # The lock keeps the next session's page out of the picture.
+            async with asyncio.timeout(CAPTURE_S), self._browser_lock:
+                if self._drove(token) and self.slot.browser is browser:
+                    await browser.answers()
+                    alive = True
+                    recording.say(NOTE, f"quarantined at {browser.url}")
+                    await self.witness.last_picture("as it was quarantined")
+        except (BrowserCrashed, TimeoutError) as error:
+            why = str(error) or f"it took longer than {CAPTURE_S:g} s"
+            recording.say(NOTE, f"the last look at the browser was cut short: {why}")
+        await recording.on_disk()
+        return alive
+
+    def _drove(self, token: int) -> bool:
+        """Whether the token is the last under which the browser was driven."""
+        marker = self.slot.record.marker
+        return marker is not None and marker.driven == token
 
     async def _end_session(self, token: int) -> Session | None:
         async with self._fence.queue:
             if self._fence.is_over(token):
                 raise self._fence.superseded(token)
-            if token in self._openings:
-                await self._drain_opening(token)
-            session = self.session
-            if session is None or session.token != token:
+            await self._underway.end_opening(token)
+            session = self._sitting.of(token)
+            if session is None:
                 return None
             was_open = session.page is not None
             await self._cut(session, State.CLOSED, SESSION_ENDED)
             async with self._browser_lock:
-                if not self._slot.keep_warm:
-                    await self._slot.close()
+                if not self.slot.keep_warm:
+                    await self.slot.close()
                 elif was_open:
-                    session.flushed_at = await self._slot.flush() or session.flushed_at
+                    session.flushed_at = await self.slot.flush() or session.flushed_at
             return session
 
     async def _shut_down(self, token: int) -> bool:
         await self._fence.admit(token)
         async with self._fence.queue:
             self._fence.gate(token)
-            await self._drain_opening(token)
-            if self.session is not None and self.session.token == token:
-                await self._cut(self.session, State.CLOSED, SESSION_ENDED)
+            await self._underway.end_opening(token)
+            session = self._sitting.of(token)
+            if session is not None:
+                await self._cut(session, State.CLOSED, SESSION_ENDED)
             async with self._browser_lock:
-                return await self._slot.close() is not None
-
-    async def _drain_opening(self, token: int) -> None:
-        opening = self._openings.get(token)
-        if opening is not None:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
+                return await self.slot.close() is not None
 
     # --- what goes wrong -----------------------------------------------------------------
 
@@ -353,46 +395,26 @@ class Profile:
     async def _browser_ended(self, browser: LiveBrowser, how: str) -> None:
         async with self._browser_lock:
             # An open that was at work with it may have dealt with it.
-            if self._slot.browser is not browser:
+            if self.slot.browser is not browser:
                 return
-            await self._slot.lost(how)
-        marker = self._slot.record.marker
+            await self.slot.lost(how)
+        marker = self.slot.record.marker
         if marker is None or not marker.held or self._fence.is_over(marker.token):
             return
         token = marker.token
-        if self.session is not None and self.session.token == token:
-            await self._cut(self.session, State.CRASHED, BrowserCrashed.reason)
+        session = self._sitting.of(token)
+        if session is not None:
+            await self._cut(session, State.CRASHED, BrowserCrashed.reason)
         error = BrowserCrashed(profile=str(self.name), problem=how)
-        await self._condemn(token, "BROWSER_LOST", f"the browser ended by itself: {how}", error)
+        await self._incidents.condemn(token, "BROWSER_LOST", f"the browser ended by itself: {how}", error)
 
-    async def _condemn(self, token: int, cause: str, detail: str, error: TenureError) -> None:
-        """End a token whose hold went wrong here, and report it until that is heard. Does not raise."""
-        async with self._fence.queue:
-            marker = self._slot.record.marker
-            if marker is not None and marker.token > token:
-                # A later hold was let in meanwhile, so a decision has dealt with this one.
-                return
-            if self._report is not None and self._is_incident(token):
-                # Its browser's end and what it broke are both seen: one incident, told once.
-                return
-            await self._fence.end(token, error)
-            await self._slot.record.condemn(token, cause, detail)
-            self._report = self._tasks.spawn(self._tell(token, cause, detail), detached=True)
+    async def _keep(self, token: int, picture: bytes, media_type: str) -> str:
+        item = await self.witness.recording(token).keep(SCREENSHOT, picture, media_type)
+        return item.name if item is not None else ""
 
-    async def _tell(self, token: int, cause: str, detail: str) -> None:
-        suspected = await self._locks.suspect(self.name, token, cause, detail)
-        async with self._fence.queue:
-            await self._slot.record.reported(token, suspected)
-
-    async def _wait_for_report(self) -> None:
-        """Nothing is served before the lock service has heard of what went wrong. Raises StoreUnavailable."""
-        if self._report is not None and not self._report.done():
-            await asyncio.wait([self._report], timeout=REPORT_WAIT_S)
-            if not self._report.done():
-                raise StoreUnavailable("The last hold's end is not yet reported to the lock service.")
-
-    def _quarantined(self) -> ProfileQuarantined:
-        return ProfileQuarantined(profile=str(self.name), state="SUSPECTED_STALE")
+    @property
+    def _busy(self) -> bool:
+        return self._underway.busy or self._browser_lock.locked()
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:

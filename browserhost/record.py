@@ -20,7 +20,7 @@ class Record:
     """`marker` is None until the first launch."""
 
     def __init__(self, path: Path, boot_id: str) -> None:
-        self.marker = marks.load(path)
+        self.marker = self._on_disk = marks.load(path)
         self._path = path
         self._boot_id = boot_id
 
@@ -33,8 +33,10 @@ class Record:
 
     async def put(self, marker: Marker) -> None:
         """Record what is about to happen. Raises DiskFull, and then it must not."""
-        if marker != self.marker:
+        if marker != self._on_disk:
             await in_thread(self._store, marker)
+        else:
+            self.marker = marker
 
     async def note(self, marker: Marker) -> None:
         """Record what has happened already. Does not raise."""
@@ -46,7 +48,7 @@ class Record:
 
     async def condemn(self, token: int, cause: str, detail: str) -> None:
         """Record that `token` must be made suspect; lasts until `reported`. Does not raise."""
-        base = self.marker or Marker(token, held=True, boot_id=self._boot_id, end=marks.UNCLEAN)
+        base = self.marker or Marker(token, held=True, boot_id=self._boot_id, end=marks.UNCLEAN, driven=0)
         used = base.used or cause == "PROFILE_MISSING"
         await self.note(
             replace(base, token=token, held=True, used=used, report=cause, detail=detail, suspected=False)
@@ -56,14 +58,23 @@ class Record:
         """The lock service has answered the report, unless a later hold has begun since. Does not raise.
 
         When it knows of no incident, no decision can have freed the profile either: then only a
-        clean directory may start.
+        clean directory may start. What a quarantine has put on record stays: there was an incident.
         """
-        if self.known.token != token:
+        if self.known.token != token or self.known.suspected:
             return
         marker = replace(self.known, report="", suspected=suspected)
         if not suspected:
             marker = replace(marker, held=False, flushed_at=None)
         await self.note(marker)
+
+    async def quarantine(self, token: int) -> None:
+        """The lock service has made an incident of the token. Idempotent. Raises DiskFull.
+
+        So a restart need not report it, and a later hold is let in by a decision. Without a marker of
+        the token there is nothing to say: no browser was driven under it.
+        """
+        if self.marker is not None and self.marker.token == token:
+            await self.put(replace(self.marker, report="", suspected=True))
 
     def take_back(self, before: Marker | None, tried: Marker, *, ran: bool) -> None:
         """A launch failed: no hold drove a browser, but if it `ran` Chrome may have touched the directory.
@@ -73,14 +84,15 @@ class Record:
         if before is None and not ran:
             with suppress(OSError):
                 self._path.unlink()
-            self.marker = None
+            self.marker = self._on_disk = None
             return
-        back = before or replace(tried, held=False, used=False)
+        back = before or replace(tried, held=False, used=False, driven=0)
         self.marker = replace(back, end=marks.UNCLEAN) if ran else back
         with suppress(DiskFull):
             # Left as it is, it says held and unproven: the least comfortable reading.
-            marks.store(self._path, self.marker)
+            self._store(self.marker)
 
     def _store(self, marker: Marker) -> None:
         marks.store(self._path, marker)
-        self.marker = marker
+        # Here, not after the await: a write whose waiter was cancelled is on disk all the same.
+        self.marker = self._on_disk = marker

@@ -69,6 +69,13 @@ class BrowserHost(BrowserHostServiceServicer):
         running = await self._host.profile(parse_profile(request.profile)).shut_down(token)
         return pb.ShutdownProfileBrowserResponse(was_running=running)
 
+    async def QuarantineHold(
+        self, request: pb.QuarantineHoldRequest, context: Context
+    ) -> pb.QuarantineHoldResponse:
+        token = tokens.check(request.fencing_token)
+        done = await self._host.profile(parse_profile(request.profile)).quarantine(token)
+        return pb.QuarantineHoldResponse(floor=done.floor, browser_alive=done.browser_alive)
+
     async def DescribeSessions(
         self, request: pb.DescribeSessionsRequest, context: Context
     ) -> pb.DescribeSessionsResponse:

@@ -51,14 +51,18 @@ class Slot:
         self._key = str(paths.name)
 
     async def drive(
-        self, wanted: Wanted, gate: Callable[[], None], on_end: Callable[[LiveBrowser], None]
+        self,
+        wanted: Wanted,
+        gate: Callable[[], None],
+        on_end: Callable[[LiveBrowser], None],
+        follow: Callable[[int, LiveBrowser, str], None],
     ) -> Driven:
         """A browser for the token at its URL: the live one handed over, or a new one.
 
         `gate` raises when the token may not act any more, and is asked right before it does. `on_end`
-        is called when a browser that this starts has ended. Raises what `gate` does, InvalidField, ProxyDown,
-        NoRoom, DiskFull (nothing was changed), BrowserMissing, NavigationFailed (the browser stays),
-        ProfileMissing, ProfileCorrupt, BrowserCrashed.
+        is called when a browser that this starts has ended, `follow` right before one is sent to the URL.
+        Raises what `gate` does, InvalidField, ProxyDown, NoRoom, DiskFull (nothing was changed),
+        BrowserMissing, NavigationFailed (the browser stays), ProfileMissing, ProfileCorrupt, BrowserCrashed.
         """
         start_url.check(wanted.url, self._workshop.egress)
         proxy_server = self._workshop.proxy_server(wanted.proxy_key)
@@ -70,12 +74,13 @@ class Slot:
         if self.browser is not None and not self._fits(wanted):
             await self.close()
         if self.browser is not None:
-            driven = await self._hand_over(self.browser, wanted, gate, timings)
+            driven = await self._hand_over(self.browser, wanted, gate, follow, timings)
             if driven is not None:
                 return driven
         browser = await self._start(wanted, proxy_server, timings, on_end)
         timings.update(browser.timings)
         gate()
+        follow(wanted.token, browser, wanted.url)
         try:
             timings.update(await browser.open(wanted.url))
         except BrowserCrashed:
@@ -167,12 +172,20 @@ class Slot:
         return wanted.reuse and self.record.known.proxy_key == wanted.proxy_key
 
     async def _hand_over(
-        self, browser: LiveBrowser, wanted: Wanted, gate: Callable[[], None], timings: dict[str, float]
+        self,
+        browser: LiveBrowser,
+        wanted: Wanted,
+        gate: Callable[[], None],
+        follow: Callable[[int, LiveBrowser, str], None],
+        timings: dict[str, float],
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
         before = self.record.known
-        await self.record.put(replace(before, token=wanted.token, held=True, suspected=False))
+        await self.record.put(
+            replace(before, token=wanted.token, held=True, suspected=False, driven=wanted.token)
+        )
         gate()
+        follow(wanted.token, browser, wanted.url)
         try:
             timings.update(await browser.hand_over(wanted.url))
         except NavigationFailed:
@@ -253,6 +266,7 @@ class Slot:
             proxy_key=wanted.proxy_key,
             flushed_at=before.flushed_at if before else None,
             used=wanted.used_elsewhere or (before is not None and before.used),
+            driven=wanted.token,
         )
         spec = LaunchSpec(
             profile_dir=self._paths.profile_dir,

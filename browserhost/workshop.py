@@ -12,6 +12,8 @@ from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
 from browserhost.egress.forwarder import Egress
+from browserhost.page import Observer
+from browserhost.picture import Picture
 from tenure.errors import ProxyDown
 
 
@@ -32,6 +34,14 @@ class LiveBrowser(Protocol):
     async def hand_over(self, url: str) -> dict[str, float]: ...
 
     async def flush(self) -> float: ...
+
+    async def answers(self) -> None: ...
+
+    async def picture(
+        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
+    ) -> Picture: ...
+
+    def watch(self, observer: Observer) -> None: ...
 
     async def close(self) -> CloseReport: ...
 

@@ -17,7 +17,9 @@ from browserhost.clock import boottime
 from browserhost.endpoint import Grant
 from browserhost.host import Host
 from browserhost.opening import Opened, Opening
+from browserhost.page import Observer
 from browserhost.paths import DataRoot
+from browserhost.picture import NoPicture, Picture
 from browserhost.profile import Profile
 from browserhost.verifier import Proof
 from browserhost.workshop import Workshop
@@ -42,6 +44,8 @@ class FakeBrowser:
         self.ended: asyncio.Future[BrowserEnd] = asyncio.get_running_loop().create_future()
         self.url = "about:blank"
         self.visited: list[str] = []
+        self.observer: Observer | None = None
+        self.pictures = 0
         self.closed = False
         self.runs = True
         self._chrome = chrome
@@ -53,6 +57,8 @@ class FakeBrowser:
         await self._at("open")
         self.url = url
         self.visited.append(url)
+        if self.observer is not None:
+            self.observer.committed(url, "main", own=True)
         return {"navigate": 0.01}
 
     async def hand_over(self, url: str) -> dict[str, float]:
@@ -63,6 +69,21 @@ class FakeBrowser:
         await self._at("flush")
         self.flushed_at = time.time()
         return self.flushed_at
+
+    async def answers(self) -> None:
+        await self._at("answers")
+
+    async def picture(
+        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
+    ) -> Picture:
+        await self._at("picture")
+        if self._chrome.unsafe:
+            raise NoPicture("a secret field on the page could not be covered")
+        self.pictures += 1
+        return Picture(f"picture {self.pictures} of {self.url}".encode(), media_type, 800, 600)
+
+    def watch(self, observer: Observer) -> None:
+        self.observer = observer
 
     async def close(self) -> CloseReport:
         await self._chrome.at("close")
@@ -103,6 +124,7 @@ class FakeChrome:
     hold: dict[str, asyncio.Event] = field(default_factory=dict)
     reached: dict[str, asyncio.Event] = field(default_factory=dict)
     dies_clean: bool = True
+    unsafe: bool = False
     side_by_side: int = 0
     most_side_by_side: int = 0
     two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,6 +162,7 @@ class FakeEndpoint:
     """Issues secrets and notes which were cut, and why."""
 
     gates: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_calls: dict[str, Callable[[str], None]] = field(default_factory=dict)
     on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
     cuts: list[tuple[str, str]] = field(default_factory=list)
 
@@ -151,7 +174,7 @@ class FakeEndpoint:
         on_call: Callable[[str], None],
     ) -> Grant:
         secret = f"s{len(self.gates)}"
-        self.gates[secret], self.on_ends[secret] = gate, on_end
+        self.gates[secret], self.on_ends[secret], self.on_calls[secret] = gate, on_end, on_call
         return Grant(f"ws://127.0.0.1:1/cdp/{secret}", secret)
 
     async def cut(self, secret: str, reason: str) -> None:
@@ -175,6 +198,7 @@ class FakeLocks:
     told: asyncio.Event = field(default_factory=asyncio.Event)
     back: asyncio.Event = field(default_factory=asyncio.Event)
     knows_incidents: bool = True
+    revision: int = 1
     now: Callable[[], float] = boottime
 
     async def verify(self, name: ProfileName, token: int) -> Proof:
@@ -201,11 +225,11 @@ class FakeLocks:
         self.suspects.append((name, token, cause))
         return self.knows_incidents
 
-    async def free_here(self, name: ProfileName) -> bool:
+    async def free_here(self, name: ProfileName) -> int | None:
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
-        return name not in self.busy
+        return None if name in self.busy else self.revision
 
 
 class Machine:
@@ -216,6 +240,7 @@ class Machine:
     ) -> None:
         self.root = DataRoot.at(path)
         self.locks = FakeLocks()
+        self.boot_id = "boot"
         self.endpoint = FakeEndpoint()
         self.chrome = FakeChrome()
         self._capacity, self._launches, self._lock_wait_s = capacity, launches, lock_wait_s
@@ -232,7 +257,7 @@ class Machine:
             height=600,
             tmp_root=Path("/tmp"),
             host=HOST,
-            boot_id="boot",
+            boot_id=self.boot_id,
             proxies={"miami__fl": "http://127.0.0.1:3128"},
             launching=asyncio.Semaphore(self._launches),
             cache=Cache(self._capacity, profiles),
@@ -264,6 +289,7 @@ class Machine:
     async def killed(self) -> None:
         """The host is gone as by SIGKILL: nothing was closed or written; its browsers end by themselves."""
         for profile in self.host.known():
+            profile.witness.stop()
             await profile._tasks.aclose()
         for browser in self.chrome.launched:
             browser.vanish()

@@ -92,11 +92,11 @@ async def test_a_suspicion_is_told_until_it_is_heard(
 
 
 async def test_a_profile_is_free_here_only_at_home_and_unheld(served: Served, locks: Locks) -> None:
-    assert await locks.free_here(ALICE)
+    assert await locks.free_here(ALICE) == 7
     served[0].home = "hosts/other"
-    assert not await locks.free_here(ALICE)
+    assert await locks.free_here(ALICE) is None
     served[0].home, served[0].state = HOST, PROFILE_STATE_HELD
-    assert not await locks.free_here(ALICE)
+    assert await locks.free_here(ALICE) is None
     served[0].away = 1
     with pytest.raises(StoreUnavailable):
         await locks.free_here(ALICE)

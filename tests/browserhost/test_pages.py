@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from browserhost.pages import Page, Pages
+from browserhost.page import Page
+from browserhost.pages import Pages
 from tenure.cdp import CdpClient
 from tenure.errors import NavigationFailed
 
@@ -70,7 +71,12 @@ async def test_a_new_page_is_attached_and_listened_to(chrome: Chrome) -> None:
     chrome.tell("Target.targetCreated", targetInfo={"targetId": "T", "type": "page"})
     assert chrome.asked[-1]["params"] == {"targetId": "T", "flatten": True}
     chrome.attach()
-    assert chrome.methods()[-3:] == ["Page.enable", "Page.getFrameTree", "Page.setLifecycleEventsEnabled"]
+    assert chrome.methods()[1:] == [
+        "Page.enable",
+        "Page.getFrameTree",
+        "Page.setLifecycleEventsEnabled",
+        "Target.setAutoAttach",
+    ]
 
 
 async def test_a_clients_session_on_the_browser_is_no_page(chrome: Chrome) -> None:

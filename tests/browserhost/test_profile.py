@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from browserhost import fence as fences
-from browserhost import floor, gatekeeper, marker, profile
+from browserhost import floor, gatekeeper, incidents, marker, profile
 from browserhost.marker import Marker
 from browserhost.session import State
 from tenure.errors import (
@@ -65,7 +65,7 @@ async def test_an_open_puts_floor_and_marker_on_disk_before_chrome_starts(machin
     reached, go_on = machine.chrome.pause("launch")
     opening = asyncio.create_task(machine.open(41))
     await reached.wait()
-    assert on_disk(machine) == (41, Marker(41, held=True, boot_id="boot"))
+    assert on_disk(machine) == (41, Marker(41, held=True, boot_id="boot", driven=41))
     go_on.set()
     opened = await opening
     assert not opened.reused
@@ -486,7 +486,7 @@ async def test_a_loss_found_before_the_release_is_not_hidden_by_an_earlier_flush
     await machine.open(41)
     await machine.profile().close_hold(41)
     await machine.open(50)
-    slot, noticed = machine.profile()._slot, asyncio.Event()
+    slot, noticed = machine.profile().slot, asyncio.Event()
     lost = slot.lost
 
     async def lose(how: str) -> None:
@@ -533,7 +533,7 @@ async def test_the_next_hold_waits_until_the_loss_was_reported(
     machine.locks.deaf = True
     machine.browser().die()
     await machine.locks.told.wait()
-    monkeypatch.setattr(profile, "REPORT_WAIT_S", 0.01)
+    monkeypatch.setattr(incidents, "REPORT_WAIT_S", 0.01)
     with pytest.raises(StoreUnavailable, match="not yet reported"):
         await machine.open(50)
     assert len(machine.chrome.launched) == 1

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from browserhost.browser import FLUSH_DELAY_S, Browser
-from browserhost.pages import Page
+from browserhost.page import Page
 from tenure.errors import BrowserCrashed
 from tests.fixtures.chrome import Browsers, Site, until
 

@@ -11,7 +11,7 @@ import pytest
 
 from browserhost.browser import Browser
 from browserhost.mux import MuxClient
-from browserhost.pages import Page
+from browserhost.page import Page
 from tenure.cdp import CdpClient, Params, Result
 from tenure.errors import BrowserCrashed, NavigationFailed
 from tests.fixtures.chrome import Browsers, Site, until

@@ -1,0 +1,1 @@
+"""What a host saw of a session, kept so that it can be read when worker, browser and host are dead."""
