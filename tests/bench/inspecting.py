@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tenure.internal.v1.browser_host_service_pb2 import InspectProfileRequest
@@ -11,9 +13,12 @@ from tenure.v1.incident_pb2 import DirectoryFinding
 from tests.bench.report import now, rested
 from tests.bench.rig import Rig
 from tests.fixtures.census import browser_of, gone, kill, profile_dir, until
+from tests.fixtures.damage import hot_journal
 from tests.fixtures.services import METADATA
 
 LEAST_BYTES = 300_000_000
+_FILLED_BYTES = 250_000_000  # by Chrome, before the history has grown
+VISITS = 200_000
 _TIMEOUT_S = 60.0
 
 # Random bytes, so that nothing is stored smaller than it is: in IndexedDB's LevelDB, in its files beside
@@ -30,7 +35,7 @@ _FILL = """(async () => {
   for (let batch = 0; batch < 40; batch++) {
     const writing = asked.result.transaction("items", "readwrite");
     for (let item = 0; item < 80; item++) writing.objectStore("items").put(bytes(32768), batch + "-" + item);
-    writing.objectStore("items").put(new Blob([bytes(3 << 20)]), "file-" + batch);
+    writing.objectStore("items").put(new Blob([bytes(1 << 20)]), "file-" + batch);
     await new Promise((done, failed) => { writing.oncomplete = done; writing.onerror = failed; });
   }
   const cache = await caches.open("pages");
@@ -51,6 +56,7 @@ async def inspections(here: Rig, turns: int) -> tuple[list[float], list[float], 
     kill(browser.chrome)
     await gone(browser.everything)
     await doomed.ended()
+    await asyncio.to_thread(_live_on, directory / "Default/History")
     request = InspectProfileRequest(profile="tenants/default/profiles/big", fencing_token=doomed.token)
     ours, theirs, size = [], [], 0
     for _ in range(turns + 1):
@@ -61,12 +67,32 @@ async def inspections(here: Rig, turns: int) -> tuple[list[float], list[float], 
         began = await rested()
         size = await asyncio.to_thread(_read, directory)
         theirs.append(now() - began)
+    assert _size(directory) >= LEAST_BYTES
     return ours[1:], theirs[1:], size
 
 
 async def _fill(page: Page, directory: Path) -> None:
     assert await page.evaluate(_FILL, timeout=120) is True
-    await until(lambda: _size(directory) >= LEAST_BYTES, f"{LEAST_BYTES} bytes are on disk", 60)
+    await until(lambda: _size(directory) >= _FILLED_BYTES, f"{_FILLED_BYTES} bytes are on disk", 60)
+
+
+def _live_on(history: Path) -> None:
+    """Years of visits, and a hot journal beside them: the dearest to inspect, for it takes a copy.
+
+    Chrome limits how fast a page can add to its history, so this goes by SQLite, into Chrome's own tables.
+    """
+    with closing(sqlite3.connect(history)) as database, database:
+        database.executemany(
+            "INSERT INTO urls (url, title, visit_count, last_visit_time) VALUES (?, ?, 1, ?)",
+            (
+                (f"https://shop.example/item/{number}/{'x' * 80}", f"Item {number}", number)
+                for number in range(VISITS)
+            ),
+        )
+        database.execute(
+            "INSERT INTO visits (url, visit_time, visit_duration) SELECT id, last_visit_time, 0 FROM urls"
+        )
+    hot_journal(history, "visits")
 
 
 def _size(directory: Path) -> int:
