@@ -19,7 +19,7 @@ def token(place: str) -> str:
 def place(page_token: str) -> str:
     """Where a page token leads to. Raises InvalidField."""
     try:
-        return base64.urlsafe_b64decode(page_token).decode("ascii")
+        return base64.b64decode(page_token, b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise not_ours(page_token) from None
 
