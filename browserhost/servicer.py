@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 
 from browserhost import policy
+from browserhost.acting_service import ActingServicer
 from browserhost.host import Host
 from browserhost.opening import Opening
 from browserhost.paths import parse_profile
@@ -14,7 +15,6 @@ from browserhost.session import timestamp
 from tenure import token as tokens
 from tenure.errors import InvalidField
 from tenure.internal.v1 import browser_host_service_pb2 as pb
-from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
 from tenure.v1.session_pb2 import PhaseTiming
 
 BLANK = "about:blank"
@@ -22,7 +22,7 @@ BLANK = "about:blank"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class BrowserHost(BrowserHostServiceServicer):
+class BrowserHost(ActingServicer):
     """`reuse` is what an absent `reuse_session` means; where it is False, no request can turn it on."""
 
     def __init__(self, host: Host, *, reuse: bool) -> None:

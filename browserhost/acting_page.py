@@ -1,0 +1,137 @@
+"""The page that Act acts on, asked over DevTools sessions of Act's own, which end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from browserhost.acting_plan import View, view_of
+from browserhost.browser import Browser
+from browserhost.mux import CdpMux, MuxClient
+from browserhost.page import Page
+from browserhost.picture import NoPicture
+from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
+from tenure.errors import BrowserCrashed, InvalidField
+
+ANSWER_S = 5.0
+"""How long the page may take to answer."""
+_WORLD = "tenure-act"
+_VIEW = "[innerWidth, innerHeight, devicePixelRatio]"
+# A page that has just been loaded is given the keyboard a moment later.
+_KEYBOARD = """document.hasFocus() || new Promise(answer => {
+    addEventListener("focus", () => answer(true), {once: true});
+    setTimeout(() => answer(document.hasFocus()), 300);
+})"""
+# A Tab beyond the last element leaves the page with nothing focused, whatever a client lets it believe.
+_FOCUSED = (
+    "document.hasFocus() && ![null, document.body, document.documentElement].includes(document.activeElement)"
+)
+
+
+class ActedPage:
+    """Get it from `of`. Everything raises BrowserCrashed when the browser, or the page, does not answer."""
+
+    def __init__(self, client: CdpClient, page: Page) -> None:
+        self.client = client
+        self.page = page
+        self.session = ""
+        self._world = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, browser: Browser) -> AsyncIterator[ActedPage]:
+        """The page in view, which pictures are taken of."""
+        try:
+            page = await browser.in_view()
+            async with _client(browser.mux) as client:
+                acted = cls(client, page)
+                target = {"targetId": page.target, "flatten": True}
+                answer = await client.call("Target.attachToTarget", target, timeout=ANSWER_S)
+                acted.session = answer["sessionId"]
+                yield acted
+        except (CdpError, CdpClosed, NoPicture) as error:
+            raise BrowserCrashed(problem=str(error)) from error
+        except TimeoutError as error:
+            raise BrowserCrashed(problem="the page in front does not answer") from error
+
+    def call(self, method: str, **params: Any) -> asyncio.Future[Result]:
+        """A call on the page's session."""
+        return self.client.post(method, params, self.session)
+
+    async def view(self) -> View:
+        """Where the viewport is now. Raises InvalidField when a DevTools client has put up another one."""
+        self.refuse_dialog()
+        found = await self.client.call(
+            "Browser.getWindowForTarget", {"targetId": self.page.target}, timeout=ANSWER_S
+        )
+        bounds = found["bounds"]
+        width, height, scale = await self._ask(_VIEW)
+        window = (bounds["left"], bounds["top"], bounds["width"], bounds["height"])
+        view = view_of(window, (width, height), scale)
+        if view is None:
+            raise InvalidField(
+                field="session",
+                value=f"{width} x {height}",
+                problem="is a viewport that a DevTools client has put up, and not the window's",
+                remedy="take it down with Emulation.clearDeviceMetricsOverride",
+            )
+        return view
+
+    async def has_keyboard(self) -> bool:
+        """Whether keys go to the page, waiting a moment for one that is just coming up."""
+        self.refuse_dialog()
+        return bool(await self._ask(_KEYBOARD))
+
+    async def kept_keyboard(self) -> bool:
+        """Whether keys still go to the page after one that may have led out of it."""
+        # The browser hears of it from the page, and tells the page: twice there and back is enough.
+        await self._ask(_FOCUSED)
+        return bool(await self._ask(_FOCUSED))
+
+    async def answers(self) -> None:
+        """Return when the page has come to what was sent to it before."""
+        await self._ask("0")
+
+    def refuse_dialog(self) -> None:
+        """Raises InvalidField while a dialog of the page's is open: it answers nothing then."""
+        if self.page.dialog:
+            raise InvalidField(
+                field="session",
+                value=self.page.dialog,
+                problem="is a dialog that is open on the page",
+                remedy="answer it through the DevTools address with Page.handleJavaScriptDialog",
+            )
+
+    async def _ask(self, expression: str) -> Any:
+        """Evaluate in a world of its own, where no page can have put other answers."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                if not self._world:
+                    world = {"frameId": self.page.target, "worldName": _WORLD}
+                    made = await self.client.post("Page.createIsolatedWorld", world, self.session)
+                    self._world = made["executionContextId"]
+                wanted = {"expression": expression, "contextId": self._world, "returnByValue": True}
+                try:
+                    answer = await self.client.post(
+                        "Runtime.evaluate", {**wanted, "awaitPromise": True}, self.session
+                    )
+                except CdpError:
+                    self._world = 0  # another document has come
+                    continue
+                return answer["result"].get("value")
+
+
+@asynccontextmanager
+async def _client(mux: CdpMux) -> AsyncIterator[CdpClient]:
+    """One more client of the browser, which leaves with the block."""
+    lost = CdpClosed("the browser ended")
+    client = CdpClient(lambda text: mux.send(member, json.loads(text)))
+    member: MuxClient = await mux.join(client.deliver, lambda reason: client.lost(CdpClosed(reason)))
+    try:
+        yield client
+    finally:
+        client.lost(lost)
+        await asyncio.shield(mux.leave(member))
