@@ -35,6 +35,8 @@ REVIEWER_ROLE = "reviewer"
 # etcd takes 1.5 MiB a request by default.
 MAX_EVIDENCE = 1024 * 1024
 MAX_ITEM = 8 * 1024
+# As recovery's policies may say.
+MAX_RESUME_DAYS = 30
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -222,7 +224,8 @@ def _check_size(size: int, field: str, most: int) -> None:
 
 
 def _resume_for_ms(value: Duration, present: bool) -> int:
-    return fields.duration_ms(value, present, "resume_for", default=fields.HOUR_MS, low=1)
+    high = MAX_RESUME_DAYS * fields.DAY_MS
+    return fields.duration_ms(value, present, "resume_for", default=fields.HOUR_MS, low=1, high=high)
 
 
 def _revision(etag: str) -> int:

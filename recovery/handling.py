@@ -21,7 +21,7 @@ from recovery.evidence import gather, storable
 from recovery.policy import Policy
 from recovery.times import Times
 from tenure.duration import to_duration
-from tenure.errors import NotFound, TenureError
+from tenure.errors import InvalidArgument, NotFound, TenureError
 from tenure.internal.v1.browser_host_service_pb2 import (
     InspectProfileRequest,
     InspectProfileResponse,
@@ -38,11 +38,6 @@ from tenure.v1.hold_pb2 import ProfileState
 from tenure.v1.incident_pb2 import Evidence, EvidenceItem, Outcome
 
 ITEMS_AT_ONCE = 120
-
-_SUSPECTED = ProfileState.PROFILE_STATE_SUSPECTED_STALE
-_QUARANTINED = ProfileState.PROFILE_STATE_QUARANTINED
-_INSPECTED = ProfileState.PROFILE_STATE_INSPECTED
-_IN_REVIEW = ProfileState.PROFILE_STATE_MANUAL_REVIEW
 
 _log = structlog.get_logger("recovery")
 
@@ -162,7 +157,7 @@ class Handling:
     # --- inspection --------------------------------------------------------------------
 
     async def _inspect(self, stored: ReadIncidentResponse) -> None:
-        """Gather the evidence, with what the host says or without it, and decide on it."""
+        """Gather the evidence, with what the host says or without it."""
         answer, why = None, ""
         async with self._inspections:
             if self._asked_since is None:
@@ -174,7 +169,11 @@ class Handling:
                     raise
                 why = str(error)
         if answer is not None:
-            await self._add_evidence(storable(answer.items))
+            try:
+                await self._add_evidence(storable(answer.items))
+            except InvalidArgument as error:
+                # Asked again it would say the same. What cannot be on record cannot be decided on.
+                answer, why = None, f"What the host answered cannot be stored: {error}"
         evidence = gather(stored, answer, why, datetime.now(UTC))
         recorded = await self._backends.invoke(
             self._backends.lock.RecordInspection,
@@ -182,8 +181,6 @@ class Handling:
             timeout=self._times.answer_s,
         )
         self._log.info("inspected", missing=recorded.evidence.missing, state=_state(recorded.state))
-        if recorded.state == _INSPECTED:
-            await self._decide(recorded.evidence, recorded.revision)
 
     async def _ask_host(self, stored: ReadIncidentResponse) -> InspectProfileResponse:
         request = InspectProfileRequest(profile=self._profile, fencing_token=self._token)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lockservice.core.record import State
-from recovery import handling
+from recovery import handling, policy
 from recovery.evidence import gather
 from recovery.handling import boottime
 from tenure.errors import DiskFull, ProfileCorrupt
@@ -20,7 +20,7 @@ from tenure.v1.hold_service_pb2 import (
     SaveCheckpointRequest,
     StartStepRequest,
 )
-from tenure.v1.incident_pb2 import Evidence, Outcome, SuspicionCause
+from tenure.v1.incident_pb2 import Evidence, EvidenceItem, Outcome, SuspicionCause
 from tests.fixtures.census import until
 from tests.fixtures.wire import WireGate
 from tests.lockservice import incidents
@@ -343,6 +343,27 @@ async def test_more_evidence_than_a_call_takes_is_stored_in_several(scene: Scene
     found = await scene.read(hold)
     assert len(found.host_items) == 301
     assert len(incident.evidence.uncovered_urls) == 100
+
+
+async def test_evidence_that_cannot_be_stored_counts_as_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = await scene.hold("alice")
+    monkeypatch.setattr("tests.recovery.scene.recorded", lambda *_, **__: EvidenceItem(name="nobody's"))
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert incident.evidence.missing
+    assert "cannot be stored: items.name 'nobody's' is not a resource name" in incident.evidence.findings[0]
+
+
+async def test_a_workflow_is_waited_for_as_long_as_any_policy_may_say(scene: Scene) -> None:
+    hold = await scene.hold("alice", workflow_id="basket")
+    reviewed = await incidents.reviewed(scene.lock, hold)
+    longest = policy.parse('resume_for = "30d"').resume_for_s
+    await incidents.resolve(scene.lock, reviewed.name, reviewed.etag, "RESUME_PENDING", resume_s=longest)
+    await scene.until(hold, State.RESUME_PENDING)
 
 
 async def test_a_fault_of_our_own_does_not_make_an_incident_forgotten(

@@ -218,9 +218,10 @@ async def test_a_resumption_by_verdict_waits_as_long_as_the_policy_says(scene: S
 
 async def test_only_reviewers_resolve(scene: Scene) -> None:
     api, incident = await scene.api(), await reviewed(scene)
-    refused = await refusal(as_(api, roles=("worker", "admin")), "ResolveIncident", verdict(incident))
-    assert isinstance(refused, PermissionDenied)
-    assert "'reviewer'" in str(refused)
+    for request in (verdict(incident), verdict(incident, reason="")):
+        refused = await refusal(as_(api, roles=("worker", "admin")), "ResolveIncident", request)
+        assert isinstance(refused, PermissionDenied)
+        assert "'reviewer'" in str(refused)
     assert (await incidents.read(scene.lock, incident.name)).incident.open
 
 
