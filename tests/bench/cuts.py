@@ -11,8 +11,6 @@ import aiohttp
 from playwright.async_api import Error, Playwright, async_playwright
 
 from tenure.internal.v1.browser_host_service_pb2 import QuarantineHoldRequest
-from tenure.v1.hold_service_pb2 import ReleaseHoldRequest
-from tenure.v1.session_service_pb2 import OpenSessionRequest
 from tests.bench.report import now, rested
 from tests.bench.rig import Rig
 from tests.fixtures.services import METADATA
@@ -25,23 +23,22 @@ Cut = dict[str, float]
 
 
 async def cuts(here: Rig, turns: int) -> list[Cut]:
-    """Cut a warm browser's session off, again and again; the first turn, which launches it, is left out."""
+    """Cut sessions off, each of a profile of its own; the first turn, which wakes everything, is left out."""
     async with async_playwright() as playwright:
-        return [await _cut(here, playwright) for _ in range(turns + 1)][1:]
+        return [await _cut(here, playwright, f"cut-{turn}") for turn in range(turns + 1)][1:]
 
 
-async def _cut(here: Rig, playwright: Playwright) -> Cut:
-    worker = await here.crew.worker()
-    opened = await here.crew.call(
-        OpenSessionRequest(profile="cut", worker=worker, start_url=f"{here.crew.url}/cut")
-    )
-    token, url = opened.hold.fencing_token, opened.session.cdp_url
-    async with _raw(url) as raw, _driven(playwright, url) as driven:
+async def _cut(here: Rig, playwright: Playwright, profile: str) -> Cut:
+    doomed = await here.crew.doomed(profile, touches=False, waited_for=False)
+    async with _raw(doomed.cdp_url) as raw, _driven(playwright, doomed.cdp_url) as driven:
         began = await rested()
-        request = QuarantineHoldRequest(profile=opened.hold.profile, fencing_token=token)
+        name = f"tenants/default/profiles/{profile}"
+        request = QuarantineHoldRequest(profile=name, fencing_token=doomed.token)
         acknowledging = asyncio.create_task(_acknowledged(here, request))
         at = await asyncio.wait_for(asyncio.gather(raw, driven, acknowledging), _TIMEOUT_S)
-    await here.crew.call(ReleaseHoldRequest(profile="cut", fencing_token=token))
+    await doomed.dies()
+    assert await doomed.ended() == "RETRY"
+    await here.crew.leave(doomed)
     names = ("raw", "playwright", "acknowledgement")
     return {name: (moment - began) * 1000 for name, moment in zip(names, at, strict=True)}
 
