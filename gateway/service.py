@@ -55,6 +55,12 @@ def open_deadline(request: session_service_pb2.OpenSessionRequest) -> float:
     return limits.OPEN_DEADLINE_S + max(0, request.wait.seconds)
 
 
+def act_deadline(request: session_service_pb2.ActRequest) -> float:
+    """Seconds for an Act without a deadline: what it is to wait for, and then what it does."""
+    waits = sum(max(0, action.wait.duration.seconds) for action in request.actions)
+    return limits.DEFAULT_DEADLINE_S + waits + max(0, request.settle.seconds)
+
+
 def acquire_deadline(request: bytes) -> float:
     """Seconds for an AcquireHold without a deadline; the request is passed on undecoded."""
     return _for_waits([_decoded(hold_service_pb2.AcquireHoldRequest(), request)])
@@ -81,6 +87,7 @@ DEADLINES = Deadlines(
     default_s=limits.DEFAULT_DEADLINE_S,
     methods={
         f"/{SESSIONS.full_name}/OpenSession": open_deadline,
+        f"/{SESSIONS.full_name}/Act": act_deadline,
         f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
         f"/{HOLDS.full_name}/AcquireHolds": acquire_all_deadline,
     },

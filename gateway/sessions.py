@@ -18,6 +18,8 @@ from servicekit.call import current_identity
 from tenure import names, token
 from tenure.errors import HostUnreachable, InvalidField, NotFound
 from tenure.internal.v1.browser_host_service_pb2 import (
+    ActInBrowserRequest,
+    CaptureBrowserRequest,
     DescribeSessionsRequest,
     EndSessionRequest,
     ShutdownProfileBrowserRequest,
@@ -28,6 +30,10 @@ from tenure.v1.hold_pb2 import ProfileState
 from tenure.v1.host_pb2 import Host
 from tenure.v1.session_pb2 import Session
 from tenure.v1.session_service_pb2 import (
+    ActRequest,
+    ActResponse,
+    CaptureScreenshotRequest,
+    CaptureScreenshotResponse,
     CloseSessionRequest,
     CloseSessionResponse,
     GetSessionRequest,
@@ -94,7 +100,7 @@ class Sessions(SessionServiceServicer):
         return ListSessionsResponse(sessions=page, next_page_token=following)
 
     async def CloseSession(self, request: CloseSessionRequest, context: Context) -> CloseSessionResponse:
-        name = _session_under_token(request)
+        name = _session_under_token(request.session, request.fencing_token)
         result = fields.run_result(request.result)
         if not request.keep_hold:
             released, closed = await self._releaser.release(name.profile, name.fencing_token, result)
@@ -121,6 +127,27 @@ class Sessions(SessionServiceServicer):
             answer = await self._backends.invoke(host.ShutdownProfileBrowser, asked)
         return ShutdownBrowserResponse(was_running=answer.was_running)
 
+    async def Act(self, request: ActRequest, context: Context) -> ActResponse:
+        _, host = await self._acted_on(request)
+        # Broken off it stays OUTCOME_UNKNOWN: some may be done, and a repetition would act again.
+        return (await self._backends.invoke(host.ActInBrowser, ActInBrowserRequest(act=request))).act
+
+    async def CaptureScreenshot(
+        self, request: CaptureScreenshotRequest, context: Context
+    ) -> CaptureScreenshotResponse:
+        home, host = await self._acted_on(request)
+        with repeatable(home):
+            asked = CaptureBrowserRequest(capture=request)
+            return (await self._backends.invoke(host.CaptureBrowser, asked)).capture
+
+    async def _acted_on(
+        self, request: ActRequest | CaptureScreenshotRequest
+    ) -> tuple[str, BrowserHostServiceStub]:
+        """The home of the request's session, whose name becomes canonical."""
+        name = _session_under_token(request.session, request.fencing_token)
+        request.session = str(name)
+        return await self._at_home(name.profile, str(name))
+
     async def _at_home(self, profile: ProfileName, name: str) -> tuple[str, BrowserHostServiceStub]:
         """The profile's host; what never had one never had a browser: `name` is not found."""
         located = await self._backends.locate(profile)
@@ -139,12 +166,12 @@ class Sessions(SessionServiceServicer):
         return list(answer.sessions)
 
 
-def _session_under_token(request: CloseSessionRequest) -> SessionName:
-    name = names.resolve_session(request.session, current_identity().tenant)
-    if token.check(request.fencing_token) != name.fencing_token:
+def _session_under_token(session: str, fencing_token: int) -> SessionName:
+    name = names.resolve_session(session, current_identity().tenant)
+    if token.check(fencing_token) != name.fencing_token:
         raise InvalidField(
             field="fencing_token",
-            value=str(request.fencing_token),
+            value=str(fencing_token),
             problem=f"is not the token of {name}",
             remedy="send the token of the hold that the session was opened under",
         )

@@ -29,7 +29,8 @@ from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
 from tenure.v1.host_pb2 import Host, HostState
 from tenure.v1.profile_pb2 import Profile
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
-from tenure.v1.session_pb2 import PhaseTiming, Session, SessionState
+from tenure.v1.session_pb2 import PhaseTiming, Screenshot, Session, SessionState
+from tenure.v1.session_service_pb2 import ActionResult, ActResponse, CaptureScreenshotResponse
 from tenure.v1.worker_pb2 import Worker
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceServicer
 
@@ -280,6 +281,16 @@ class FakeHost(BrowserHostServiceServicer):
     ) -> host_pb.ShutdownProfileBrowserResponse:
         await self.record.record(request)
         return host_pb.ShutdownProfileBrowserResponse(was_running=bool(self.sessions))
+
+    async def ActInBrowser(self, request: Any, context: Any) -> host_pb.ActInBrowserResponse:
+        await self.record.record(request)
+        results = [ActionResult() for _ in request.act.actions]
+        return host_pb.ActInBrowserResponse(act=ActResponse(results=results, settle_reason="settled"))
+
+    async def CaptureBrowser(self, request: Any, context: Any) -> host_pb.CaptureBrowserResponse:
+        await self.record.record(request)
+        picture = Screenshot(media_type="image/png", width=1, inline=b"picture")
+        return host_pb.CaptureBrowserResponse(capture=CaptureScreenshotResponse(screenshot=picture))
 
     async def WitnessStep(self, request: Any, context: Any) -> host_pb.WitnessStepResponse:
         await self.record.record(request)

@@ -8,9 +8,9 @@ from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, EndSes
 from tenure.internal.v1.lock_service_pb2 import ReleaseDrainedRequest
 from tenure.v1.hold_pb2 import ProfileState, RunResult
 from tenure.v1.session_service_pb2 import (
-    ActRequest,
     CloseSessionRequest,
     GetSessionRequest,
+    IssueCdpUrlRequest,
     ListSessionsRequest,
     OpenSessionRequest,
     OpenSessionResponse,
@@ -129,7 +129,7 @@ async def test_a_browser_is_shut_down_under_its_token(system: System) -> None:
 
 async def test_what_is_not_served_yet_says_so(system: System) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await system.sessions.Act(ActRequest())
+        await system.sessions.IssueCdpUrl(IssueCdpUrlRequest())
     error = reason(caught)
     assert isinstance(error, errors.Unimplemented)
-    assert error.method == "/tenure.v1.SessionService/Act"
+    assert error.method == "/tenure.v1.SessionService/IssueCdpUrl"
