@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenure.errors import InvalidId
-from tenure.names import ProfileName, canonical_id, resolve_profile
+from tenure.names import EvidenceName, ProfileName, canonical_id, resolve_evidence, resolve_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,12 @@ class DataRoot:
                 yield self.profile(ProfileName(marker.parts[-4], marker.parts[-2]))
             except InvalidId:
                 continue
+
+
+def parse_evidence(text: str) -> EvidenceName:
+    """The piece of evidence of a canonical resource name. Raises InvalidId."""
+    profile = parse_profile("/".join(text.split("/")[:4]))
+    return resolve_evidence(text, profile.tenant)
 
 
 def parse_profile(text: str) -> ProfileName:

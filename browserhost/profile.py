@@ -16,9 +16,11 @@ from functools import partial
 
 import structlog
 
+from browserhost import evidence
 from browserhost import fence as fences
 from browserhost.cache import Standing
 from browserhost.clock import boottime
+from browserhost.examiner import Examiner
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.incidents import Incidents
 from browserhost.neighbours import Endpoint, LockService
@@ -29,7 +31,7 @@ from browserhost.sitting import SESSION_ENDED, Sitting
 from browserhost.slot import Slot
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
-from browserhost.witness.ledger import NOTE, SCREENSHOT
+from browserhost.witness.ledger import NOTE, SCREENSHOT, Item
 from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser, Wanted
 from tenure.errors import (
@@ -42,7 +44,7 @@ from tenure.errors import (
     StoreUnavailable,
     TenureError,
 )
-from tenure.names import SessionName
+from tenure.names import IncidentName, SessionName
 
 HOST_STOPPING = "HOST_STOPPING"
 CAPTURE_S = 1.5
@@ -70,6 +72,7 @@ class Profile:
             paths.name, self._fence, endpoint, self._underway, self._tasks, self.witness.called
         )
         self._incidents = Incidents(paths.name, self._fence, slot.record, locks, self._tasks)
+        self.examiner = Examiner(paths, slot, self.witness, self._browser_lock)
         self._verifying: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -140,8 +143,8 @@ class Profile:
         self._refuse_when_stopping()
         return await self._tasks.whole(self._shut_down(token))
 
-    async def step(self, token: int, seq: int, name: str) -> str:
-        """Record that a step begins; the name of its picture's item, empty when there is none.
+    async def step(self, token: int, seq: int, name: str) -> Item | None:
+        """Record that a step begins, with a picture if the token's session is open; None: not on disk.
 
         Raises what a token below the floor is refused with.
         """
@@ -149,10 +152,8 @@ class Profile:
             raise self._fence.superseded(token)
         session, watch = self._sitting.of(token), self.witness.watch
         if session is None or watch is None or session.state is not State.OPEN:
-            await self.witness.recording(token).step(seq, name, "no session is open")
-            return ""
-        item = await watch.step(seq, name)
-        return item.name if item is not None and item.size else ""
+            return await self.witness.recording(token).step(seq, name, "no session is open")
+        return await watch.step(seq, name)
 
     # --- what the host asks for ----------------------------------------------------------
 
@@ -259,6 +260,7 @@ class Profile:
             opening.reuse,
             used_elsewhere=self._fence.used_elsewhere,
         )
+        self.witness.recording(token).opens(opening.url)
         driven = await self.slot.drive(
             wanted, partial(self._fence.gate, token), self._on_browser_end, self.witness.follow
         )
@@ -328,7 +330,7 @@ class Profile:
             floor = await self._fence.quarantine(token, self._incidents.revoked(token))
             await self.slot.record.quarantine(token)
         browser = self.slot.browser
-        if browser is None or not self._drove(token):
+        if browser is None or not self.examiner.drove(token):
             # Nothing of the token's is left to look at, or what there is belongs to a later hold.
             await self.witness.flag(token)
             return Quarantined(floor, browser_alive=browser is not None and not browser.ended.done())
@@ -342,7 +344,7 @@ class Profile:
         try:
             # The lock keeps the next session's page out of the picture.
             async with asyncio.timeout(CAPTURE_S), self._browser_lock:
-                if self._drove(token) and self.slot.browser is browser:
+                if self.examiner.drove(token) and self.slot.browser is browser:
                     await browser.answers()
                     alive = True
                     recording.say(NOTE, f"quarantined at {browser.url}")
@@ -352,11 +354,6 @@ class Profile:
             recording.say(NOTE, f"the last look at the browser was cut short: {why}")
         await recording.on_disk()
         return alive
-
-    def _drove(self, token: int) -> bool:
-        """Whether the token is the last under which the browser was driven."""
-        marker = self.slot.record.marker
-        return marker is not None and marker.driven == token
 
     async def _end_session(self, token: int) -> Session | None:
         async with self._fence.queue:
@@ -410,7 +407,7 @@ class Profile:
 
     async def _keep(self, token: int, picture: bytes, media_type: str) -> str:
         item = await self.witness.recording(token).keep(SCREENSHOT, picture, media_type)
-        return item.name if item is not None else ""
+        return evidence.name(IncidentName(self.name, token), item) if item is not None else ""
 
     @property
     def _busy(self) -> bool:

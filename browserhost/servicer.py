@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 
-from browserhost import policy
+from browserhost import evidence, policy
 from browserhost.acting_service import ActingServicer
 from browserhost.host import Host
 from browserhost.opening import Opening
-from browserhost.paths import parse_profile
+from browserhost.paths import parse_evidence, parse_profile
 from browserhost.session import timestamp
 from tenure import token as tokens
-from tenure.errors import InvalidField
+from tenure.errors import InvalidField, NotFound
 from tenure.internal.v1 import browser_host_service_pb2 as pb
+from tenure.names import IncidentName
 from tenure.v1.session_pb2 import PhaseTiming
 
 BLANK = "about:blank"
+CHUNK = 1 << 20
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -76,6 +79,38 @@ class BrowserHost(ActingServicer):
         done = await self._host.profile(parse_profile(request.profile)).quarantine(token)
         return pb.QuarantineHoldResponse(floor=done.floor, browser_alive=done.browser_alive)
 
+    async def InspectProfile(
+        self, request: pb.InspectProfileRequest, context: Context
+    ) -> pb.InspectProfileResponse:
+        incident = _incident(request.profile, request.fencing_token)
+        examiner = self._host.profile(incident.profile).examiner
+        found, ledger = await examiner.examine(incident.fencing_token)
+        return pb.InspectProfileResponse(evidence=found, items=evidence.items(incident, ledger))
+
+    async def ListWitness(self, request: pb.ListWitnessRequest, context: Context) -> pb.ListWitnessResponse:
+        incident = _incident(request.profile, request.fencing_token)
+        ledger = await self._host.profile(incident.profile).witness.ledger(incident.fencing_token)
+        return pb.ListWitnessResponse(items=evidence.items(incident, ledger))
+
+    async def ReadWitness(
+        self, request: pb.ReadWitnessRequest, context: Context
+    ) -> AsyncIterator[pb.ReadWitnessResponse]:
+        wanted = parse_evidence(request.evidence)
+        witness = self._host.profile(wanted.incident.profile).witness
+        content = await witness.picture(wanted.incident.fencing_token, wanted.item)
+        if content is None:
+            raise NotFound(name=request.evidence)
+        for start in range(0, len(content), CHUNK):
+            yield pb.ReadWitnessResponse(chunk=content[start : start + CHUNK])
+
+    async def WitnessStep(self, request: pb.WitnessStepRequest, context: Context) -> pb.WitnessStepResponse:
+        incident = _incident(request.profile, request.fencing_token)
+        profile = self._host.profile(incident.profile)
+        item = await profile.step(incident.fencing_token, request.step.seq, request.step.name)
+        if item is None or not item.size:
+            return pb.WitnessStepResponse()
+        return pb.WitnessStepResponse(screenshot=evidence.name(incident, item))
+
     async def DescribeSessions(
         self, request: pb.DescribeSessionsRequest, context: Context
     ) -> pb.DescribeSessionsResponse:
@@ -89,6 +124,11 @@ class BrowserHost(ActingServicer):
             and str(profile.name).startswith(below)
         ]
         return pb.DescribeSessionsResponse(sessions=sessions)
+
+
+def _incident(profile: str, token: int) -> IncidentName:
+    """What a token's evidence is filed under, whether it became an incident or not yet."""
+    return IncidentName(parse_profile(profile), tokens.check(token))
 
 
 def _start_url(url: str) -> str:

@@ -50,12 +50,17 @@ class Slot:
         self._workshop = workshop
         self._key = str(paths.name)
 
+    @property
+    def scratch(self) -> Path:
+        """Where an inspection may put its copies."""
+        return self._workshop.tmp_root
+
     async def drive(
         self,
         wanted: Wanted,
         gate: Callable[[], None],
         on_end: Callable[[LiveBrowser], None],
-        follow: Callable[[int, LiveBrowser, str], None],
+        follow: Callable[[int, LiveBrowser], None],
     ) -> Driven:
         """A browser for the token at its URL: the live one handed over, or a new one.
 
@@ -80,7 +85,7 @@ class Slot:
         browser = await self._start(wanted, proxy_server, timings, on_end)
         timings.update(browser.timings)
         gate()
-        follow(wanted.token, browser, wanted.url)
+        follow(wanted.token, browser)
         try:
             timings.update(await browser.open(wanted.url))
         except BrowserCrashed:
@@ -176,7 +181,7 @@ class Slot:
         browser: LiveBrowser,
         wanted: Wanted,
         gate: Callable[[], None],
-        follow: Callable[[int, LiveBrowser, str], None],
+        follow: Callable[[int, LiveBrowser], None],
         timings: dict[str, float],
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
@@ -185,7 +190,7 @@ class Slot:
             replace(before, token=wanted.token, held=True, suspected=False, driven=wanted.token)
         )
         gate()
-        follow(wanted.token, browser, wanted.url)
+        follow(wanted.token, browser)
         try:
             timings.update(await browser.hand_over(wanted.url))
         except NavigationFailed:
@@ -208,7 +213,7 @@ class Slot:
         on_end: Callable[[LiveBrowser], None],
     ) -> LiveBrowser:
         before = self.record.marker
-        question = starting.before_start(_filled(self._paths.profile_dir), before, wanted.used_elsewhere)
+        question = starting.before_start(filled(self._paths.profile_dir), before, wanted.used_elsewhere)
         if question is starting.Start.MISSING:
             raise ProfileMissing(profile=self._key, host=self._workshop.host)
         await self._workshop.cache.reserve(self._key)
@@ -309,7 +314,7 @@ class Slot:
         return browser
 
 
-def _filled(directory: Path) -> bool:
+def filled(directory: Path) -> bool:
     """Whether there is a profile: an empty directory is as good as none."""
     try:
         with os.scandir(directory) as entries:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 MAX_LINES = 2_000
 MAX_PICTURES = 64
 MAX_PICTURE_BYTES = 32 << 20
-MAX_TEXT = 2_048
-"""Characters of an item's text: an address may carry a whole page."""
+MAX_TEXT = 1_024
+"""Characters of an item's text: an address may carry a whole page, and 2,000 items go into one message."""
 URL, SCREENSHOT, STEP, FINDING, NOTE = "url", "screenshot", "step", "finding", "note"
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 

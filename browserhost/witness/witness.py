@@ -37,12 +37,10 @@ class Witness:
                 del self._recordings[old]
         return found
 
-    def follow(self, token: int, browser: Watched, start_url: str) -> None:
-        """A browser is about to be driven to `start_url` under the token."""
+    def follow(self, token: int, browser: Watched) -> None:
+        """A browser is about to be sent to where the token's session begins."""
         self.stop()
-        recording = self.recording(token)
-        recording.opens(start_url)
-        self.watch = Watch(recording, browser, self._tasks)
+        self.watch = Watch(self.recording(token), browser, self._tasks)
         browser.watch(self.watch)
 
     def called(self, method: str) -> None:
@@ -77,13 +75,12 @@ class Witness:
             return await known.ledger()
         return await in_thread(Folder(self._evidence_dir, token).load)
 
-    async def picture(self, token: int, item: int) -> tuple[bytes, str] | None:
-        """A picture's bytes and media type; None when there is none, or it is gone. Raises OSError."""
-        found = (await self.ledger(token)).items.get(item)
-        if found is None or not found.size:
-            return None
-        content = await in_thread(Folder(self._evidence_dir, token).read, found.file)
-        return None if content is None else (content, found.media_type)
+    async def picture(self, token: int, name: str) -> bytes | None:
+        """The bytes of the item of that name; None when it has none, or they are gone. Raises OSError."""
+        items = (await self.ledger(token)).items.values()
+        file = next((item.file for item in items if item.name == name), "")
+        # Only what the log names is read, so no name leads out of the folder.
+        return await in_thread(Folder(self._evidence_dir, token).read, file) if file else None
 
     async def flag(self, token: int) -> None:
         """The token's hold became an incident: what was recorded is kept for good. Does not raise."""
