@@ -20,6 +20,7 @@ from browserhost import evidence
 from browserhost import fence as fences
 from browserhost.cache import Standing
 from browserhost.clock import boottime
+from browserhost.ending import Ending
 from browserhost.examiner import Examiner
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.incidents import Incidents
@@ -27,11 +28,11 @@ from browserhost.neighbours import Endpoint, LockService
 from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
 from browserhost.paths import ProfilePaths
 from browserhost.session import Session, State
-from browserhost.sitting import SESSION_ENDED, Sitting
+from browserhost.sitting import Sitting
 from browserhost.slot import Slot
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
-from browserhost.witness.ledger import NOTE, SCREENSHOT, Item
+from browserhost.witness.ledger import SCREENSHOT, Item
 from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser, Wanted
 from tenure.errors import (
@@ -40,15 +41,12 @@ from tenure.errors import (
     HostUnreachable,
     ProfileCorrupt,
     ProfileMissing,
-    ProfileQuarantined,
     StoreUnavailable,
     TenureError,
 )
 from tenure.names import IncidentName, SessionName
 
 HOST_STOPPING = "HOST_STOPPING"
-CAPTURE_S = 1.5
-"""What a quarantine spends at most, once the token is cut off, on a last look at the browser."""
 
 _log = structlog.get_logger("profile")
 
@@ -64,15 +62,29 @@ class Profile:
         self._locks = locks
         self._host = host
         self._tasks = Tasks()
-        self._fence = Gatekeeper(paths.name, paths.floor, locks, host, self._drain)
+        self._fence = Gatekeeper(
+            paths.name,
+            paths.floor,
+            locks,
+            host,
+            lambda *what: self._sitting.drain(*what),  # noqa: PLW0108 - which is made with the fence
+        )
         self._browser_lock = asyncio.Lock()
         self._underway = Underway(self._tasks)
         self.witness = Witness(paths.evidence_dir, self._tasks)
-        self._sitting = Sitting(
-            paths.name, self._fence, endpoint, self._underway, self._tasks, self.witness.called
-        )
+        self._sitting = Sitting(paths.name, self._fence, endpoint, self._underway, self._tasks, self.witness)
         self._incidents = Incidents(paths.name, self._fence, slot.record, locks, self._tasks)
         self.examiner = Examiner(paths, slot, self.witness, self._browser_lock)
+        self._ending = Ending(
+            self._fence,
+            self._sitting,
+            self._underway,
+            slot,
+            self._browser_lock,
+            self._incidents,
+            self.witness,
+            self.examiner,
+        )
         self._verifying: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -122,7 +134,7 @@ class Profile:
         raises for a token that this host never served.
         """
         self._refuse_when_stopping()
-        return await self._tasks.whole(self._close_hold(token))
+        return await self._tasks.whole(self._ending.close_hold(token))
 
     async def quarantine(self, token: int) -> Quarantined:
         """End a token here for an incident (rule 16), and take a last look at its browser, which stays.
@@ -131,17 +143,17 @@ class Profile:
         that may not outlast this process.
         """
         self._refuse_when_stopping()
-        return await self._tasks.whole(self._quarantine(token))
+        return await self._tasks.whole(self._ending.quarantine(token))
 
     async def end_session(self, token: int) -> Session | None:
         """End the token's session, keeping its hold; None when there is none. Idempotent."""
         self._refuse_when_stopping()
-        return await self._tasks.whole(self._end_session(token))
+        return await self._tasks.whole(self._ending.end_session(token))
 
     async def shut_down(self, token: int) -> bool:
         """End the token's session and close its browser, keeping the hold; whether one was running."""
         self._refuse_when_stopping()
-        return await self._tasks.whole(self._shut_down(token))
+        return await self._tasks.whole(self._ending.shut_down(token))
 
     async def step(self, token: int, seq: int, name: str) -> Item | None:
         """Record that a step begins, with a picture if the token's session is open; None: not on disk.
@@ -216,7 +228,7 @@ class Profile:
         self._stopping = True
         self._underway.cancel_openings()
         if self.session is not None:
-            await self._cut(self.session, State.CUT, HOST_STOPPING)
+            await self._sitting.cut(self.session, State.CUT, HOST_STOPPING)
         async with self._browser_lock:
             await self.slot.close()
         await self.witness.aclose()
@@ -236,7 +248,6 @@ class Profile:
                 self._refuse_when_stopping()
                 session = self._sitting.again(token, self.slot.browser)
                 if session is not None:
-                    self.witness.resume()
                     return Opened(session, reused=True, timings=timings)
                 return await self._drive(opening, timings)
         except ProfileMissing as error:
@@ -271,117 +282,11 @@ class Profile:
         self._sitting.begin(session, driven.browser)
         return Opened(session, driven.reused, timings)
 
-    # --- cutting -------------------------------------------------------------------------
-
-    async def _drain(self, cut: int, state: State, reason: str) -> None:
-        """Cut off every token at or below `cut`, and wait until nothing of it is under way."""
-        session = self.session
-        if session is not None and session.token <= cut:
-            await self._cut(session, state, reason)
-        await self._underway.drain(cut)
-
-    async def _cut(self, session: Session, state: State, reason: str) -> None:
-        self.witness.stop()
-        await self._sitting.cut(session, state, reason)
-
     async def _expire(self, session: Session) -> None:
         async with self._fence.queue:
             if session.state is State.OPEN and fences.expired(self._fence.state, boottime()):
                 _log.warning("cut: no proof", profile=str(self.name), token=session.token)
-                await self._cut(session, State.CUT, StoreUnavailable.reason)
-
-    # --- ending --------------------------------------------------------------------------
-
-    async def _close_hold(self, token: int) -> Closed:
-        if not self._is_known(token):
-            await self._fence.verified(token)
-        try:
-            async with self._fence.queue:
-                if self._incidents.is_one(token):
-                    raise self._incidents.quarantined()
-                await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, SESSION_ENDED)
-                async with self._browser_lock:
-                    await self.slot.settle(token)
-        except BrowserCrashed as error:
-            await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
-            raise
-        except ProfileQuarantined:
-            # Acknowledged only as what it is: a release before the report would free an unproven end.
-            await self._incidents.wait_until_told()
-            raise
-        marker = self.slot.record.marker
-        session = self._sitting.of(token)
-        if session is not None:
-            session.end(State.CLOSED)
-        return Closed(
-            used=marker is not None and marker.used,
-            flushed_at=marker.flushed_at if marker is not None else None,
-            session=session,
-        )
-
-    def _is_known(self, token: int) -> bool:
-        """Whether the token is over, or was proven, here: a number made up by a caller is neither."""
-        if self._fence.is_over(token) or self._fence.was_proven(token):
-            return True
-        return self.slot.record.marker is not None and self.slot.record.marker.token == token
-
-    async def _quarantine(self, token: int) -> Quarantined:
-        async with self._fence.queue:
-            floor = await self._fence.quarantine(token, self._incidents.revoked(token))
-            await self.slot.record.quarantine(token)
-        browser = self.slot.browser
-        if browser is None or not self.examiner.drove(token):
-            # Nothing of the token's is left to look at, or what there is belongs to a later hold.
-            await self.witness.flag(token)
-            return Quarantined(floor, browser_alive=browser is not None and not browser.ended.done())
-        alive = await self._last_look(token, browser)
-        await self.witness.flag(token)
-        return Quarantined(floor, alive)
-
-    async def _last_look(self, token: int, browser: LiveBrowser) -> bool:
-        """Where the browser stands, with a picture; whether it answers. Bounded, and never raises."""
-        recording, alive = self.witness.recording(token), False
-        try:
-            # The lock keeps the next session's page out of the picture.
-            async with asyncio.timeout(CAPTURE_S), self._browser_lock:
-                if self.examiner.drove(token) and self.slot.browser is browser:
-                    await browser.answers()
-                    alive = True
-                    recording.say(NOTE, f"quarantined at {browser.url}")
-                    await self.witness.last_picture("as it was quarantined")
-        except (BrowserCrashed, TimeoutError) as error:
-            why = str(error) or f"it took longer than {CAPTURE_S:g} s"
-            recording.say(NOTE, f"the last look at the browser was cut short: {why}")
-        await recording.on_disk()
-        return alive
-
-    async def _end_session(self, token: int) -> Session | None:
-        async with self._fence.queue:
-            if self._fence.is_over(token):
-                raise self._fence.superseded(token)
-            await self._underway.end_opening(token)
-            session = self._sitting.of(token)
-            if session is None:
-                return None
-            was_open = session.page is not None
-            await self._cut(session, State.CLOSED, SESSION_ENDED)
-            async with self._browser_lock:
-                if not self.slot.keep_warm:
-                    await self.slot.close()
-                elif was_open:
-                    session.flushed_at = await self.slot.flush() or session.flushed_at
-            return session
-
-    async def _shut_down(self, token: int) -> bool:
-        await self._fence.admit(token)
-        async with self._fence.queue:
-            self._fence.gate(token)
-            await self._underway.end_opening(token)
-            session = self._sitting.of(token)
-            if session is not None:
-                await self._cut(session, State.CLOSED, SESSION_ENDED)
-            async with self._browser_lock:
-                return await self.slot.close() is not None
+                await self._sitting.cut(session, State.CUT, StoreUnavailable.reason)
 
     # --- what goes wrong -----------------------------------------------------------------
 
@@ -401,7 +306,7 @@ class Profile:
         token = marker.token
         session = self._sitting.of(token)
         if session is not None:
-            await self._cut(session, State.CRASHED, BrowserCrashed.reason)
+            await self._sitting.cut(session, State.CRASHED, BrowserCrashed.reason)
         error = BrowserCrashed(profile=str(self.name), problem=how)
         await self._incidents.condemn(token, "BROWSER_LOST", f"the browser ended by itself: {how}", error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,6 +11,7 @@ from browserhost.neighbours import Endpoint
 from browserhost.session import Session, State
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
+from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser
 from tenure.errors import BrowserCrashed, NotFound, TenureError
 from tenure.names import ProfileName, SessionName
@@ -28,16 +29,15 @@ class Sitting:
         endpoint: Endpoint,
         underway: Underway,
         tasks: Tasks,
-        on_call: Callable[[str], None],
+        witness: Witness,
     ) -> None:
-        """`on_call` hears the method of each call of the session's clients."""
         self.session: Session | None = None
         self._name = name
         self._fence = fence
         self._endpoint = endpoint
         self._underway = underway
         self._tasks = tasks
-        self._on_call = on_call
+        self._witness = witness
 
     def begin(self, session: Session, browser: LiveBrowser) -> None:
         """A session opens, in place of the last one."""
@@ -51,6 +51,7 @@ class Sitting:
             return None
         if session.state is State.CUT:
             self._issue(session, browser)
+            self._witness.resume()
             session.state = State.OPEN
         return session
 
@@ -70,9 +71,16 @@ class Sitting:
         async with self._underway.use(token, partial(self._why_cut, token)):
             yield
 
+    async def drain(self, cut: int, state: State, reason: str) -> None:
+        """Cut off every token at or below `cut`, and wait until nothing of it is under way."""
+        if self.session is not None and self.session.token <= cut:
+            await self.cut(self.session, state, reason)
+        await self._underway.drain(cut)
+
     async def cut(self, session: Session, state: State, reason: str) -> None:
         """End a session, its clients and what is under way in it. `reason` is what clients are told."""
         secret, page = session.secret, session.page
+        self._witness.stop()
         session.end(state)
         if state is State.CUT and not self._fence.is_over(session.token):
             # The browser is still its own, should the token be proven again.
@@ -84,12 +92,13 @@ class Sitting:
 
     def _issue(self, session: Session, browser: LiveBrowser) -> None:
         gate, ended = partial(self._fence.gate, session.token), partial(self._client_ended, session)
-        grant = self._endpoint.issue(browser, gate, ended, self._on_call)
+        grant = self._endpoint.issue(browser, gate, ended, self._witness.called)
         session.secret, session.cdp_url = grant.secret, grant.url
 
     def _client_ended(self, session: Session) -> None:
         """A client sent Browser.close: its session ends for every client, the browser stays."""
         secret = session.secret
+        self._witness.stop()
         session.end(State.CLOSED)
         self._underway.cancel_uses(session.token)
         self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
