@@ -240,6 +240,7 @@ class Browser:
         """Speak to a browser that starts: the pipe keeps what is said until it listens."""
         version = self.mux.root.post("Browser.getVersion")
         self._pages.follow()
+        self.mux.watch()
         self._keep_downloads()
         try:
             async with asyncio.timeout(self.spec.answer_s):

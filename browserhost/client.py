@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +17,7 @@ from aiohttp import WSMsgType, web
 from browserhost import policy
 from browserhost.browser import Browser
 from browserhost.mux import CdpMux, MuxClient
-from browserhost.policy import Effect
+from browserhost.policy import Effect, Room, Verdict
 from tenure.cdp import MAX_MESSAGE, CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed, CdpMethodDenied, TenureError
 
@@ -57,6 +59,7 @@ class Client:
         self._issued = issued
         self._socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, timeout=_CLOSE_S)
         self._mux: CdpMux = issued.browser.mux
+        self._uploads = os.path.realpath(issued.browser.uploads)
         self.member: MuxClient | None = None
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -148,19 +151,26 @@ class Client:
             self._deliver(json.dumps({"error": problem}).encode())
             return
         method = call["method"]
-        verdict = policy.judge(method, call["params"])
+        verdict = policy.judge(method, call["params"], self._room())
         if verdict.effect is Effect.PASS and self.member is not None:
             self._issued.on_call(method)
-            self._mux.send(self.member, call)
+            params = call["params"] if verdict.params is None else verdict.params
+            self._mux.send(self.member, {**call, "params": params})
         elif verdict.effect is Effect.END_SESSION:
             self._last_word = _answer(call, {"result": {}})
             self.close("SESSION_ENDED")
             self._issued.on_end()
         else:
-            refusal = CdpMethodDenied(method=method, problem=verdict.problem)
-            data = json.dumps({"reason": refusal.reason, "problem": verdict.problem})
-            error = {"code": _DENIED_CODE, "message": str(refusal), "data": data}
-            self._deliver(json.dumps(_answer(call, {"error": error})).encode())
+            self._deliver(json.dumps(_answer(call, {"error": _refusal(method, verdict)})).encode())
+
+    def _room(self) -> Room:
+        return Room(
+            uploads=self._uploads,
+            downloads=str(self._issued.browser.downloads),
+            real=os.path.realpath,
+            hidden=lambda name: self.member is not None and self._mux.is_hidden(self.member, name),
+            now=time.time(),
+        )
 
     async def _leave(self, joining: asyncio.Task[MuxClient]) -> None:
         """A client cut while it joined is let in by Chrome all the same, and must be put out again."""
@@ -189,6 +199,13 @@ def _call(text: str) -> dict[str, Any] | None:
     fits = isinstance(call["params"], dict) and isinstance(call["sessionId"], str)
     named = isinstance(call.get("id"), int) and isinstance(call.get("method"), str)
     return call if fits and named else None
+
+
+def _refusal(method: str, verdict: Verdict) -> dict[str, Any]:
+    """A refusal as DevTools answers errors; `data` is for programs."""
+    refusal = CdpMethodDenied(method=method, problem=f"{verdict.problem}; {verdict.remedy}")
+    data = {"reason": refusal.reason, "problem": verdict.problem, "remedy": verdict.remedy}
+    return {"code": _DENIED_CODE, "message": str(refusal), "data": json.dumps(data)}
 
 
 def _answer(call: dict[str, Any], answer: Result) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,11 @@ class Frame:
         """What the message says, parsed."""
         parsed: dict[str, Any] = json.loads(b"{%b}" % self.body)
         return parsed
+
+    def with_fields(self, fields: Mapping[str, Any]) -> Frame:
+        """The same message saying something else."""
+        body = json.dumps(fields, separators=(",", ":")).encode()
+        return Frame(self.id, self.session, body[1:-1])
 
     def addressed(self, number: int | None, session: str) -> bytes:
         """The whole message under another id and session."""

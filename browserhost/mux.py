@@ -4,21 +4,33 @@ Each client gets a browser-level session of its own (`Target.attachToBrowserTarg
 without a session goes there and what comes from there loses it, so it believes itself alone on the
 browser. Its child sessions are learnt from what Chrome tells it; ids are renumbered. Whatever a
 client set up lives in its sessions and ends with them.
+
+Targets that are not of the web do not exist for clients: see `browserhost.targets`. Who is attached
+to one when it leaves the web is detached, and nothing more of it is passed on from that event on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from browserhost import targets
 from browserhost.frames import Frame, parse
-from tenure.cdp import CdpClient, CdpClosed, CdpError
+from browserhost.targets import Targets, View
+from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
 
 _ATTACHES = frozenset({"Target.attachToTarget", "Target.attachToBrowserTarget"})
+_TARGET_EVENTS = frozenset({targets.CREATED, targets.CHANGED, targets.DESTROYED})
+_ATTACHED, _RECEIVED = "Target.attachedToTarget", "Target.receivedMessageFromTarget"
+# A tab is a page's outside, and changes with it.
+_FOLLOWED = [{"type": "browser", "exclude": True}, {"type": "tab", "exclude": True}, {}]
+_NOBODY = 0  # as an id, of an answer that nobody waits for
 _NO_SESSION = {"code": -32001, "message": "Session with given id not found."}  # as Chrome says it
+_NO_TARGET = {"code": -32602, "message": "No target with given id found"}
 DETACH_S = 5.0
 
 
@@ -31,6 +43,19 @@ class MuxClient:
     session: str = ""
     sessions: set[str] = field(default_factory=set)
     """Its own and its children's."""
+    views: dict[str, View] = field(default_factory=dict)
+    """What each of them was told of targets."""
+    children: dict[str, _Child] = field(default_factory=dict)
+    banished: set[str] = field(default_factory=set)
+    """Sessions on targets that are not of the web."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """`parent` is the session that it was attached from."""
+
+    parent: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +63,7 @@ class _Call:
     client: MuxClient | None
     """None is the host itself."""
     id: int
-    attaches: bool = False
+    method: str = ""
 
 
 class CdpMux:
@@ -52,7 +77,17 @@ class CdpMux:
         self._calls: dict[int, _Call] = {}
         self._owners: dict[str, MuxClient] = {}
         self._clients: set[MuxClient] = set()
+        self._targets = Targets()
+        self._watch = ""
         self.root = CdpClient(self._send_root)
+
+    def watch(self) -> None:
+        """Follow all targets, once a browser, before any client joins. Tabs that leave the web are closed."""
+        self.root.post("Target.attachToBrowserTarget").add_done_callback(self._watches)
+
+    def is_hidden(self, client: MuxClient, name: str) -> bool:
+        """Whether a target, or a session on one, does not exist for the client."""
+        return name in client.banished or self._targets.is_hidden(name)
 
     async def join(self, deliver: Callable[[bytes], None], on_lost: Callable[[str], None]) -> MuxClient:
         """Attach a client. Raises CdpClosed, or TimeoutError when Chrome does not answer."""
@@ -71,7 +106,7 @@ class CdpMux:
             client.deliver(json.dumps(refusal).encode())
             return
         number = next(self._ids)
-        self._calls[number] = _Call(client, message["id"], message["method"] in _ATTACHES)
+        self._calls[number] = _Call(client, message["id"], message["method"])
         self._write(json.dumps({**message, "id": number, "sessionId": session}).encode())
 
     async def leave(self, client: MuxClient) -> None:
@@ -86,6 +121,7 @@ class CdpMux:
         for session in client.sessions:
             self._owners.pop(session, None)
         client.sessions.clear()
+        client.children.clear()
         self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
         try:
             await self.root.call("Target.detachFromTarget", {"sessionId": client.session}, timeout=DETACH_S)
@@ -109,9 +145,14 @@ class CdpMux:
         if call.client is None:
             self.root.deliver(frame.addressed(call.id, frame.session))
             return
-        if call.attaches:
+        if call.method in _ATTACHES:
             child = frame.fields().get("result", {}).get("sessionId", "")
-            self._own(call.client, child)
+            if child in call.client.banished:
+                frame = frame.with_fields({"error": _NO_TARGET})
+            else:
+                self._own(call.client, child)
+        elif call.method == "Target.getTargets":
+            frame = _shown(frame)
         self._pass_on(call.client, frame, call.id)
 
     def lost(self, reason: str) -> None:
@@ -122,15 +163,95 @@ class CdpMux:
     def _event(self, frame: Frame) -> None:
         client = self._owners.get(frame.session)
         if client is None:
-            self.root.deliver(frame.addressed(None, frame.session))
+            if frame.session and frame.session == self._watch:
+                self._follow(frame)
+            else:
+                self.root.deliver(frame.addressed(None, frame.session))
             return
-        if frame.method == "Target.attachedToTarget":
-            self._own(client, frame.fields()["params"]["sessionId"])
-        elif frame.method == "Target.detachedFromTarget":
+        method = frame.method
+        if method == _ATTACHED:
+            if not self._attached(client, frame.session, frame.fields()["params"]):
+                return
+        elif method == "Target.detachedFromTarget":
             child = frame.fields()["params"]["sessionId"]
-            self._owners.pop(child, None)
-            client.sessions.discard(child)
+            self._forget(client, child)
+            if child in client.banished:
+                return
+        elif method == _RECEIVED:
+            # Of a session in the old manner, with its messages as text; a look is enough for most.
+            if b"Target.attachedToTarget" in frame.body and not self._nested(
+                client, frame.fields()["params"]
+            ):
+                return
+        elif method in _TARGET_EVENTS:
+            view = client.views.setdefault(frame.session, View())
+            told = view.event(method, frame.fields()["params"])
+            if told is None:
+                return
+            frame = frame.with_fields({"method": told[0], "params": told[1]})
         self._pass_on(client, frame, None)
+
+    def _attached(self, client: MuxClient, parent: str, params: Mapping[str, Any]) -> bool:
+        """Whether the client may know of a session that it was just given."""
+        child, info = str(params["sessionId"]), params["targetInfo"]
+        client.children[child] = _Child(parent, str(info["targetId"]))
+        if targets.is_shown(info) and not self._targets.is_hidden(str(info["targetId"])):
+            self._own(client, child)
+            return True
+        self._banish(client, child)
+        return False
+
+    def _nested(self, client: MuxClient, params: Mapping[str, Any]) -> bool:
+        """As `_attached`, of an event inside another; such a session gets no frames of its own to be cut."""
+        if str(params.get("sessionId")) in client.banished:
+            return False
+        inner = json.loads(params["message"])
+        if inner.get("method") == _RECEIVED:
+            return self._nested(client, inner["params"])
+        if inner.get("method") != _ATTACHED or targets.is_shown(inner["params"]["targetInfo"]):
+            return True
+        client.banished.add(str(inner["params"]["sessionId"]))
+        return False
+
+    def _banish(self, client: MuxClient, child: str) -> None:
+        """Put a client off a target. What it paused there goes on, and nothing more of it is passed on."""
+        parent = client.children[child].parent
+        self._forget(client, child)
+        client.banished.add(child)
+        number = next(self._ids)
+        self._calls[number] = _Call(None, _NOBODY)
+        call = {"id": number, "method": "Target.detachFromTarget", "params": {"sessionId": child}}
+        self._write(json.dumps({**call, "sessionId": parent}).encode())
+
+    def _forget(self, client: MuxClient, child: str) -> None:
+        self._owners.pop(child, None)
+        client.sessions.discard(child)
+        client.children.pop(child, None)
+        client.views.pop(child, None)
+
+    def _watches(self, answer: asyncio.Future[Result]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._watch = answer.result()["sessionId"]
+            self.root.post("Target.setDiscoverTargets", {"discover": True, "filter": _FOLLOWED}, self._watch)
+
+    def _follow(self, frame: Frame) -> None:
+        if frame.method not in _TARGET_EVENTS:
+            return
+        gone = self._targets.hear(frame.method, frame.fields()["params"])
+        if gone is None:
+            return
+        target = gone["targetId"]
+        for client in self._clients:
+            for child in [name for name, each in client.children.items() if each.target == target]:
+                told = {"sessionId": child, "targetId": target}
+                parent = client.children[child].parent
+                self._banish(client, child)
+                event = {"method": "Target.detachedFromTarget", "params": told}
+                self._pass_on(client, Frame(None, parent, b"").with_fields(event), None)
+        if gone["type"] == "page":
+            if not self._targets.others(gone):
+                self.root.post("Target.createTarget", {"url": "about:blank"})  # the browser keeps a window
+            self.root.post("Target.closeTarget", {"targetId": target})
 
     def _pass_on(self, client: MuxClient, frame: Frame, number: int | None) -> None:
         session = "" if frame.session == client.session else frame.session
@@ -146,3 +267,12 @@ class CdpMux:
         number = next(self._ids)
         self._calls[number] = _Call(None, message["id"])
         self._write(json.dumps({**message, "id": number}).encode())
+
+
+def _shown(frame: Frame) -> Frame:
+    """An answer of Target.getTargets less what does not exist for clients."""
+    fields = frame.fields()
+    if "result" in fields:
+        infos = fields["result"]["targetInfos"]
+        fields["result"]["targetInfos"] = [info for info in infos if targets.is_shown(info)]
+    return frame.with_fields(fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -39,7 +40,8 @@ class Chrome:
     @property
     def browser(self) -> Browser:
         """As much of a browser as the endpoint looks at."""
-        return cast(Browser, SimpleNamespace(mux=self.mux))
+        folders = {"uploads": Path("/uploads"), "downloads": Path("/downloads")}
+        return cast(Browser, SimpleNamespace(mux=self.mux, **folders))
 
     def _write(self, message: bytes) -> None:
         call: dict[str, Any] = json.loads(message)
@@ -76,7 +78,7 @@ async def why_closed(grant: Grant) -> tuple[str, int]:
     """Connect and wait for the end."""
     async with connect(grant.url) as client:
         with pytest.raises(CdpClosed) as closed:
-            await client.call("Never.answered", timeout=5)
+            await client.call("Runtime.neverAnswered", timeout=5)
     return closed.value.reason, closed.value.code
 
 
@@ -116,7 +118,7 @@ async def test_a_client_that_is_still_joining_is_cut_too(
     await until(lambda: "Target.attachToBrowserTarget" in chrome.asked)
     await endpoint.cut(grant.secret, "HOLD_REVOKED")
     assert await ending == ("HOLD_REVOKED", 4004)
-    assert "Never.answered" not in chrome.asked
+    assert "Runtime.neverAnswered" not in chrome.asked
 
 
 async def test_a_cut_does_not_wait_for_a_silent_chrome_without_end(
@@ -134,17 +136,17 @@ async def test_a_cut_does_not_wait_for_a_silent_chrome_without_end(
 async def test_a_reason_without_a_code_of_its_own_is_still_named(
     endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
 ) -> None:
-    chrome.silent = {"Never.answered"}
+    chrome.silent = {"Runtime.neverAnswered"}
     ending = asyncio.create_task(why_closed(grant))
-    await until(lambda: "Never.answered" in chrome.asked)
+    await until(lambda: "Runtime.neverAnswered" in chrome.asked)
     await endpoint.cut(grant.secret, "LEASE_ENDED_SOMEHOW")
     assert await ending == ("LEASE_ENDED_SOMEHOW", 4000)
 
 
 async def test_stopping_cuts_everybody(endpoint: CdpEndpoint, grant: Grant, chrome: Chrome) -> None:
-    chrome.silent = {"Never.answered"}
+    chrome.silent = {"Runtime.neverAnswered"}
     ending = asyncio.create_task(why_closed(grant))
-    await until(lambda: "Never.answered" in chrome.asked)
+    await until(lambda: "Runtime.neverAnswered" in chrome.asked)
     await endpoint.aclose()
     assert await ending == ("SESSION_ENDED", 4001)
     await endpoint.aclose()
@@ -153,9 +155,9 @@ async def test_stopping_cuts_everybody(endpoint: CdpEndpoint, grant: Grant, chro
 async def test_the_client_hears_of_a_cut_before_chrome_has_answered_the_detach(
     endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
 ) -> None:
-    chrome.silent = {"Target.detachFromTarget", "Never.answered"}
+    chrome.silent = {"Target.detachFromTarget", "Runtime.neverAnswered"}
     ending = asyncio.create_task(why_closed(grant))
-    await until(lambda: "Never.answered" in chrome.asked)
+    await until(lambda: "Runtime.neverAnswered" in chrome.asked)
     cutting = asyncio.create_task(endpoint.cut(grant.secret, "TOKEN_SUPERSEDED"))
     assert await asyncio.wait_for(ending, 1) == ("TOKEN_SUPERSEDED", 4002)
     assert not cutting.done()
@@ -174,7 +176,7 @@ async def test_a_socket_that_opens_in_the_instant_of_a_cut_is_closed_with_the_re
 
     monkeypatch.setattr(web.WebSocketResponse, "prepare", while_cut)
     assert await why_closed(grant) == ("HOLD_REVOKED", 4004)
-    assert "Never.answered" not in chrome.asked
+    assert "Runtime.neverAnswered" not in chrome.asked
 
 
 async def test_who_is_cut_while_chrome_lets_it_in_is_put_out_again(
@@ -210,7 +212,7 @@ async def test_a_gate_that_closes_says_why_in_the_close_frame(
         error.reason,
         code,
     )
-    assert "Never.answered" not in chrome.asked
+    assert "Runtime.neverAnswered" not in chrome.asked
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost", 101), ("127.0.0.1", 101), ("evil.example", 403)])

@@ -97,7 +97,7 @@ async def test_events_of_a_child_session_go_to_the_client_that_attached_it(chrom
 async def test_children_of_children_are_learnt_from_what_chrome_tells(chrome: Chrome) -> None:
     client = await Client(chrome.mux).join()
     for parent, child in (("S1", "PAGE"), ("PAGE", "FRAME")):
-        chrome.say(method="Target.attachedToTarget", params={"sessionId": child}, sessionId=parent)
+        attach(chrome, "https://a.example/", child, parent)
     client.send(id=1, method="Runtime.enable", sessionId="FRAME")
     assert chrome.written[-1]["sessionId"] == "FRAME"
     chrome.say(method="Target.detachedFromTarget", params={"sessionId": "FRAME"}, sessionId="PAGE")
@@ -109,7 +109,7 @@ async def test_children_of_children_are_learnt_from_what_chrome_tells(chrome: Ch
 
 async def test_a_client_cannot_use_anothers_session(chrome: Chrome) -> None:
     one, two = await Client(chrome.mux).join(), await Client(chrome.mux).join()
-    chrome.say(method="Target.attachedToTarget", params={"sessionId": "CHILD"}, sessionId="S1")
+    attach(chrome, "https://a.example/", parent="S1")
     written = len(chrome.written)
     for session in ("CHILD", "S1", "made up"):
         two.send(id=3, method="Runtime.enable", sessionId=session)
@@ -162,3 +162,91 @@ async def test_a_chrome_that_does_not_answer_a_detach_is_not_waited_for_without_
     chrome.silent = True
     with pytest.raises(asyncio.TimeoutError):
         await client.leave()
+
+
+def target(url: str, name: str = "T", kind: str = "page") -> dict[str, str]:
+    return {"targetId": name, "type": kind, "url": url, "browserContextId": "C"}
+
+
+async def watching(chrome: Chrome) -> Client:
+    """A client of a browser whose targets are followed; that session is S1, the client's S2."""
+    chrome.mux.watch()
+    await asyncio.sleep(0)
+    assert chrome.written[-1]["method"] == "Target.setDiscoverTargets"
+    return await Client(chrome.mux).join()
+
+
+def attach(chrome: Chrome, url: str, session: str = "CHILD", parent: str = "S2", name: str = "T") -> None:
+    params = {"sessionId": session, "targetInfo": target(url, name), "waitingForDebugger": False}
+    chrome.say(method="Target.attachedToTarget", params=params, sessionId=parent)
+
+
+async def test_who_is_attached_to_a_page_that_leaves_the_web_is_put_off_at_once(chrome: Chrome) -> None:
+    client = await watching(chrome)
+    attach(chrome, "https://a.example/")
+    chrome.say(method="Target.targetInfoChanged", params={"targetInfo": target("file:///x")}, sessionId="S1")
+    detached = {"sessionId": "CHILD", "targetId": "T"}
+    assert client.heard[-1] == {"method": "Target.detachedFromTarget", "params": detached}
+    calls = [(call["method"], call.get("sessionId"), call["params"]) for call in chrome.written[-3:]]
+    assert calls == [
+        ("Target.detachFromTarget", "S2", {"sessionId": "CHILD"}),
+        ("Target.createTarget", None, {"url": "about:blank"}),
+        ("Target.closeTarget", None, {"targetId": "T"}),
+    ]
+    heard, written = len(client.heard), len(chrome.written)
+    chrome.say(method="Page.loaded", params={}, sessionId="CHILD")
+    chrome.say(method="Target.detachedFromTarget", params=detached, sessionId="S2")
+    assert len(client.heard) == heard
+    client.send(id=9, method="Runtime.evaluate", sessionId="CHILD")
+    assert client.heard[-1]["error"]["code"] == -32001
+    assert len(chrome.written) == written
+
+
+async def test_a_session_on_what_is_not_of_the_web_is_never_the_clients(chrome: Chrome) -> None:
+    client = await watching(chrome)
+    client.send(id=4, method="Target.attachToTarget", params={"targetId": "T"})
+    call = chrome.written[-1]
+    attach(chrome, "chrome://settings")
+    assert chrome.written[-1]["params"] == {"sessionId": "CHILD"}
+    chrome.answer(call, sessionId="CHILD")
+    assert [message.get("error", {}).get("code") for message in client.heard] == [-32602]
+    assert client.member is not None
+    assert chrome.mux.is_hidden(client.member, "CHILD")
+    assert not chrome.mux.is_hidden(client.member, "S2")
+
+
+async def test_a_session_inside_a_session_of_the_old_manner_is_looked_at_too(chrome: Chrome) -> None:
+    client = await watching(chrome)
+    attach(chrome, "https://a.example/", "PAGE")
+    inner = {"sessionId": "FRAME", "targetInfo": target("chrome-extension://x/", "F", "iframe")}
+    for text in (
+        json.dumps({"method": "Target.attachedToTarget", "params": inner}),
+        json.dumps(
+            {"method": "Target.attachedToTarget", "params": {**inner, "targetInfo": target("https://b")}}
+        ),
+    ):
+        params = {"sessionId": "PAGE", "message": text}
+        chrome.say(method="Target.receivedMessageFromTarget", params=params, sessionId="S2")
+    assert client.member is not None
+    assert chrome.mux.is_hidden(client.member, "FRAME")
+    assert len(client.heard) == 2
+
+
+async def test_what_is_not_of_the_web_is_not_listed_and_not_told_of(chrome: Chrome) -> None:
+    client = await watching(chrome)
+    infos = [target("https://a"), target("chrome://x", "X"), target("chrome://y", "Y", "browser_ui")]
+    client.send(id=1, method="Target.getTargets")
+    chrome.answer(chrome.written[-1], targetInfos=infos)
+    assert client.heard[-1] == {"id": 1, "result": {"targetInfos": infos[:1]}}
+    for each in infos:
+        chrome.say(method="Target.targetCreated", params={"targetInfo": each}, sessionId="S2")
+    chrome.say(method="Target.targetDestroyed", params={"targetId": "X"}, sessionId="S2")
+    assert [message["method"] for message in client.heard[1:]] == ["Target.targetCreated"]
+
+
+async def test_another_tab_of_the_web_is_enough_of_a_window(chrome: Chrome) -> None:
+    await watching(chrome)
+    for each in (target("https://a", "A"), target("chrome://newtab/", "N")):
+        chrome.say(method="Target.targetCreated", params={"targetInfo": each}, sessionId="S1")
+    assert chrome.written[-1]["method"] == "Target.closeTarget"
+    assert "Target.createTarget" not in [call["method"] for call in chrome.written]
