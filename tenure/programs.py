@@ -102,18 +102,25 @@ def programs(
     ]
 
 
-def free_address() -> str:
-    """An address to listen on later. Raises OSError when there is none.
+def free_address(listen: str = FREE_PORT) -> str:
+    """`listen` with a port to listen on later in place of port 0. Raises OSError when there is none.
 
     Below the ports that the kernel gives to outgoing connections (32768 and up, unless told
     otherwise), so that none of those takes it in the meantime.
     """
+    host, _, port = listen.rpartition(":")
+    if port != "0":
+        return listen
     for _ in range(_PORT_TRIES):
-        port = random.randrange(*_LISTENING_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return f"127.0.0.1:{port}"
-    raise OSError(errno.EADDRINUSE, "no port is free to listen on")
+        chosen = random.randrange(*_LISTENING_PORTS)
+        with suppress(OSError), socket.create_server((host.strip("[]"), chosen), family=family(host)):
+            return f"{host}:{chosen}"
+    raise OSError(errno.EADDRINUSE, f"no port is free to listen on at {host}")
+
+
+def family(host: str) -> socket.AddressFamily:
+    """What kind of address it is."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _service(name: str, address: str) -> list[str]:

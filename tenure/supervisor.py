@@ -22,7 +22,15 @@ from typing import Self
 from tenure import machine, processes
 from tenure.child import Child, Say
 from tenure.dataroot import DataRoot
-from tenure.programs import FREE_PORT, RUN_TIME_NEEDS, etcd_version, etcd_warning, free_address, programs
+from tenure.programs import (
+    FREE_PORT,
+    RUN_TIME_NEEDS,
+    etcd_version,
+    etcd_warning,
+    family,
+    free_address,
+    programs,
+)
 
 HTTP_LISTEN = "127.0.0.1:7480"
 
@@ -96,8 +104,7 @@ class System:
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
-            wanted = (self._listen, self._http_listen, FREE_PORT)
-            addresses = [free_address() if each.endswith(":0") else each for each in wanted]
+            addresses = map(free_address, (self._listen, self._http_listen, FREE_PORT))
             for program in programs(self.data_root, *addresses):
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
@@ -202,7 +209,7 @@ def check_port(listen: str, flag: str = "--listen") -> None:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise CannotStart(f"{flag} {listen} is not host:port. Example: {flag} 127.0.0.1:7433")
     try:
-        with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
+        with socket.create_server((host.strip("[]"), int(port)), family=family(host)):
             return
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
@@ -211,7 +218,3 @@ def check_port(listen: str, flag: str = "--listen") -> None:
             f"The gateway cannot have {listen}: {why}. See who it is with `ss -ltnp 'sport = :{port}'`, "
             f"or choose another address: {flag} 127.0.0.1:0 takes a free port."
         ) from None
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

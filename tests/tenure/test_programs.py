@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tenure.programs import FREE_PORT, etcd_warning, programs
+from tenure.programs import FREE_PORT, etcd_warning, free_address, programs
 
 
 def test_only_an_etcd_at_its_end_of_life_is_warned_of() -> None:
@@ -45,3 +45,17 @@ def test_the_host_is_given_whichever_chrome_the_machine_has(
 
     monkeypatch.setenv("TENURE_CHROME", "/opt/another")
     assert chrome_of(tmp_path) is None, "the one that was chosen is inherited"
+
+
+def test_browsers_are_kept_from_every_part_whose_port_is_known_before(tmp_path: Path) -> None:
+    at = [f"127.0.0.1:{port}" for port in (7433, 7480, 20001)]
+    [host] = [part for part in programs(tmp_path, *at) if part.name == "browserhost"]
+    command = host.command(host.listen, {"etcd": "127.0.0.1:2379", "lockservice": "127.0.0.1:1"})
+    assert f"--refuse=127.0.0.1:2379,{','.join(at)}" in command
+
+
+def test_a_port_that_is_chosen_ahead_is_none_that_connections_leave_from(tmp_path: Path) -> None:
+    assert free_address("127.0.0.1:7433") == "127.0.0.1:7433"
+    host, _, port = free_address("0.0.0.0:0").rpartition(":")
+    assert host == "0.0.0.0"
+    assert 1024 < int(port) < 32768
