@@ -16,7 +16,7 @@ def as_table(results: Sequence[tuple[str, Sequence[Shown]]]) -> Table:
     """One row a line shown, a gap after each step."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("step", style="dim")
-    table.add_column("what was shown, and where its milliseconds went", ratio=1)
+    table.add_column("what was shown, and where its milliseconds went", ratio=1, overflow="fold")
     table.add_column("reused_session")
     table.add_column("token", justify="right")
     table.add_column("verdict")

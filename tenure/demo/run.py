@@ -70,7 +70,9 @@ async def _play(output: Output, number: int, step: Step, stage: Stage) -> Sequen
     shown = await step.play(stage)
     took = time.monotonic() - began
     line = Text.assemble((f"  {number}  ", "bold"), step.title, (f"  {took:.1f} s", "dim"))
-    output.show({"event": "step", "step": number, "title": step.title, "seconds": round(took, 2)}, line)
+    told = [Text(f"     {part}", style="dim") for each in shown for part in each.what.splitlines()]
+    facts = {"event": "step", "step": number, "title": step.title, "seconds": round(took, 2)}
+    output.show(facts, line, *told)
     return shown
 
 

@@ -14,15 +14,21 @@ from tenure.client import Client, connect
 from tenure.demo.claims import claim
 from tenure.demo.puppet import Puppet
 from tenure.demo.site import PASSWORD, DemoSite
-from tenure.errors import NotFound
 from tenure.page import Page
 from tenure.session import Session
 from tenure.supervisor import System
+from tenure.v1 import hold_pb2
 from tenure.v1.incident_pb2 import Incident
 
 ALICE, BOB = "alice:linkedin", "bob:linkedin"
 WAIT_S = 20.0
 _POLL_S = 0.02
+_UNDECIDED = (
+    hold_pb2.PROFILE_STATE_HELD,
+    hold_pb2.PROFILE_STATE_SUSPECTED_STALE,
+    hold_pb2.PROFILE_STATE_QUARANTINED,
+    hold_pb2.PROFILE_STATE_INSPECTED,
+)
 
 
 @dataclass(slots=True)
@@ -97,14 +103,9 @@ class Stage:
 
     async def decided(self, worker: Client, token: int) -> Incident:
         """The incident that alice's hold of `token` ends in, once recovery has decided it."""
-        [name] = {p.name for p in await worker.profiles() if p.as_sent == ALICE}
         async with asyncio.timeout(WAIT_S):
             while True:
-                try:
-                    incident = await worker.incident(f"{name}/incidents/{token}")
-                except NotFound:
-                    pass  # its lease lives still
-                else:
-                    if incident.HasField("decision"):
-                        return incident
+                [alice] = [each for each in await worker.profiles() if each.as_sent == ALICE]
+                if alice.state not in _UNDECIDED:
+                    return await worker.incident(f"{alice.name}/incidents/{token}")
                 await asyncio.sleep(_POLL_S)

@@ -16,14 +16,14 @@ import pytest
 
 from tests.fixtures.system import marked
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 DEMO = "from tenure.cli import main; main()"
 FALSE_CLAIM = """
 import asyncio
 from tenure.cli.output import Output
 from tenure.demo.run import demonstrate
-from tenure.demo.stage import claim
+from tenure.demo.claims import claim
 from tenure.demo.steps import Step
 async def lie(stage):
     claim(False, "the moon is round")
@@ -46,18 +46,32 @@ async def running(tmp_path: Path, script: str = DEMO) -> AsyncIterator[Process]:
             await demo.communicate()
 
 
-async def test_the_demo_shows_all_five_steps_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_the_demo_shows_all_its_steps_and_leaves_only_the_evidence(tmp_path: Path) -> None:
     async with running(tmp_path) as demo:
         out, _ = await demo.communicate()
     lines = [json.loads(line) for line in out.splitlines()]
     assert demo.returncode == 0, lines
     done = lines[-1]
-    assert [line["step"] for line in lines if line["event"] == "step"] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in lines if line["event"] == "step"] == list(range(1, 10))
     reused = {row["step"]: row["reused_session"] for row in reversed(done["results"])}
     assert (reused[1], reused[2], reused[5]) == (False, True, False)
     assert done["left_running"] == 0
     assert marked(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    [picture] = (tmp_path / "tenure-demo-evidence").iterdir()
+    assert picture.read_bytes().startswith((b"\xff\xd8\xff", b"\x89PNG"))
+    assert list(tmp_path.iterdir()) == [picture.parent]
+    facts = [row["facts"] for row in done["results"]]
+    states = [fact["state"] for fact in facts if "state" in fact]
+    assert states == ["SUSPECTED_STALE", "QUARANTINED", "INSPECTED", "MANUAL_REVIEW"]
+    times = [fact["seconds_after_stop"] for fact in facts if "state" in fact]
+    assert times == sorted(times)
+    [evidence] = [fact for fact in facts if "screenshot" in fact]
+    assert evidence["screenshot"] == str(picture)
+    assert evidence["last_url"].endswith("/checkout")
+    assert len([fact for fact in facts if "refused" in fact]) == 3
+    outcomes = [fact["outcome"] for fact in facts if "outcome" in fact]
+    assert outcomes == ["AVAILABLE", "RESUME_PENDING", "RETRY"]
+    assert done["seconds"] < 90
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

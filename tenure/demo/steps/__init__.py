@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tenure.demo.claims import Shown
 from tenure.demo.stage import ALICE, Stage
-from tenure.demo.steps import ownership
+from tenure.demo.steps import checkout, deaths, ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +24,8 @@ STEPS = (
     Step("a second run on the busy profile is refused", ownership.refuse_busy),
     Step("another profile beside it; a waiting run takes over with a higher token", ownership.hand_over),
     Step("stop and start every service and etcd", ownership.restart_everything),
+    Step("a worker stops in the middle of a checkout: a person must decide", checkout.stop_in_checkout),
+    Step("it wakes up, and is refused by its token", checkout.wake_up),
+    Step("a person frees the profile, and the run that waited has it", checkout.decide),
+    Step("workers that die at harmless moments: recovery decides alone", deaths.die_harmlessly),
 )

@@ -16,8 +16,10 @@ from tenure.v1.incident_pb2 import Incident
 
 _PATIENCE_S = 90.0
 _REASON = "the site has no order of that time"
+# Where the site shows the button that orders, in CSS pixels.
+_BUTTON = {"x": 520, "y": 405}
 # What a step, an action and a frame are refused with once the host or the lock service knows.
-_REFUSALS = {"TOKEN_SUPERSEDED", "PROFILE_QUARANTINED"}
+_REFUSALS = {"TOKEN_SUPERSEDED", "HOLD_REVOKED"}
 
 
 async def stop_in_checkout(stage: Stage) -> list[Shown]:
@@ -59,7 +61,7 @@ async def wake_up(stage: Stage) -> list[Shown]:
     shown = [Shown(f"SIGCONT: the SDK ends its work by itself, {lost}. One that does not is refused:")]
     tries: dict[str, dict[str, Any]] = {
         "its next step, at the lock service": {"what": "step", "name": "pay", "sensitive": True},
-        "a click by Act, at the host": {"what": "act", "x": 200, "y": 300},
+        "a click by Act, at the host": {"what": "act", **_BUTTON},
         "a DevTools frame on its old connection, at the host": {"what": "frame", "selector": "#confirm"},
     }
     for what, how in tries.items():
@@ -115,7 +117,7 @@ def _timeline(incident: Incident, stopped: float) -> list[Shown]:
     for stamp, state, text in told:
         after = stamp.ToNanoseconds() / 1e9 - stopped
         facts = {"state": state, "seconds_after_stop": round(after, 3)}
-        shown.append(Shown(f"+{after:6.3f} s  {state}: {text}", facts=facts))
+        shown.append(Shown(f"+{after:.3f} s  {state}: {text}", facts=facts))
     return shown
 
 
@@ -170,7 +172,9 @@ async def _refused(stage: Stage, worker: Client) -> list[Shown]:
     told = await worker.explain(ALICE)
     runs = [place.run_id for place in told.queue]
     claim(runs == ["patient"], f"the queue is {runs}")
-    shown.append(Shown(f"one that waits for long keeps its place; next by itself: {told.next.lower()}"))
+    shown.append(
+        Shown(f"one that waits for long keeps its place; next: {told.next[0].lower()}{told.next[1:]}")
+    )
     return shown
 
 
