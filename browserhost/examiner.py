@@ -46,7 +46,7 @@ class Examiner:
             alive = browser is not None and not browser.ended.done()
             found, answered = await self._ask(browser) if browser and alive else (await self._look(), False)
             url = browser.url if browser is not None and answered and self.drove(token) else ""
-        ledger, findings = await self._recorded(token)
+        ledger, findings, incomplete = await self._recorded(token)
         message = Evidence(
             last_url=url or _last_url(ledger) or found.last_url,
             last_screenshot=_last_picture(IncidentName(self._paths.name, token), ledger),
@@ -54,6 +54,7 @@ class Examiner:
             browser_alive=answered,
             cookies=found.cookies,
             gather_time=timestamp(time.time()),
+            incomplete=incomplete,
         )
         self._tell_of_session(message, token, ledger, findings)
         message.findings.extend([*found.findings, *findings])
@@ -90,17 +91,18 @@ class Examiner:
             if descriptor is not None:
                 os.close(descriptor)
 
-    async def _recorded(self, token: int) -> tuple[Ledger, list[str]]:
-        """What the witness has, and what is to be said of it."""
+    async def _recorded(self, token: int) -> tuple[Ledger, list[str], bool]:
+        """What the witness has, what is to be said of it, and whether pages may be lacking."""
         try:
             ledger = await self._witness.ledger(token)
         except OSError as error:
-            return Ledger(), [f"what was recorded cannot be read: {error}"]
+            return Ledger(), [f"what was recorded cannot be read: {error}"], True
         findings = [f"{ledger.dropped} of the oldest records were dropped"] if ledger.dropped else []
         recording = self._witness.saw(token)
         if recording is not None and recording.gap:
             findings.append(f"the record has a gap: {recording.gap}")
-        return ledger, findings
+        gap = recording is not None and bool(recording.gap)
+        return ledger, findings, ledger.pages_lost or gap
 
     def _tell_of_session(self, message: Evidence, token: int, ledger: Ledger, findings: list[str]) -> None:
         marker = self._slot.record.marker

@@ -121,6 +121,8 @@ def unknown(evidence: Evidence, policy: Policy) -> Answer | None:
     """5: nobody can say whether the account was touched, or where."""
     if not evidence.HasField("account_touched"):
         return _review("it is not known whether the account was touched")
+    if evidence.incomplete:
+        return _review("some of what was recorded under the hold is lost")
     if evidence.browser_opened and not evidence.start_url:
         return _review("it is not known where the browser began")
     if evidence.account_touched and not evidence.uncovered_urls and not patterns.is_blank(evidence.start_url):

@@ -49,11 +49,15 @@ class Item:
 
 @dataclass(slots=True)
 class Ledger:
-    """`start_url` is None while no browser was opened. `dropped` counts items that had to go."""
+    """`start_url` is None while no browser was opened. `dropped` counts items that had to go.
+
+    `pages_lost`: there are URLs among them.
+    """
 
     items: dict[int, Item] = field(default_factory=dict)
     start_url: str | None = None
     dropped: int = 0
+    pages_lost: bool = False
     lines: int = 0
     last_id: int = 0
 
@@ -84,6 +88,7 @@ class Ledger:
             self.start_url = self.start_url if self.start_url is not None else str(entry["start_url"])
         elif "dropped" in entry:
             self.dropped += int(entry["dropped"])
+            self.pages_lost = self.pages_lost or bool(entry.get("pages_lost"))
             self.last_id = max(self.last_id, int(entry["last_id"]))
         self.lines += 1
 
@@ -105,9 +110,11 @@ class Ledger:
         """A log to put in this one's place: the oldest items less, those of steps last, and how many."""
         kept = MAX_LINES * 3 // 4
         by_worth = sorted(self.items.values(), key=lambda item: (item.kind == STEP, item.id))
-        items = sorted(by_worth[max(0, len(by_worth) - kept) :], key=lambda item: item.id)
-        dropped = self.dropped + len(by_worth) - len(items)
-        lines = [_line({"dropped": dropped, "last_id": self.last_id})]
+        surplus = max(0, len(by_worth) - kept)
+        items = sorted(by_worth[surplus:], key=lambda item: item.id)
+        pages_lost = self.pages_lost or any(item.kind == URL for item in by_worth[:surplus])
+        counts = {"dropped": self.dropped + surplus, "last_id": self.last_id, "pages_lost": pages_lost}
+        lines = [_line(counts)]
         if self.start_url is not None:
             lines.append(opened(self.start_url))
         return [*lines, *(item.line() for item in items)]

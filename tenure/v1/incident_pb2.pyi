@@ -278,6 +278,7 @@ class Evidence(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     GATHER_TIME_FIELD_NUMBER: _builtins.int
     BROWSER_OPENED_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
     last_url: _builtins.str
     """Last committed URL."""
     last_screenshot: _builtins.str
@@ -318,6 +319,8 @@ class Evidence(_message.Message):
     """Why the hold became suspect."""
     browser_opened: _builtins.bool
     """True when a browser was driven under the token."""
+    incomplete: _builtins.bool
+    """True when some of what was recorded under the token is lost or cannot be read, so that URLs may be lacking above."""
     @_builtins.property
     def last_step(self) -> _hold_pb2.Step:
         """The step that went on."""
@@ -374,10 +377,11 @@ class Evidence(_message.Message):
         cause: Global___SuspicionCause.ValueType = ...,
         gather_time: _timestamp_pb2.Timestamp | None = ...,
         browser_opened: _builtins.bool = ...,
+        incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "_cookies", b"_cookies", "_form_in_flight", b"_form_in_flight", "account_touched", b"account_touched", "browser_alive", b"browser_alive", "checkpoint", b"checkpoint", "cookies", b"cookies", "form_in_flight", b"form_in_flight", "gather_time", b"gather_time", "last_step", b"last_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "_cookies", b"_cookies", "_form_in_flight", b"_form_in_flight", "account_touched", b"account_touched", "acknowledged", b"acknowledged", "attempt", b"attempt", "browser_alive", b"browser_alive", "browser_opened", b"browser_opened", "cause", b"cause", "checkpoint", b"checkpoint", "cookies", b"cookies", "directory", b"directory", "findings", b"findings", "form_in_flight", b"form_in_flight", "gather_time", b"gather_time", "hold_proxy_key", b"hold_proxy_key", "last_screenshot", b"last_screenshot", "last_step", b"last_step", "last_url", b"last_url", "missing", b"missing", "origin", b"origin", "plan", b"plan", "proxy_key", b"proxy_key", "restartable", b"restartable", "start_url", b"start_url", "uncovered_steps", b"uncovered_steps", "uncovered_urls", b"uncovered_urls", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched", "_browser_alive", b"_browser_alive", "_cookies", b"_cookies", "_form_in_flight", b"_form_in_flight", "account_touched", b"account_touched", "acknowledged", b"acknowledged", "attempt", b"attempt", "browser_alive", b"browser_alive", "browser_opened", b"browser_opened", "cause", b"cause", "checkpoint", b"checkpoint", "cookies", b"cookies", "directory", b"directory", "findings", b"findings", "form_in_flight", b"form_in_flight", "gather_time", b"gather_time", "hold_proxy_key", b"hold_proxy_key", "incomplete", b"incomplete", "last_screenshot", b"last_screenshot", "last_step", b"last_step", "last_url", b"last_url", "missing", b"missing", "origin", b"origin", "plan", b"plan", "proxy_key", b"proxy_key", "restartable", b"restartable", "start_url", b"start_url", "uncovered_steps", b"uncovered_steps", "uncovered_urls", b"uncovered_urls", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__account_touched: _TypeAlias = _typing.Literal["account_touched"]  # noqa: Y015
     _WhichOneofArgType__account_touched: _TypeAlias = _typing.Literal["_account_touched", b"_account_touched"]  # noqa: Y015

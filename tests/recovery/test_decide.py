@@ -109,6 +109,8 @@ CASES = [
     Case("unknown", untouched(start_url=None, uncovered_urls=[]), "where the browser began"),
     Case("unknown", at_work(start_url=None), "where the browser began"),
     Case("unknown", at_work(uncovered_urls=[]), "no page was recorded"),
+    Case("unknown", at_work(incomplete=True), "recorded under the hold is lost"),
+    Case("unknown", resumable(incomplete=True), "recorded under the hold is lost"),
     Case("unknown", untouched(origin=None), "where the hold came from"),
     Case("unknown", at_work(origin=99), "where the hold came from"),
     Case("untouched", untouched(), "not touched under this hold", "AVAILABLE"),

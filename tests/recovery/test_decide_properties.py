@@ -97,6 +97,7 @@ weakenings = st.one_of(
     spoil("last_url", f"{START}checkout"),
     spoil("origin", 0, 99),
     spoil("attempt", 0, 50),
+    spoil("incomplete", True),
     spoil("workflow_id", None),
     spoil("restartable", False),
     spoil("proxy_key", "elsewhere__"),

@@ -112,7 +112,7 @@ class InspectProfileResponse(_message.Message):
     @_builtins.property
     def evidence(self) -> _incident_pb2.Evidence:
         """What the host knows. Filled: last_url, last_screenshot, proxy_key, directory, findings, browser_alive, account_touched,
-        form_in_flight, cookies, start_url, browser_opened, gather_time. LIVE with browser_alive is the host's own browser, which answered
+        form_in_flight, cookies, start_url, browser_opened, gather_time, incomplete. LIVE with browser_alive is the host's own browser, which answered
         and has flushed its cookies; LIVE without is a process that is not the host's.
         """
 
