@@ -23,8 +23,9 @@ class Ended(ConnectionError):
 class End(asyncio.Protocol):
     """A connection's protocol. Whatever it gets and nobody has taken is passed on once it is tied."""
 
-    def __init__(self, on_lost: Callable[[End], None]) -> None:
-        self._on_lost = on_lost
+    def __init__(self, on_lost: Callable[[End], None], *, welcome: bool = True) -> None:
+        """One that is not `welcome` is cut as soon as it is connected."""
+        self._on_lost, self._welcome = on_lost, welcome
         self._transport: asyncio.Transport | None = None
         self._other: End | None = None
         self._held = bytearray()
@@ -106,6 +107,8 @@ class End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if not self._welcome:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._other is not None:

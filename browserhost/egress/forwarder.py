@@ -123,10 +123,9 @@ class Forwarder:
         return last.text if last is not None and last.at >= moment else ""
 
     def _accept(self) -> End:
-        end = End(self._ends.discard)
         if len(self._ends) >= MOST:
-            asyncio.get_running_loop().call_soon(end.abort)
-            return end
+            return End(self._ends.discard, welcome=False)
+        end = End(self._ends.discard)
         self._ends.add(end)
         task = asyncio.get_running_loop().create_task(self._serve(end))
         self._serving.add(task)
