@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lockservice.core.decision import Write
@@ -59,12 +60,20 @@ class World:
         if not all(self._holds(compare) for compare in write.compares):
             return False
         self.revision += 1
-        for op in write.ops:
+        # Conditions of Txns within the Txn see the state before it.
+        inner = [op for op in write.ops if op.HasField("request_txn")]
+        for op in inner:
+            if all(self._holds(compare) for compare in op.request_txn.compare):
+                self._do(op.request_txn.success)
+        self._do(op for op in write.ops if not op.HasField("request_txn"))
+        return True
+
+    def _do(self, ops: Iterable[Op]) -> None:
+        for op in ops:
             if op.HasField("request_put"):
                 self._put(op.request_put.key, op.request_put.value, op.request_put.lease)
             else:
                 self.kvs.pop(op.request_delete_range.key, None)
-        return True
 
     def record(self) -> Record | None:
         kv = self.kvs.get(KEYS.record(PROFILE))

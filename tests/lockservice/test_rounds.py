@@ -1,0 +1,54 @@
+"""Looking at profiles when something happened, and on a sweep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lockservice.rounds import Rounds
+from tenure.names import ProfileName
+
+ALICE, BOB, CAROL = (ProfileName("default", name) for name in ("alice", "bob", "carol"))
+
+
+class Looks:
+    """What was looked at, in order; looking at Bob fails."""
+
+    def __init__(self) -> None:
+        self.seen: asyncio.Queue[ProfileName] = asyncio.Queue()
+
+    async def __call__(self, profile: ProfileName) -> None:
+        self.seen.put_nowait(profile)
+        if profile is BOB:
+            raise ValueError("cannot be read")
+
+
+@asynccontextmanager
+async def going(level: list[ProfileName], sweep_s: float) -> AsyncIterator[tuple[Rounds, Looks]]:
+    looks = Looks()
+    rounds = Rounds(looks, lambda: level, sweep_s)
+    task = asyncio.create_task(rounds.run())
+    try:
+        yield rounds, looks
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_noted_is_looked_at_once_when_it_is_due() -> None:
+    async with going([], 3600) as (rounds, looks):
+        rounds.note(CAROL, 0.05)
+        rounds.note(ALICE, 0.01)
+        rounds.note(ALICE, 3600)
+        assert [await looks.seen.get() for _ in range(2)] == [ALICE, CAROL]
+        rounds.note(ALICE, 0)
+        assert await looks.seen.get() == ALICE
+        assert looks.seen.empty()
+
+
+async def test_the_sweep_finds_what_nobody_noted_and_one_that_fails_harms_no_other() -> None:
+    async with going([ALICE, BOB, CAROL], 0.01) as (_, looks):
+        for _ in range(3):
+            assert {await looks.seen.get() for _ in range(3)} == {ALICE, BOB, CAROL}
