@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import grpc.aio
@@ -17,13 +18,16 @@ from lockservice.encode import host_name, state_of, timestamp
 from lockservice.hold_service import HoldServicer, released_message
 from lockservice.holds import Holds
 from lockservice.hosts import Hosts
+from lockservice.implicit import ImplicitWorkers
 from lockservice.incident_service import IncidentServicer
 from lockservice.replica import Replica
+from lockservice.worker_service import MIN_TTL_MS
+from lockservice.workers import Workers
 from servicekit.call import current_identity
-from tenure import token
+from tenure import request_id, token
 from tenure.errors import InvalidField
 from tenure.internal.v1 import lock_service_pb2 as pb
-from tenure.names import host_id
+from tenure.names import host_id, worker_id
 from tenure.v1.incident_pb2 import SuspicionCause
 
 MAX_QUERIES = 60
@@ -33,10 +37,13 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class LockServicer(IncidentServicer):
     """What is not for clients."""
 
-    def __init__(self, replica: Replica, holds: Holds, hosts: Hosts, public: HoldServicer) -> None:
+    def __init__(
+        self, replica: Replica, holds: Holds, hosts: Hosts, public: HoldServicer, workers: Workers
+    ) -> None:
         super().__init__(replica, hosts)
         self._holds = holds
         self._public = public
+        self._implicit = ImplicitWorkers(replica, workers)
 
     async def AcquireForSession(
         self, request: pb.AcquireForSessionRequest, context: _Context
@@ -45,6 +52,34 @@ class LockServicer(IncidentServicer):
         wanted = asking.acquire(request.acquire, current_identity(), home)
         hold, checkpoint = await self._public.acquire(wanted)
         return pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
+
+    async def RegisterImplicitWorker(
+        self, request: pb.RegisterImplicitWorkerRequest, context: _Context
+    ) -> pb.RegisterImplicitWorkerResponse:
+        ttl_ms = fields.duration_ms(
+            request.ttl,
+            request.HasField("ttl"),
+            "ttl",
+            default=MIN_TTL_MS,
+            low=MIN_TTL_MS,
+            high=fields.HOUR_MS,
+        )
+        profile = fields.profile(request.profile, current_identity())
+        worker, registered = await self._implicit.register(
+            profile, request_id.parse(request.request_id), math.ceil(ttl_ms / 1000), deadline()
+        )
+        return pb.RegisterImplicitWorkerResponse(worker=f"workers/{worker}", registered=registered)
+
+    async def ForgetImplicitWorker(
+        self, request: pb.ForgetImplicitWorkerRequest, context: _Context
+    ) -> pb.ForgetImplicitWorkerResponse:
+        forgotten = await self._implicit.forget(
+            fields.profile(request.profile, current_identity()),
+            request_id.parse(request.request_id),
+            worker_id(request.worker),
+            deadline(),
+        )
+        return pb.ForgetImplicitWorkerResponse(forgotten=forgotten)
 
     async def ReleaseDrained(
         self, request: pb.ReleaseDrainedRequest, context: _Context

@@ -53,7 +53,7 @@ def register(server: Server, replica: Replica) -> None:
     """Add the four services to a server."""
     holds, workers, hosts = Holds(replica), Workers(replica), Hosts(replica)
     public = HoldServicer(replica, holds, workers)
-    internal = LockServicer(replica, holds, hosts, public)
+    internal = LockServicer(replica, holds, hosts, public, workers)
     server.serves(
         partial(worker_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(workers)),
         worker_pb.DESCRIPTOR.services_by_name["WorkerService"].full_name,

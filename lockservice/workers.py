@@ -52,7 +52,7 @@ class Workers:
         stored = Worker(tenant=tenant, lease=lease, ttl_s=granted_s, registered_ms=now_ms(), labels=labels)
         if not await self._leases.put(key, encode(stored), lease, deadline, absent(key)):
             raise Internal("A freshly minted worker id exists already.")
-        self._remember(worker, sent + granted_s)
+        self.remember(worker, sent + granted_s)
         return worker, granted_s
 
     async def renew(self, worker: str, tenant: str, deadline: float) -> Renewed:
@@ -67,7 +67,7 @@ class Workers:
         if seen is None or (renewal := await self._leases.renew(seen.worker.lease, deadline)).ttl == 0:
             self._alive_until.pop(worker, None)
             raise LeaseExpired(worker=f"workers/{worker}")
-        self._remember(worker, sent + renewal.ttl)
+        self.remember(worker, sent + renewal.ttl)
         await self._replica.catch_up(renewal.revision)
         return Renewed(renewal.ttl, self._mirror.holds(worker), self._mirror.take_lost(worker))
 
@@ -94,7 +94,8 @@ class Workers:
             seen = worker_seen(await self._replica.committer.read(self._replica.etcd.kv.get(key, left)))
         return seen if seen is not None and seen.worker.tenant == tenant else None
 
-    def _remember(self, worker: str, until: float) -> None:
+    def remember(self, worker: str, until: float) -> None:
+        """Note that a worker lives at least until the loop's time `until`."""
         self._alive_until[worker] = until
         if len(self._alive_until) > 2 * len(self._mirror.workers) + 100:
             self._alive_until = {w: t for w, t in self._alive_until.items() if w in self._mirror.workers}

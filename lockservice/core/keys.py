@@ -16,6 +16,7 @@
     v/{tenant}/{profile}/{t}/{n}            a person's verdicts on it: a second one only where a workflow that
                                             a person let go on did not come
     h/{host}                                a host; on its lease
+    a/{tenant}/{profile}/{n}                the worker of a request that named none; outlives it by a day
 
 A token orders the holds of *one* profile: profiles granted in one Txn of a batch share its revision, so
 whatever is named by a token is named by its profile too. A worker belongs to one tenant, so `k` needs none.
@@ -74,6 +75,9 @@ class Keys:
 
     def consumed(self, worker: str, profile: ProfileName) -> bytes:
         return self._key(f"k/{worker}/{profile.profile}")
+
+    def asker(self, profile: ProfileName, request_id: str) -> bytes:
+        return self._key(f"a/{profile.tenant}/{profile.profile}/{request_id}")
 
     def step(self, profile: ProfileName, token: int, seq: int) -> bytes:
         return self._steps(profile, token) + b"%010d" % seq

@@ -29,6 +29,13 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """`a/…/{n}`: the worker that was registered for a request."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What an Acquire asks for; stored as its place in the queue.
 

@@ -542,6 +542,116 @@ class RecordVerdictResponse(_message.Message):
 Global___RecordVerdictResponse: _TypeAlias = RecordVerdictResponse  # noqa: Y015
 
 @_typing.final
+class RegisterImplicitWorkerRequest(_message.Message):
+    """Asks for the worker of a request that names none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    request_id: _builtins.str
+    """The request's id, canonical."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """Time to live of the worker, 2 s to 1 h."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "request_id", b"request_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterImplicitWorkerRequest: _TypeAlias = RegisterImplicitWorkerRequest  # noqa: Y015
+
+@_typing.final
+class RegisterImplicitWorkerResponse(_message.Message):
+    """Answer to RegisterImplicitWorker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """`workers/{worker}`."""
+    registered: _builtins.bool
+    """False: an earlier copy of the request had registered it."""
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        registered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registered", b"registered", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterImplicitWorkerResponse: _TypeAlias = RegisterImplicitWorkerResponse  # noqa: Y015
+
+@_typing.final
+class ForgetImplicitWorkerRequest(_message.Message):
+    """Gives the worker of a request up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    request_id: _builtins.str
+    """The request's id, canonical."""
+    worker: _builtins.str
+    """The worker, as RegisterImplicitWorker answered it."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        worker: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "request_id", b"request_id", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetImplicitWorkerRequest: _TypeAlias = ForgetImplicitWorkerRequest  # noqa: Y015
+
+@_typing.final
+class ForgetImplicitWorkerResponse(_message.Message):
+    """Answer to ForgetImplicitWorker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORGOTTEN_FIELD_NUMBER: _builtins.int
+    forgotten: _builtins.bool
+    """True when it is forgotten."""
+    def __init__(
+        self,
+        *,
+        forgotten: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forgotten", b"forgotten"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetImplicitWorkerResponse: _TypeAlias = ForgetImplicitWorkerResponse  # noqa: Y015
+
+@_typing.final
 class AcquireForSessionRequest(_message.Message):
     """Asks for a hold for a session."""
 

@@ -40,6 +40,16 @@ class LockServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionResponse.FromString,
                 _registered_method=True)
+        self.RegisterImplicitWorker = channel.unary_unary(
+                '/tenure.internal.v1.LockService/RegisterImplicitWorker',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerResponse.FromString,
+                _registered_method=True)
+        self.ForgetImplicitWorker = channel.unary_unary(
+                '/tenure.internal.v1.LockService/ForgetImplicitWorker',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerResponse.FromString,
+                _registered_method=True)
         self.ReleaseDrained = channel.unary_unary(
                 '/tenure.internal.v1.LockService/ReleaseDrained',
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReleaseDrainedRequest.SerializeToString,
@@ -124,6 +134,23 @@ class LockServiceServicer:
     def AcquireForSession(self, request, context):
         """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
         Errors: as AcquireHold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterImplicitWorker(self, request, context):
+        """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
+        for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
+        is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetImplicitWorker(self, request, context):
+        """Ends the worker of a request that has consumed nothing, and forgets it, so that the request may come again. Where a copy of it has
+        acquired, or waited, meanwhile, nothing is changed. Idempotent. Errors: as RegisterImplicitWorker.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +275,16 @@ def add_LockServiceServicer_to_server(servicer, server):
                     request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionResponse.SerializeToString,
             ),
+            'RegisterImplicitWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterImplicitWorker,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerResponse.SerializeToString,
+            ),
+            'ForgetImplicitWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetImplicitWorker,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerResponse.SerializeToString,
+            ),
             'ReleaseDrained': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseDrained,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ReleaseDrainedRequest.FromString,
@@ -352,6 +389,60 @@ class LockService:
             '/tenure.internal.v1.LockService/AcquireForSession',
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.AcquireForSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterImplicitWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/RegisterImplicitWorker',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.RegisterImplicitWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetImplicitWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/ForgetImplicitWorker',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ForgetImplicitWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,6 +19,15 @@ class LockServiceStub:
     """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
     Errors: as AcquireHold.
     """
+    RegisterImplicitWorker: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterImplicitWorkerRequest, _lock_service_pb2.RegisterImplicitWorkerResponse]
+    """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
+    for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
+    is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+    """
+    ForgetImplicitWorker: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ForgetImplicitWorkerRequest, _lock_service_pb2.ForgetImplicitWorkerResponse]
+    """Ends the worker of a request that has consumed nothing, and forgets it, so that the request may come again. Where a copy of it has
+    acquired, or waited, meanwhile, nothing is changed. Idempotent. Errors: as RegisterImplicitWorker.
+    """
     ReleaseDrained: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseDrainedRequest, _lock_service_pb2.ReleaseDrainedResponse]
     """Releases after the host has drained the token (PROTOCOL.md 6). Idempotent by token; guarded by mod(p) = token.
     Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
@@ -72,6 +81,25 @@ class LockServiceServicer:
     ) -> _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]:
         """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
         Errors: as AcquireHold.
+        """
+
+    def RegisterImplicitWorker(
+        self,
+        request: _lock_service_pb2.RegisterImplicitWorkerRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.RegisterImplicitWorkerRequest, _abc.Awaitable[_lock_service_pb2.RegisterImplicitWorkerResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.RegisterImplicitWorkerResponse]:
+        """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
+        for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
+        is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        """
+
+    def ForgetImplicitWorker(
+        self,
+        request: _lock_service_pb2.ForgetImplicitWorkerRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.ForgetImplicitWorkerRequest, _abc.Awaitable[_lock_service_pb2.ForgetImplicitWorkerResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ForgetImplicitWorkerResponse]:
+        """Ends the worker of a request that has consumed nothing, and forgets it, so that the request may come again. Where a copy of it has
+        acquired, or waited, meanwhile, nothing is changed. Idempotent. Errors: as RegisterImplicitWorker.
         """
 
     def ReleaseDrained(
