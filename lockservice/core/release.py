@@ -56,9 +56,8 @@ def decide(
     hold = hold_seen(profile, snapshot)
     if hold is None or not snapshot.holds(ending.token):
         return _not_current(profile, snapshot, ending)
-    if hold.record.home and not ending.drained:
-        home = f"hosts/{hold.record.home}"
-        return Refuse(DrainRequired(profile=str(hold.profile), home=home, token=hold.token))
+    if (undrained := _undrained(hold, ending)) is not None:
+        return Refuse(undrained)
     if ending.result is Result.NEEDS_REVIEW:
         detail = f"run {hold.holding.run_id} asked for a review"
         write = suspect.write(keys, snapshot, hold, UNTRUSTED, detail, now_ms)
@@ -66,6 +65,14 @@ def decide(
     if (refusal := why_not_owner(snapshot, profile, ending.token)) is not None:
         return Refuse(refusal)
     return _pass_on(keys, snapshot, hold, ending, now_ms)
+
+
+def _undrained(hold: Hold, ending: Ending) -> DrainRequired | None:
+    """A host that verified the token serves it for a while yet: only what comes through it is over there."""
+    if not hold.record.home or ending.drained:
+        return None
+    home = f"hosts/{hold.record.home}"
+    return DrainRequired(profile=str(hold.profile), home=home, token=hold.token)
 
 
 def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms: int) -> Write[Released]:
