@@ -25,9 +25,11 @@ from servicekit import call
 from tenure.errors import (
     HostUnreachable,
     InvalidField,
+    LeaseExpired,
     NoRoom,
     NotFound,
     OutcomeUnknown,
+    RequestEnded,
     TenureError,
 )
 from tenure.internal.v1.browser_host_service_pb2 import OpenBrowserRequest, OpenBrowserResponse
@@ -139,11 +141,9 @@ class Opening:
         home = located.home or self._choose(hosts)
         # A home that is away is told before anything is held; it cannot be had elsewhere.
         self._backends.host_among(hosts, home)
-        if not self._worker:
-            self._worker, self._registered = await self._workers.of(plan)
         acquire = AcquireHoldRequest(
             profile=plan.profile_text,
-            worker=self._worker,
+            worker=plan.worker,
             run_id=plan.run_id,
             workflow_id=plan.workflow_id,
             resume_state=plan.resume_state,
@@ -155,7 +155,8 @@ class Opening:
         )
         if plan.max_runtime_s is not None:
             acquire.max_runtime.CopyFrom(_duration(plan.max_runtime_s))
-        answer = await self._ask(AcquireForSessionRequest(acquire=acquire, home_hint=home))
+        wanted = AcquireForSessionRequest(acquire=acquire, home_hint=home)
+        answer = await (self._ask(wanted) if plan.worker else self._ask_by_implicit(wanted))
         # A token that was there before this call is an earlier copy's hold, whose session may
         # be in use: not ours to undo.
         if answer.hold.fencing_token != located.fencing_token:
@@ -163,6 +164,20 @@ class Opening:
         if answer.HasField("checkpoint"):
             self._checkpoint = answer.checkpoint
         return answer.hold
+
+    async def _ask_by_implicit(self, request: AcquireForSessionRequest) -> AcquireForSessionResponse:
+        """Ask by the request's own worker. Raises RequestEnded when that one is dead: so is its request."""
+        self._worker, self._registered = await self._workers.of(self._plan)
+        while True:
+            request.acquire.worker = self._worker
+            try:
+                return await self._ask(request)
+            except LeaseExpired:
+                # Unless another copy that acquired nothing gave it up meanwhile; then there is a new one.
+                worker, registered = await self._workers.of(self._plan)
+                if worker == self._worker:
+                    raise RequestEnded(request_id=self._plan.request_id) from None
+                self._worker, self._registered = worker, registered
 
     async def _ask(self, request: AcquireForSessionRequest) -> AcquireForSessionResponse:
         self._unanswered = True
@@ -217,8 +232,10 @@ class Opening:
                     request_id=self._plan.request_id,
                 )
                 await self._releaser.cancel(cancel, self._plan.profile)
-            if self._registered:
+            if self._registered and (self._acquired is not None or self._unanswered):
                 await self._workers.end(self._plan, self._worker)
+            elif self._registered:
+                await self._workers.forget(self._plan, self._worker)
         except TenureError as error:
             _log.warning("could not undo", profile=str(self._plan.profile), why=str(error))
 

@@ -1,26 +1,24 @@
 """Implicit workers: for callers that name no worker, such as grpcurl.
 
-Nobody renews one; it lives for the lease_ttl asked for. A request that is repeated must
-find the worker it had the first time, or it would wait behind itself.
+Nobody renews one; it lives for the lease_ttl asked for. The lock service keeps which one a request has, so
+a request that is repeated, at any gateway and however late, finds the worker that it had the first time.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from weakref import WeakValueDictionary
 
 from google.protobuf.duration_pb2 import Duration
 
 from gateway.backends import Backends
 from gateway.validate import OpenPlan
-from tenure.errors import NotFound
-from tenure.v1.profile_service_pb2 import GetProfileRequest
-from tenure.v1.worker_service_pb2 import EndWorkerRequest, RegisterWorkerRequest
-
-REMEMBERED = 10_000
+from tenure.internal.v1.lock_service_pb2 import (
+    ForgetImplicitWorkerRequest,
+    RegisterImplicitWorkerRequest,
+)
+from tenure.v1.worker_service_pb2 import EndWorkerRequest
 
 
 class ImplicitWorkers:
@@ -28,9 +26,7 @@ class ImplicitWorkers:
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
-        self._by_request: OrderedDict[str, str] = OrderedDict()
         self._under_way: Counter[str] = Counter()
-        self._looking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextmanager
     def asked_by(self, plan: OpenPlan) -> Iterator[None]:
@@ -44,53 +40,28 @@ class ImplicitWorkers:
                 del self._under_way[plan.request_id]
 
     async def of(self, plan: OpenPlan) -> tuple[str, bool]:
-        """Return the worker of a request, and whether this call registered it.
-
-        Copies that come side by side get one worker: with two, the second would queue behind the
-        first and be granted a hold of its own once that ended.
-        """
-        lock = self._looking.setdefault(plan.request_id, asyncio.Lock())
-        async with lock:
-            known = await self._known(plan)
-            return (known, False) if known else (await self._register(plan), True)
-
-    async def _known(self, plan: OpenPlan) -> str | None:
-        """Return the worker of an earlier copy of this request; None when there is none.
-
-        This replica remembers its own; the profile's record tells of a hold that another
-        replica, or this one before a restart, got for the request.
-        """
-        if plan.minted:
-            return None
-        remembered = self._by_request.get(plan.request_id)
-        if remembered is not None:
-            return remembered
-        try:
-            answer = await self._backends.invoke(
-                self._backends.profiles.GetProfile, GetProfileRequest(profile=str(plan.profile))
-            )
-        except NotFound:
-            return None
-        hold = answer.profile.hold
-        return hold.worker if hold.request_id == plan.request_id else None
-
-    async def _register(self, plan: OpenPlan) -> str:
-        """Return a new worker's name, remembered under the request."""
+        """Return the worker of a request, and whether this call registered it. Idempotent."""
         ttl = Duration()
         ttl.FromMilliseconds(round(plan.lease_ttl_s * 1000))
-        request = RegisterWorkerRequest(labels={"implicit": "true"}, ttl=ttl)
-        answer = await self._backends.invoke(self._backends.workers.RegisterWorker, request)
-        self._by_request[plan.request_id] = answer.worker.name
-        if len(self._by_request) > REMEMBERED:
-            self._by_request.popitem(last=False)
-        return answer.worker.name
+        request = RegisterImplicitWorkerRequest(
+            profile=str(plan.profile), request_id=plan.request_id, ttl=ttl
+        )
+        answer = await self._backends.invoke(self._backends.lock.RegisterImplicitWorker, request)
+        return answer.worker, answer.registered
+
+    async def forget(self, plan: OpenPlan, worker: str) -> None:
+        """End a worker under which nothing was acquired, so that the same request may come again."""
+        if self._under_way[plan.request_id] > 1:
+            return
+        request = ForgetImplicitWorkerRequest(
+            profile=str(plan.profile), request_id=plan.request_id, worker=worker
+        )
+        await self._backends.invoke(self._backends.lock.ForgetImplicitWorker, request)
 
     async def end(self, plan: OpenPlan, worker: str) -> None:
-        """End a worker that holds nothing, so that its lease does not linger.
+        """End a worker whose hold is over, so that its lease does not linger. Its request is over too.
 
         Left to its lease when another copy of the request is under way, which may hold by it.
         """
-        if self._under_way[plan.request_id] > 1:
-            return
-        self._by_request.pop(plan.request_id, None)
-        await self._backends.invoke(self._backends.workers.EndWorker, EndWorkerRequest(worker=worker))
+        if self._under_way[plan.request_id] <= 1:
+            await self._backends.invoke(self._backends.workers.EndWorker, EndWorkerRequest(worker=worker))

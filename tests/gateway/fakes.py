@@ -97,6 +97,7 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         self.profiles: dict[str, Record] = {}
         self.hosts: list[Host] = []
         self.ended: list[str] = []
+        self.askers: dict[tuple[str, str], str] = {}
         self.checkpoint: Checkpoint | None = None
         self._tokens = itertools.count(100)
         self._workers = itertools.count(1)
@@ -116,6 +117,8 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         asked = request.acquire
         name = names.resolve_profile(asked.profile, current_identity().tenant)
         profile = self.profiles.setdefault(str(name), Record())
+        if asked.worker in self.ended:
+            raise errors.LeaseExpired(worker=asked.worker)
         for hold in profile.holds:
             if hold.request_id == asked.request_id:
                 await self.record.record(request)
@@ -201,6 +204,22 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         name = f"workers/w{next(self._workers)}"
         return worker_pb.RegisterWorkerResponse(worker=Worker(name=name, ttl=request.ttl))
+
+    async def RegisterImplicitWorker(
+        self, request: Any, context: Any
+    ) -> lock_pb.RegisterImplicitWorkerResponse:
+        await self.record.record(request)
+        key = request.profile, request.request_id
+        registered = key not in self.askers
+        if registered:
+            self.askers[key] = f"workers/w{next(self._workers)}"
+        return lock_pb.RegisterImplicitWorkerResponse(worker=self.askers[key], registered=registered)
+
+    async def ForgetImplicitWorker(self, request: Any, context: Any) -> lock_pb.ForgetImplicitWorkerResponse:
+        await self.record.record(request)
+        del self.askers[request.profile, request.request_id]
+        self.ended.append(request.worker)
+        return lock_pb.ForgetImplicitWorkerResponse(forgotten=True)
 
     async def EndWorker(self, request: Any, context: Any) -> worker_pb.EndWorkerResponse:
         await self.record.record(request)

@@ -16,8 +16,8 @@ from tenure.internal.v1.lock_service_pb2 import (
 from tenure.v1.hold_pb2 import Checkpoint, Hold, HoldOrigin, RunResult
 from tenure.v1.hold_service_pb2 import CancelWaitRequest
 from tenure.v1.session_pb2 import Proxy
-from tenure.v1.session_service_pb2 import OpenSessionRequest, OpenSessionResponse
-from tenure.v1.worker_service_pb2 import EndWorkerRequest, RegisterWorkerRequest
+from tenure.v1.session_service_pb2 import CloseSessionRequest, OpenSessionRequest, OpenSessionResponse
+from tenure.v1.worker_service_pb2 import EndWorkerRequest
 from tests.gateway.conftest import System
 from tests.gateway.fakes import Record, forever, raising
 
@@ -76,7 +76,7 @@ async def test_the_request_goes_to_the_lock_service_as_it_was_typed(system: Syst
     assert (acquire.restartable, acquire.plan, acquire.proxy_key) == (True, "buy v2", "miami__fl")
     assert len(acquire.request_id) == 32
     assert asked.home_hint == "hosts/a"
-    assert not system.lock.record.of(RegisterWorkerRequest)
+    assert not system.lock.askers
 
 
 async def test_a_full_name_is_passed_as_one_so_that_it_counts_as_no_spelling(system: System) -> None:
@@ -143,7 +143,7 @@ async def test_the_same_request_gives_the_same_session_of_the_same_worker(system
     first = await open_(system, request_id=id_)
     second = await open_(system, request_id=id_)
     assert second.session.name == first.session.name
-    assert len(system.lock.record.of(RegisterWorkerRequest)) == 1
+    assert len(set(system.lock.askers.values())) == 1
 
 
 async def test_copies_of_a_request_side_by_side_are_one_worker_and_one_session(system: System) -> None:
@@ -151,7 +151,7 @@ async def test_copies_of_a_request_side_by_side_are_one_worker_and_one_session(s
     first, second = await asyncio.gather(*(open_(system, request_id=id_) for _ in range(2)))
     assert second.session.name == first.session.name
     assert second.hold.worker == first.hold.worker
-    assert len(system.lock.record.of(RegisterWorkerRequest)) == 1
+    assert len(set(system.lock.askers.values())) == 1
 
 
 async def test_a_copy_that_fails_does_not_end_the_worker_of_one_under_way(system: System) -> None:
@@ -182,11 +182,47 @@ async def test_a_copy_that_fails_does_not_end_the_worker_of_one_under_way(system
 
 async def test_a_request_repeated_at_another_gateway_finds_its_worker(system: System) -> None:
     id_ = request_id.mint()
+    system.lock.askers[ALICE, id_] = "workers/old"
     held = Hold(fencing_token=7, worker="workers/old", request_id=id_, profile=ALICE, home="hosts/a")
     system.lock.profiles[ALICE] = Record(home="hosts/a", holds=[held], held=True)
     opened = await open_(system, request_id=id_)
     assert opened.hold.worker == "workers/old"
-    assert not system.lock.record.of(RegisterWorkerRequest)
+
+
+async def test_a_request_whose_worker_is_dead_is_over(system: System) -> None:
+    id_ = request_id.mint()
+    system.lock.askers[ALICE, id_] = "workers/old"
+    system.lock.ended.append("workers/old")
+    error = await refused(system, request_id=id_)
+    assert isinstance(error, errors.RequestEnded)
+    assert error.request_id == id_
+    assert not system.lock.profiles[ALICE].held
+
+
+async def test_a_request_that_got_nothing_may_come_again(system: System) -> None:
+    first = await open_(system)
+    id_ = request_id.mint()
+    assert isinstance(await refused(system, request_id=id_), errors.ProfileBusy)
+    await system.sessions.CloseSession(
+        CloseSessionRequest(session=first.session.name, fencing_token=first.hold.fencing_token)
+    )
+    assert (await open_(system, request_id=id_)).hold.request_id == id_
+
+
+async def test_a_copy_whose_worker_another_copy_gave_up_asks_by_the_new_one(system: System) -> None:
+    id_, looked = request_id.mint(), 0
+
+    async def given_up_at_another_gateway() -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 1:
+            system.lock.askers[ALICE, id_] = "workers/gone"
+            system.lock.ended.append("workers/gone")
+        elif looked == 2:
+            del system.lock.askers[ALICE, id_]
+
+    system.lock.record.hooks["RegisterImplicitWorkerRequest"] = given_up_at_another_gateway
+    assert (await open_(system, request_id=id_)).hold.worker == "workers/w1"
 
 
 async def test_a_given_token_is_verified_and_not_acquired(system: System) -> None:
