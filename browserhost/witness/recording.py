@@ -52,6 +52,7 @@ class Recording:
         self._tasks = tasks
         self._ledger: Ledger | None = None
         self._waiting: list[_Entry] = []
+        self._under_way: list[_Entry] = []
         self._writing: asyncio.Task[None] | None = None
         self._lost = 0
 
@@ -99,7 +100,12 @@ class Recording:
     async def keep(
         self, kind: str, picture: bytes, media_type: str, *, text: str = "", step_seq: int = 0
     ) -> Item | None:
-        """Record a picture; its item once it is on disk, None when it could not be put there."""
+        """Record a picture; its item once it is on disk, None when it could not be put there.
+
+        Raises ValueError for a media type that no picture has.
+        """
+        if media_type not in ledgers.EXTENSIONS:
+            raise ValueError(f"no picture is of the type '{media_type}'")
         text = ledgers.clipped(text)
         entry = _Entry(kind=kind, text=text, picture=picture, media_type=media_type, step_seq=step_seq)
         return await asyncio.shield(self._enqueue(entry))
@@ -112,6 +118,7 @@ class Recording:
         """Return once all that was told before is on disk, or known to be lost."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
+            await asyncio.sleep(0)  # its end is noted in a turn of its own
 
     # --- what is there -------------------------------------------------------------------
 
@@ -128,23 +135,24 @@ class Recording:
         self._waiting.append(entry)
         if self._writing is None:
             self._writing = self._tasks.spawn(self._write(), detached=True)
+            self._writing.add_done_callback(self._written)
         return entry.item
 
     async def _write(self) -> None:
-        try:
-            while self._waiting:
-                entries, self._waiting = self._waiting, []
-                try:
-                    items = await in_thread(self._store, entries)
-                except asyncio.CancelledError:
-                    for entry in (*entries, *self._waiting):
-                        entry.item.cancel()
-                    raise
-                for entry, item in zip(entries, items, strict=True):
-                    if not entry.item.done():
-                        entry.item.set_result(item)
-        finally:
+        while self._waiting:
+            self._under_way, self._waiting = self._waiting, []
+            items = await in_thread(self._store, self._under_way)
+            for entry, item in zip(self._under_way, items, strict=True):
+                if not entry.item.done():
+                    entry.item.set_result(item)
+        # Nothing was awaited since the last look, so no entry can have come in between.
+        self._writing = None
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is not None:  # perhaps before it took its first step
             self._writing = None
+            for entry in (*self._under_way, *self._waiting):
+                entry.item.cancel()
 
     def _store(self, entries: list[_Entry]) -> list[Item | None]:
         """In a thread, one at a time. Does not raise: what a broken disk does not take is counted."""
