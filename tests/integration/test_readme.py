@@ -143,7 +143,20 @@ async def test_a_command_that_ends_by_itself_succeeds(reader: Reader, command: s
 
 
 async def test_the_python_example_runs(reader: Reader) -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     said = await reader.run(sys.executable, "-c", reader.adapt(example))
     # The token, whether a live browser was used again, and the title of the site's first page.
     assert re.fullmatch(r"\d+ True Sign in · Juniper Supply\n", said)
+
+
+async def test_the_example_of_what_a_worker_declares_runs(reader: Reader) -> None:
+    _, example = blocks("python")
+    program = [
+        "import asyncio, tenure",
+        "async def main(url='https://example.com/', start_at=None):",
+        "    async with tenure.connect('127.0.0.1:7433') as t:",
+        *(f"        {line}" for line in example.splitlines()),
+        "        print(session.origin.name, session.attempt)",
+        "asyncio.run(main())",
+    ]
+    assert await reader.run(sys.executable, "-c", reader.adapt("\n".join(program))) == "NEW 1\n"
