@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -49,7 +51,23 @@ HOME = "hosts/h1"
 QUICK = Times(cut_off_s=0.4, patience_s=0.4, first_pause_s=0.02, longest_pause_s=0.1, late_pause_s=0.1)
 """Everything soon. What a wait is for stays visible: no test's other calls take as long."""
 
+NEVER = dataclasses.replace(QUICK, cut_off_s=3600, patience_s=3600)
+"""Nothing is given up."""
+OUT = (State.AVAILABLE, State.RETRY, State.RESUME_PENDING, State.MANUAL_REVIEW)
+"""Where an incident's way ends."""
+
 Hook = Callable[[], Awaitable[None]]
+
+
+def failing(error: Exception, times: int = 10**6) -> Hook:
+    """What makes the first so many calls of a method fail."""
+    left = itertools.count(1)
+
+    async def hook() -> None:
+        if next(left) <= times:
+            raise error
+
+    return hook
 
 
 def recorded(incident: str, number: int, kind: str = "url", text: str = START) -> EvidenceItem:
@@ -197,6 +215,18 @@ class Api:
             return await getattr(self.stub, method)(request, timeout=10, metadata=self.identity.metadata())
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None
+
+    async def refusal(self, method: str, request: Any) -> errors.TenureError:
+        """Why a call is refused, as it must be."""
+        try:
+            answer = await self.call(method, request)
+        except errors.TenureError as error:
+            return error
+        raise AssertionError(f"{method} was not refused: {answer}")
+
+    def as_(self, tenant: str = "default", roles: tuple[str, ...] = ("worker",)) -> Api:
+        """The same service for somebody else."""
+        return Api(self.stub, Identity(tenant, "bob", roles))
 
     async def stream(self, method: str, request: Any) -> list[Any]:
         try:

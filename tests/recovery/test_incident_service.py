@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
-from recovery.policy import DEFAULT
-from servicekit.call import Identity
 from tenure.errors import (
     HostUnreachable,
     InvalidField,
     InvalidId,
     NotFound,
     PermissionDenied,
-    TenureError,
     Unimplemented,
 )
 from tenure.internal.v1.lock_service_pb2 import AddHostEvidenceRequest
@@ -25,16 +21,14 @@ from tenure.v1.hold_service_pb2 import StartStepRequest
 from tenure.v1.incident_pb2 import Incident, Outcome
 from tests.lockservice import incidents
 from tests.recovery.facts import START, at_work
-from tests.recovery.scene import Api, Scene, recorded
+from tests.recovery.scene import Scene, recorded
 
-AVAILABLE = Outcome.OUTCOME_AVAILABLE
 OTHERS = "tenants/other/profiles/alice/incidents/7"
-VERDICTS = "OUTCOME_AVAILABLE, OUTCOME_RETRY, OUTCOME_RESUME_PENDING, OUTCOME_DISABLED"
 
 
-async def suspected(scene: Scene, profile: str = "alice") -> Hold:
+async def suspected(scene: Scene) -> Hold:
     """A hold with a step, made an incident; recovery is not at work."""
-    hold = await scene.hold(profile, workflow_id="basket")
+    hold = await scene.hold("alice")
     start = StartStepRequest(
         profile=hold.profile, fencing_token=hold.fencing_token, name="checkout", sensitive=True
     )
@@ -43,33 +37,12 @@ async def suspected(scene: Scene, profile: str = "alice") -> Hold:
     return hold
 
 
-async def reviewed(scene: Scene, profile: str = "alice", *, acknowledged: bool = True) -> Incident:
-    hold = await scene.hold(profile, workflow_id="basket")
-    return await incidents.reviewed(scene.lock, hold, acknowledged=acknowledged)
-
-
-def verdict(incident: Incident, **changes: Any) -> pb.ResolveIncidentRequest:
-    fields: dict[str, Any] = {
-        "incident": incident.name,
-        "etag": incident.etag,
-        "outcome": AVAILABLE,
-        "reason": "looked at it",
-    }
-    return pb.ResolveIncidentRequest(**{**fields, **changes})
+async def reviewed(scene: Scene, profile: str) -> Incident:
+    return await incidents.reviewed(scene.lock, await scene.hold(profile))
 
 
 def simulation(policy: str) -> pb.SimulateDecisionRequest:
     return pb.SimulateDecisionRequest(evidence=at_work(), policy=policy)
-
-
-async def refusal(api: Api, method: str, request: Any) -> TenureError:
-    with pytest.raises(TenureError) as caught:
-        await api.call(method, request)
-    return caught.value
-
-
-def as_(api: Api, tenant: str = "default", roles: tuple[str, ...] = ("worker",)) -> Api:
-    return dataclasses.replace(api, identity=Identity(tenant, "bob", roles))
 
 
 async def test_an_incident_is_read_under_its_own_tenants_name(scene: Scene) -> None:
@@ -92,7 +65,7 @@ async def test_an_incident_is_read_under_its_own_tenants_name(scene: Scene) -> N
     ],
 )
 async def test_another_tenants_incidents_are_denied(scene: Scene, method: str, request_: Any) -> None:
-    assert isinstance(await refusal(await scene.api(), method, request_), PermissionDenied)
+    assert isinstance(await (await scene.api()).refusal(method, request_), PermissionDenied)
 
 
 async def test_another_tenants_evidence_is_denied(scene: Scene) -> None:
@@ -105,9 +78,9 @@ async def test_another_tenants_evidence_is_denied(scene: Scene) -> None:
 async def test_what_is_no_incident_is_told_apart_from_one_that_does_not_exist(scene: Scene) -> None:
     api = await scene.api()
     missing = pb.GetIncidentRequest(incident="tenants/-/profiles/alice/incidents/7")
-    assert isinstance(await refusal(api, "GetIncident", missing), NotFound)
+    assert isinstance(await api.refusal("GetIncident", missing), NotFound)
     malformed = pb.GetIncidentRequest(incident="alice")
-    assert isinstance(await refusal(api, "GetIncident", malformed), InvalidId)
+    assert isinstance(await api.refusal("GetIncident", malformed), InvalidId)
 
 
 async def test_incidents_are_listed_newest_first_and_by_pages(scene: Scene) -> None:
@@ -119,14 +92,14 @@ async def test_incidents_are_listed_newest_first_and_by_pages(scene: Scene) -> N
     )
     assert [found.name for found in (*first.incidents, *rest.incidents)] == names[::-1]
     assert not rest.next_page_token
-    others = await as_(api, "other").call("ListIncidents", pb.ListIncidentsRequest())
+    others = await api.as_("other").call("ListIncidents", pb.ListIncidentsRequest())
     assert not others.incidents
 
 
 async def test_open_incidents_are_those_that_are_not_over(scene: Scene) -> None:
     api = await scene.api()
     over, waits = await reviewed(scene, "a"), await reviewed(scene, "b")
-    await api.call("ResolveIncident", verdict(over))
+    await incidents.resolve(scene.lock, over.name, over.etag, "AVAILABLE")
     found = await api.call("ListIncidents", pb.ListIncidentsRequest(open_only=True))
     assert [incident.name for incident in found.incidents] == [waits.name]
 
@@ -196,74 +169,6 @@ async def test_evidence_of_a_host_that_is_away_says_so(scene: Scene) -> None:
     assert caught.value.host == "hosts/h1"
 
 
-async def test_a_verdict_frees_the_profile_and_names_the_reviewer(scene: Scene) -> None:
-    api, incident = await scene.api(), await reviewed(scene)
-    answer = await api.call("ResolveIncident", verdict(incident, reason="  all is well "))
-    assert answer.incident.verdict.outcome == AVAILABLE
-    assert answer.incident.verdict.reviewer == "ann"
-    assert answer.incident.verdict.reason == "all is well"
-    assert not answer.incident.open
-    # The same again, as after a lost answer.
-    again = await api.call("ResolveIncident", verdict(incident, reason="all is well"))
-    assert again.incident.verdict == answer.incident.verdict
-
-
-async def test_a_resumption_by_verdict_waits_as_long_as_the_policy_says(scene: Scene) -> None:
-    api, incident = await scene.api(), await reviewed(scene)
-    await api.call("ResolveIncident", verdict(incident, outcome=Outcome.OUTCOME_RESUME_PENDING))
-    record = scene.lock.replica.mirror.record(next(iter(scene.lock.replica.mirror.bound())))
-    assert record is not None
-    assert record.resume_until_ms - record.since_ms == DEFAULT.resume_for_s * 1000
-
-
-async def test_only_reviewers_resolve(scene: Scene) -> None:
-    api, incident = await scene.api(), await reviewed(scene)
-    for request in (verdict(incident), verdict(incident, reason="")):
-        refused = await refusal(as_(api, roles=("worker", "admin")), "ResolveIncident", request)
-        assert isinstance(refused, PermissionDenied)
-        assert "'reviewer'" in str(refused)
-    assert (await incidents.read(scene.lock, incident.name)).incident.open
-
-
-@pytest.mark.parametrize(
-    ("changes", "field", "remedy"),
-    [
-        ({"outcome": Outcome.OUTCOME_MANUAL_REVIEW}, "outcome", f"send {VERDICTS}"),
-        ({"outcome": Outcome.OUTCOME_UNSPECIFIED}, "outcome", f"send {VERDICTS}"),
-        ({"outcome": 77}, "outcome", f"send {VERDICTS}"),
-        ({"etag": ""}, "etag", "send the etag of the incident as you read it"),
-        ({"reason": " "}, "reason", "say in words why, for the record"),
-        ({"reason": "x" * 1001}, "reason", "use at most 1000 characters"),
-    ],
-)
-async def test_a_verdict_that_says_too_little_is_refused(
-    scene: Scene, changes: dict[str, Any], field: str, remedy: str
-) -> None:
-    api, incident = await scene.api(), await reviewed(scene)
-    refused = await refusal(api, "ResolveIncident", verdict(incident, **changes))
-    assert isinstance(refused, InvalidField)
-    assert refused.field == field
-    assert remedy in str(refused)
-
-
-async def test_a_verdict_on_what_has_changed_since_is_refused(scene: Scene) -> None:
-    api, incident = await scene.api(), await reviewed(scene)
-    await api.call("ResolveIncident", verdict(incident))
-    refused = await refusal(
-        api, "ResolveIncident", verdict(incident, outcome=Outcome.OUTCOME_DISABLED, reason="no")
-    )
-    assert isinstance(refused, InvalidField)
-    assert refused.field == "etag"
-
-
-async def test_without_the_hosts_word_a_person_must_attest(scene: Scene) -> None:
-    api, incident = await scene.api(), await reviewed(scene, acknowledged=False)
-    refused = await refusal(api, "ResolveIncident", verdict(incident))
-    assert isinstance(refused, InvalidField)
-    assert refused.field == "attest_destroyed"
-    await api.call("ResolveIncident", verdict(incident, attest_destroyed=True))
-
-
 async def test_a_decision_is_simulated_on_the_policy_in_force_or_another(scene: Scene) -> None:
     api = await scene.api()
     request = simulation("")
@@ -290,7 +195,7 @@ async def test_a_decision_is_simulated_on_the_policy_in_force_or_another(scene: 
 async def test_a_simulation_names_what_is_wrong_with_it(
     scene: Scene, request_: pb.SimulateDecisionRequest, field: str
 ) -> None:
-    refused = await refusal(await scene.api(), "SimulateDecision", request_)
+    refused = await (await scene.api()).refusal("SimulateDecision", request_)
     assert isinstance(refused, InvalidField)
     assert refused.field == field
 
