@@ -18,10 +18,14 @@ from lockservice.leases import LeaseKeys
 from lockservice.replica import Replica
 from lockservice.workers import Workers
 from tenure import request_id as request_ids
+from tenure.errors import RequestEnded
 from tenure.names import ProfileName
 
-REMEMBERED_S = 24 * 3600
-"""From the worker's end on. No call waits longer, so no copy of one that ended comes later."""
+OLDEST_S = 24 * 3600
+"""No call waits longer. A request id that was made earlier and is not remembered is over, or never came."""
+
+REMEMBERED_S = OLDEST_S + 300
+"""From the worker's end on: until its request id is too old by all clocks that are not minutes apart."""
 
 
 class ImplicitWorkers:
@@ -38,13 +42,22 @@ class ImplicitWorkers:
     async def register(
         self, profile: ProfileName, request_id: str, ttl_s: int, deadline: float
     ) -> tuple[str, bool]:
-        """The request's worker, and whether this call registered it. It may be dead, if not."""
+        """The request's worker, and whether this call registered it. It may be dead, if not.
+
+        Raises RequestEnded for one that is too old to be remembered.
+        """
         keys, committer = self._replica.keys, self._replica.committer
         await committer.until_loaded(deadline)
         asker = keys.asker(profile, request_id)
         found = await committer.look_up([get(asker)], deadline)
         if found[0].response_range.kvs:
             return decode(Asker, found[0].response_range.kvs[0].value).worker, False
+        if request_ids.time_ms(request_id) < now_ms() - OLDEST_S * 1000:
+            raise RequestEnded(
+                f"request_id '{request_id}' was made more than {OLDEST_S // 3600} h ago: it is over, or came "
+                "too late. Send a new request_id for a new hold.",
+                request_id=request_id,
+            )
         sent = asyncio.get_running_loop().time()
         lease, granted_s = await self._leases.grant(ttl_s, deadline)
         memory, _ = await self._leases.grant(granted_s + REMEMBERED_S, deadline)

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from lockservice.granter import now_ms
 from tenure import errors, request_id
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
+from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest
 from tenure.v1.worker_service_pb2 import EndWorkerRequest, RenewWorkerRequest
@@ -85,6 +87,35 @@ async def test_trace_1_also_after_its_worker_has_ended(a: Running) -> None:
     assert (again.worker, again.registered) == (worker, False)
     with pytest.raises(errors.LeaseExpired):
         await acquire(a, number, again.worker)
+
+
+async def days_later(a: Running, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A request that is over, whose worker is not remembered any more."""
+    number = request_id.mint()
+    worker = (await register(a, number)).worker
+    await release(a, await acquire(a, number, worker))
+    remembered = await a.replica.etcd.kv.get(a.replica.keys.asker(ProfileName("default", "p"), number), 5.0)
+    assert remembered is not None
+    await a.replica.etcd.leases.revoke(remembered.lease, 5.0)
+    later_ms = now_ms() + 2 * 24 * 3600 * 1000
+    monkeypatch.setattr("lockservice.implicit.now_ms", lambda: later_ms)
+    return number
+
+
+async def test_trace_1_also_when_its_worker_is_forgotten(a: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = await days_later(a, monkeypatch)
+    with pytest.raises(errors.RequestEnded):
+        await register(a, number)
+
+
+async def test_trace_1_mutant_that_takes_ids_of_any_age_grants_a_copy_that_is_days_late(
+    a: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.implicit.OLDEST_S", 10**9)
+    number = await days_later(a, monkeypatch)
+    again = await register(a, number)
+    assert again.registered
+    assert (await acquire(a, number, again.worker)).fencing_token
 
 
 async def test_a_request_that_consumed_nothing_may_come_again(a: Running) -> None:

@@ -142,7 +142,8 @@ class LockServiceServicer:
     def RegisterImplicitWorker(self, request, context):
         """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
         for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
-        is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        is over acquires nothing; an id that was made more than a day ago, and is not known, is over too. Errors: INVALID_ID, INVALID_FIELD,
+        REQUEST_ENDED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

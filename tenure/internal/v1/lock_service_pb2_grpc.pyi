@@ -22,7 +22,8 @@ class LockServiceStub:
     RegisterImplicitWorker: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterImplicitWorkerRequest, _lock_service_pb2.RegisterImplicitWorkerResponse]
     """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
     for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
-    is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+    is over acquires nothing; an id that was made more than a day ago, and is not known, is over too. Errors: INVALID_ID, INVALID_FIELD,
+    REQUEST_ENDED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
     """
     ForgetImplicitWorker: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ForgetImplicitWorkerRequest, _lock_service_pb2.ForgetImplicitWorkerResponse]
     """Ends the worker of a request that has consumed nothing, and forgets it, so that the request may come again. Where a copy of it has
@@ -90,7 +91,8 @@ class LockServiceServicer:
     ) -> _abc.Awaitable[_lock_service_pb2.RegisterImplicitWorkerResponse]:
         """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
         for a day after the worker's lease has ended: the first one's worker is answered, alive or not, so that a late copy of a request that
-        is over acquires nothing. Errors: INVALID_ID, INVALID_FIELD, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        is over acquires nothing; an id that was made more than a day ago, and is not known, is over too. Errors: INVALID_ID, INVALID_FIELD,
+        REQUEST_ENDED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
 
     def ForgetImplicitWorker(
