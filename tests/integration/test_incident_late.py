@@ -43,7 +43,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
     async with services_in(folder) as services, plain_site() as url, crew_on(services, url) as crew:
         first, second = await services.replica(), await services.replica()
         await first.part.start()
-        doomed = {point: await crew.doomed(point.profile) for point in POINTS}
+        doomed = await crew.doomed_at(POINTS)
         stops = {point: point.stop(first) for point in POINTS}
         await each_of(list(doomed.values()), Doomed.dies)
         for stop in stops.values():
