@@ -12,7 +12,9 @@ from tenure.cdp import CdpClient, CdpClosed, CdpError, Params, Result, connect
 from tenure.errors import HoldLost, HoldRevoked, LeaseExpired, NavigationFailed, TokenSuperseded
 
 _LOST: dict[str, type[HoldLost]] = {
-    kind.reason: kind for kind in (TokenSuperseded, LeaseExpired, HoldRevoked)
+    **{kind.reason: kind for kind in (TokenSuperseded, LeaseExpired, HoldRevoked)},
+    # Said of the profile, and to the worker whose hold ended in it.
+    "PROFILE_QUARANTINED": HoldRevoked,
 }
 
 _CENTRE = """(selector => {

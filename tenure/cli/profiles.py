@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "profile": "profile",
     "state": "state",
-    "run": "run_id",
+    "held by, or kept for": "whose",
     "token": "fencing_token",
     "waiting": "waiters",
     "cookies on disk at": "flushed_at",
 }
-# Only where there is any, for the table is wide enough.
-_SOMETIMES = {"kept for": "workflow_id", "incident": "incident_token"}
 
 
 def profiles(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
@@ -47,17 +45,17 @@ async def _profiles(output: Output, address: str) -> None:
         for row in rows:
             output.show(row)
         return
+    rows = [{**row, "whose": _whose(row)} for row in rows]
     if not rows:
         output.say("No profile was opened yet. Try: tenure open alice:linkedin")
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
-    columns = _COLUMNS | {name: key for name, key in _SOMETIMES.items() if any(row[key] for row in rows)}
-    for name, column in columns.items():
+    for name, column in _COLUMNS.items():
         # Where room is short the run's name, which may be anything, gives way.
         widest = max(len(name), *(len(str(row[column])) for row in rows))
-        table.add_column(name, no_wrap=True, min_width=None if column == "run_id" else widest)
+        table.add_column(name, no_wrap=True, min_width=None if column == "whose" else widest)
     for row in rows:
-        cells = [Text(str(row[column] or "")) for column in columns.values()]
+        cells = [Text(str(row[column] or "")) for column in _COLUMNS.values()]
         cells[1] = state_text(row["state"])
         table.add_row(*cells)
     output.console.print(table)
@@ -80,5 +78,13 @@ def _facts(profile: Profile) -> dict[str, Any]:
         "flushed_at": flushed,
         "workflow_id": profile.workflow_id,
         "incident": profile.incident,
-        "incident_token": int(profile.incident.rpartition("/")[2] or 0),
     }
+
+
+def _whose(row: dict[str, Any]) -> str:
+    """Who holds it, or else what it waits for."""
+    if row["workflow_id"]:
+        return f"workflow {row['workflow_id']}"
+    if row["incident"]:
+        return f"incident {row['incident'].rpartition('/')[2]}"
+    return str(row["run_id"])

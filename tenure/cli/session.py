@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from tenure.v1.session_pb2 import Proxy
 
+_TASKS = {
+    "NEW": "a fresh one",
+    "RESUMED": "goes on from its workflow's checkpoint",
+    "RETRY": "starts over, attempt {attempt}",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -29,6 +35,7 @@ class Wanted:
     wait: float
     run_id: str
     workflow_id: str
+    plan: str
     proxy: Proxy | None
     reuse: bool | None
 
@@ -41,6 +48,9 @@ def open_session(
     ] = 0,
     run_id: Annotated[str, typer.Option(help="Names the run, for others to see who has it.")] = "",
     workflow_id: Annotated[str, typer.Option(help="The workflow whose checkpoint the run works on.")] = "",
+    plan: Annotated[
+        str, typer.Option(help="Names the steps of the workflow: an older plan's checkpoint is refused.")
+    ] = "",
     proxy_city: Annotated[str, typer.Option(help="City of the proxy, for example miami.")] = "",
     proxy_state: Annotated[str, typer.Option(help="State of the proxy, for example fl.")] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Launch a new browser, whatever is warm.")] = False,
@@ -69,7 +79,7 @@ def open_session(
     from tenure.v1.session_pb2 import Proxy
 
     proxy = Proxy(city=proxy_city, state=proxy_state) if proxy_city or proxy_state else None
-    wanted = Wanted(profile, start_url, wait, run_id, workflow_id, proxy, False if fresh else None)
+    wanted = Wanted(profile, start_url, wait, run_id, workflow_id, plan, proxy, False if fresh else None)
     output = Output(as_json)
     run(output, (_detached if detach else _held)(output, address, wanted, lease_ttl))
 
@@ -85,6 +95,7 @@ async def _held(output: Output, address: str, wanted: Wanted, lease_ttl: float) 
             wait=wanted.wait,
             run_id=wanted.run_id,
             workflow_id=wanted.workflow_id,
+            plan=wanted.plan,
             proxy=wanted.proxy,
             reuse_session=wanted.reuse,
         )
@@ -95,6 +106,8 @@ async def _held(output: Output, address: str, wanted: Wanted, lease_ttl: float) 
                 "profile": session.profile,
                 "fencing_token": session.fencing_token,
                 "run_id": session.run_id,
+                "origin": session.origin.name,
+                "attempt": session.attempt,
                 "cdp_url": session.cdp_url,
                 "reused_session": session.reused_session,
                 "prewarmed": session.prewarmed,
@@ -112,6 +125,7 @@ async def _held(output: Output, address: str, wanted: Wanted, lease_ttl: float) 
 async def _detached(output: Output, address: str, wanted: Wanted, lease_ttl: float) -> None:
     from tenure.client import connect
     from tenure.duration import to_duration, to_seconds
+    from tenure.hold import Origin
     from tenure.v1.session_service_pb2 import OpenSessionRequest
 
     request = OpenSessionRequest(
@@ -121,6 +135,7 @@ async def _detached(output: Output, address: str, wanted: Wanted, lease_ttl: flo
         wait=to_duration(wanted.wait),
         run_id=wanted.run_id,
         workflow_id=wanted.workflow_id,
+        plan=wanted.plan,
         proxy=wanted.proxy,
         reuse_session=wanted.reuse,
     )
@@ -132,6 +147,8 @@ async def _detached(output: Output, address: str, wanted: Wanted, lease_ttl: flo
         "profile": opened.hold.profile,
         "fencing_token": opened.hold.fencing_token,
         "run_id": opened.hold.run_id,
+        "origin": Origin(opened.hold.origin or Origin.NEW).name,
+        "attempt": opened.hold.attempt,
         "cdp_url": opened.session.cdp_url,
         "reused_session": opened.reused_session,
         "prewarmed": opened.prewarmed,
@@ -153,6 +170,7 @@ def _for_people(facts: Mapping[str, Any]) -> list[RenderableType]:
         ("profile", facts["profile"]),
         ("token", str(facts["fencing_token"])),
         ("run", facts["run_id"]),
+        ("task", _TASKS[facts["origin"]].format(**facts)),
         ("browser", how),
     ):
         about.add_row(Text(name, style="dim"), Text(value, overflow="fold"))

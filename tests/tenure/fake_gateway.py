@@ -54,6 +54,8 @@ class FakeGateway(
         self.ended: dict[str, int] = {}
         self.lost: list[hold_pb2.Hold] = []
         self.ttl = 15.0
+        self.free: list[profile_pb2.Profile] = []
+        """Profiles that nobody holds."""
         self.checkpoint: hold_pb2.Checkpoint | None = None
         self.granted_as: dict[str, Any] = {}
         """Fields of the holds granted from now on, for example their origin."""
@@ -234,7 +236,7 @@ class FakeGateway(
         return incident_service_pb2.ResolveIncidentResponse(incident=incident)
 
     async def ListProfiles(self, request: Any, context: Any) -> Any:
-        """One profile a page."""
+        """One profile a page; what is in `free` stands on the last."""
         await self._enter("ListProfiles", request, context)
         holds = sorted(self.holds.values(), key=lambda hold: hold.profile)
         at = int(request.page_token or 0)
@@ -246,6 +248,8 @@ class FakeGateway(
             for hold in holds[at : at + 1]
         ]
         token = str(at + 1) if at + 1 < len(holds) else ""
+        if not token:
+            page += self.free
         return profile_service_pb2.ListProfilesResponse(profiles=page, next_page_token=token)
 
     async def GetServerInfo(self, request: Any, context: Any) -> Any:

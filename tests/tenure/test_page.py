@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tenure.cdp import CdpClosed, CdpError
-from tenure.errors import NavigationFailed, TokenSuperseded
+from tenure.errors import HoldLost, NavigationFailed, TokenSuperseded
 from tenure.page import Page
 
 Answer = Callable[[dict[str, Any]], Any]
@@ -116,6 +116,17 @@ async def test_a_cut_during_a_navigation_ends_it_at_once_with_the_reason(
         await going
     with pytest.raises(TokenSuperseded):
         await page.send("DOM.enable")
+
+
+@pytest.mark.parametrize(
+    "reason", ["TOKEN_SUPERSEDED", "LEASE_EXPIRED", "HOLD_REVOKED", "PROFILE_QUARANTINED"]
+)
+async def test_whatever_ended_the_hold_its_worker_is_told_to_stop(
+    page: Page, browser: FakeBrowser, reason: str
+) -> None:
+    await browser.socket.close(code=4007, message=reason.encode())
+    with pytest.raises(HoldLost):
+        await page.evaluate("1")
 
 
 async def test_a_connection_that_ends_otherwise_says_so(page: Page, browser: FakeBrowser) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tenure import errors
 from tenure.hold import Result
+from tenure.v1 import hold_pb2, profile_pb2
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 
 COMMAND = (sys.executable, "-W", "error", "-c", "from tenure.cli import main; main()")
@@ -58,6 +59,29 @@ async def test_profiles_are_a_table_for_people(gateway: FakeGateway) -> None:
     assert all(word in out for word in ("alice", "HELD", "r-1", "101"))
 
 
+async def test_profiles_say_what_each_is_kept_for(gateway: FakeGateway) -> None:
+    gateway.grant("carol", "workers/w", "n", run_id="r-1")
+    alice, bob = "tenants/default/profiles/alice", "tenants/default/profiles/bob"
+    kept, review = hold_pb2.PROFILE_STATE_RESUME_PENDING, hold_pb2.PROFILE_STATE_MANUAL_REVIEW
+    gateway.free = [
+        profile_pb2.Profile(name=alice, state=kept, workflow_id="orders", incident=f"{alice}/incidents/41"),
+        profile_pb2.Profile(name=bob, state=review, incident=f"{bob}/incidents/42"),
+    ]
+    _, out, _ = await tenure("profiles", "-a", gateway.target)
+    words = " ".join(out.split())
+    assert "alice RESUME_PENDING workflow orders" in words
+    assert "bob MANUAL_REVIEW incident 42" in words
+    assert "carol HELD r-1" in words
+    assert all(len(line) <= 80 for line in out.splitlines())
+    _, out, _ = await tenure("profiles", "--json", "-a", gateway.target)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [(row["workflow_id"], row["incident"]) for row in told] == [
+        ("", ""),
+        ("orders", f"{alice}/incidents/41"),
+        ("", f"{bob}/incidents/42"),
+    ]
+
+
 async def test_a_hold_is_released_by_its_token(gateway: FakeGateway) -> None:
     status, out, _ = await tenure(
         *("release", "alice", "--token", "101", "--result", "failed-untouched", "-a", gateway.target)
@@ -81,6 +105,7 @@ async def test_open_holds_until_a_signal_and_then_closes_in_good_order(
     assert session["cdp_url"].startswith("ws://")
     assert (session["fencing_token"], session["run_id"]) == (101, "r-9")
     assert session["timings_ms"] == {"launch": 250.0}
+    assert session["origin"] == "NEW"
     process.send_signal(number)
     out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
@@ -112,7 +137,7 @@ async def test_a_detached_session_outlives_the_command(gateway: FakeGateway) -> 
 async def test_what_is_asked_for_is_sent(gateway: FakeGateway) -> None:
     process, _ = await opened(
         *("--start-url", "https://example.com", "--proxy-city", "miami", "--proxy-state", "fl", "--fresh"),
-        *("--workflow-id", "orders", "--detach", "-a", gateway.target),
+        *("--workflow-id", "orders", "--plan", "v3", "--detach", "-a", gateway.target),
     )
     await process.communicate()
     [request] = gateway.calls["OpenSession"]
@@ -120,7 +145,7 @@ async def test_what_is_asked_for_is_sent(gateway: FakeGateway) -> None:
     assert (request.proxy.city, request.proxy.state) == ("miami", "fl")
     assert request.HasField("reuse_session")
     assert not request.reuse_session
-    assert request.workflow_id == "orders"
+    assert (request.workflow_id, request.plan) == ("orders", "v3")
 
 
 async def test_a_busy_profile_exits_3_with_its_reason(gateway: FakeGateway) -> None:
