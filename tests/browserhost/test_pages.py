@@ -216,3 +216,143 @@ async def test_every_page_that_moves_is_told_to_have_settled(chrome: Chrome, pag
     assert chrome.settled == 2
     chrome.commit("L2", "http://a/frame", target="client's", parentId="client's")
     assert chrome.settled == 2
+
+
+# --- who is told ----------------------------------------------------------------------------
+
+
+class Told:
+    """Notes what an observer hears."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[str, bool]] = []
+        self.forms: set[str] = set()
+
+    def committed(self, url: str, frame: str, *, own: bool) -> None:
+        self.forms.discard(frame)
+        self.commits.append((url, own))
+
+    def submits(self, frame: str) -> None:
+        self.forms.add(frame)
+
+    def landed(self, frame: str) -> None:
+        self.forms.discard(frame)
+
+
+@pytest.fixture
+def told(chrome: Chrome) -> Told:
+    chrome.pages.observer = heard = Told()
+    return heard
+
+
+async def test_each_document_is_told_once_in_whatever_ways_chrome_tells_it(
+    chrome: Chrome, page: Page, told: Told
+) -> None:
+    frame = {"id": "T", "loaderId": "L", "url": "http://a.test/"}
+    chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
+    chrome.commit("L", "http://a.test/")
+    chrome.lifecycle("commit", "L")
+    chrome.commit("M", "http://a.test/2")
+    await asyncio.sleep(0)
+    assert told.commits == [("http://a.test/", False), ("http://a.test/2", False)]
+
+
+async def test_what_the_host_asked_for_is_known_though_it_lands_before_the_answer(
+    chrome: Chrome, page: Page, told: Told
+) -> None:
+    navigating = await start(chrome, page, "http://a.test/")
+    chrome.commit("OLD", "http://old.test/")
+    chrome.commit("L", "http://a.test/home")
+    assert told.commits == []
+    chrome.answer("Page.navigate", loaderId="L")
+    chrome.lifecycle("load", "L")
+    await navigating
+    assert told.commits == [("http://old.test/", False), ("http://a.test/home", True)]
+    chrome.commit("M", "http://a.test/next")
+    assert told.commits[2:] == [("http://a.test/next", False)]
+
+
+async def test_an_address_that_does_not_load_is_told_as_what_was_asked_for(
+    chrome: Chrome, page: Page, told: Told
+) -> None:
+    navigating = await start(chrome, page, "http://a.test/")
+    chrome.commit("L", "chrome-error://chromewebdata/", unreachableUrl="http://a.test/")
+    chrome.answer("Page.navigate", loaderId="L", errorText="net::ERR_CONNECTION_REFUSED")
+    with pytest.raises(NavigationFailed):
+        await navigating
+    assert told.commits == [("http://a.test/", True)]
+
+
+async def test_an_empty_tab_is_nothing_to_tell(chrome: Chrome, page: Page, told: Told) -> None:
+    chrome.commit("L", "about:blank")
+    assert told.commits == []
+
+
+async def test_a_document_that_the_host_only_passes_through_is_nobodys(
+    chrome: Chrome, page: Page, told: Told
+) -> None:
+    page.url = "http://a.test/#x"
+    navigating = await start(chrome, page, "http://a.test/#y")
+    chrome.commit("BLANK", "about:blank")
+    chrome.answer("Page.navigate", loaderId="BLANK")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    chrome.commit("L", "http://a.test/", urlFragment="#y")
+    chrome.answer("Page.navigate", loaderId="L")
+    chrome.lifecycle("load", "L")
+    await navigating
+    assert told.commits == [("http://a.test/#y", True)]
+
+
+async def test_a_page_that_moves_within_its_document_is_told(chrome: Chrome, page: Page, told: Told) -> None:
+    chrome.tell("Page.navigatedWithinDocument", "S-T", frameId="T", url="http://a.test/#/pay")
+    chrome.tell("Page.navigatedWithinDocument", "S-T", frameId="F", url="http://a.test/frame#x")
+    assert told.commits == [("http://a.test/#/pay", False)]
+
+
+async def test_a_form_is_in_flight_until_its_frame_lands(chrome: Chrome, page: Page, told: Told) -> None:
+    def asks(session: str, frame: str, reason: str) -> None:
+        chrome.tell(
+            "Page.frameRequestedNavigation", session, frameId=frame, reason=reason, url="http://a.test/"
+        )
+
+    asks("S-T", "T", "anchorClick")
+    assert told.forms == set()
+    asks("S-T", "T", "formSubmissionPost")
+    asks("S-T", "F", "formSubmissionGet")
+    assert told.forms == {"T", "F"}
+    chrome.commit("L", "http://a.test/paid")
+    chrome.tell("Page.frameNavigated", "S-T", frame={"id": "F", "parentId": "T", "url": "x", "loaderId": "M"})
+    assert told.forms == set()
+
+
+async def test_a_frame_in_a_process_of_its_own_is_followed_and_so_are_those_in_it(
+    chrome: Chrome, page: Page, told: Told
+) -> None:
+    info = {"targetId": "F", "type": "iframe", "url": "http://pay.test/"}
+    chrome.tell("Target.attachedToTarget", "S-T", sessionId="S-F", targetInfo=info)
+    assert page.frames == {"S-F"}
+    assert [(c["method"], c.get("sessionId")) for c in chrome.asked[-2:]] == [
+        ("Page.enable", "S-F"),
+        ("Target.setAutoAttach", "S-F"),
+    ]
+    chrome.tell("Target.attachedToTarget", "S-F", sessionId="S-G", targetInfo={**info, "targetId": "G"})
+    assert page.frames == {"S-F", "S-G"}
+    chrome.tell("Page.frameRequestedNavigation", "S-G", frameId="G", reason="formSubmissionPost", url="x")
+    assert told.forms == {"G"}
+    chrome.tell("Page.frameNavigated", "S-G", frame={"id": "G", "url": "http://pay.test/", "loaderId": "N"})
+    assert told.forms == set()
+    assert told.commits == []
+    chrome.tell("Target.detachedFromTarget", "S-F", sessionId="S-G")
+    assert page.frames == {"S-F"}
+    chrome.tell("Target.detachedFromTarget", sessionId="S-T")
+    chrome.tell("Page.frameRequestedNavigation", "S-F", frameId="F", reason="formSubmissionPost", url="x")
+    assert told.forms == set()
+
+
+async def test_a_browser_that_nobody_watches_tells_nobody(chrome: Chrome, page: Page) -> None:
+    chrome.commit("L", "http://a.test/")
+    chrome.tell("Page.navigatedWithinDocument", "S-T", frameId="T", url="http://a.test/#x")
+    chrome.tell("Page.frameRequestedNavigation", "S-T", frameId="T", reason="formSubmissionPost", url="x")
+    chrome.tell("Page.frameNavigated", "S-T", frame={"id": "F", "parentId": "T", "url": "x", "loaderId": "M"})
+    assert page.url == "http://a.test/#x"
