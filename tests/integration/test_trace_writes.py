@@ -1,4 +1,4 @@
-"""What happens without rules 6 and 9: PROTOCOL's traces 8 and 13, each with its mutant."""
+"""What happens without rules 6, 9 and 14 at the lock service: PROTOCOL's traces 7, 8 and 13, with mutants."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from lockservice.core import release as releasing
 from lockservice.core import steps
+from lockservice.core import verify as verifying
 from lockservice.etcd.txn import KeyRange, Op
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -28,6 +29,45 @@ async def two(etcd: Store, mutation: Mutation | None = None) -> AsyncIterator[tu
         running(etcd.endpoints, etcd.prefix, mutation=mutation) as b,
     ):
         yield a, b
+
+
+# --- 7: two hosts both verify one token ------------------------------------------------------
+
+
+async def asked_by_two_hosts(a: Running, b: Running) -> list[str]:
+    hold = await for_session(a, "alice", await a.worker())
+    query = lock_pb.TokenQuery(profile=hold.profile, fencing_token=hold.fencing_token)
+    answers = []
+    for here, host in ((a, HOST), (b, "hosts/h2")):
+        request = lock_pb.VerifyTokensRequest(host=host, queries=[query])
+        answers += (await here.call(here.lock.VerifyTokens, request)).verdicts
+    return [answer.reason or "current" for answer in answers]
+
+
+async def test_7_a_token_is_current_for_its_home_alone(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        assert await asked_by_two_hosts(a, b) == ["current", "WRONG_HOME"]
+
+
+async def test_7_mutant_that_does_not_ask_for_the_home_lets_two_hosts_start_chrome(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = verifying.why_not
+    monkeypatch.setattr(
+        verifying, "why_not", lambda profile, s, token, _: real(profile, s, token, s.record.home)
+    )
+    async with two(etcd) as (a, b):
+        assert await asked_by_two_hosts(a, b) == ["current", "current"]
+
+
+async def test_7_a_home_stays_once_it_is_set(etcd: Store) -> None:
+    async with two(etcd) as (a, b):
+        hold = await for_session(a, "alice", await a.worker())
+        drained = lock_pb.ReleaseDrainedRequest(
+            release=ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token)
+        )
+        await a.call(a.lock.ReleaseDrained, drained)
+        assert (await for_session(b, "alice", await b.worker(), "hosts/h2")).home == HOST
 
 
 # --- 8: released at the lock service, still served by the host until its deadline ---------
