@@ -20,7 +20,11 @@ WRITES = "integration/test_trace_writes.py"
 INCIDENT = "integration/test_trace_incident.py"
 IMPLICIT = "integration/test_hold_implicit.py"
 WATCH = "integration/test_hold_watch.py"
-HOST = "browserhost/test_trace_host.py"
+RELEASED = "browserhost/test_trace_released.py"
+TWO_HOSTS = "browserhost/test_trace_two_hosts.py"
+DEADLINE = "browserhost/test_trace_deadline.py"
+LATE = "browserhost/test_trace_late_quarantine.py"
+REBOOTED = "browserhost/test_trace_rebooted_host.py"
 
 
 class Shown(NamedTuple):
@@ -116,14 +120,24 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
                 "test_7_mutant_that_does_not_ask_for_the_home_lets_two_hosts_start_chrome",
             ),
             Shown(
-                HOST,
-                "test_7_a_host_that_is_not_the_home_starts_no_chrome",
-                "test_7_mutant_that_does_not_heed_the_answer_starts_a_second_chrome",
+                TWO_HOSTS,
+                "test_a_token_whose_home_is_elsewhere_starts_no_browser",
+                "test_mutant_a_verdict_that_nobody_heeds_starts_one",
             ),
             Shown(
-                HOST,
-                "test_7_a_home_that_was_retired_meanwhile_serves_no_late_answer",
-                "test_7_a_home_that_was_retired_meanwhile_serves_no_late_answer",
+                TWO_HOSTS,
+                "test_an_answer_that_a_later_hold_has_overtaken_lets_nobody_in",
+                "test_mutant_a_floor_that_is_not_checked_again_serves_both",
+            ),
+            Shown(
+                TWO_HOSTS,
+                "test_two_hosts_that_both_got_a_proof_start_one_browser",
+                "test_mutant_without_the_lock_they_start_two",
+            ),
+            Shown(
+                RELEASED,
+                "test_a_home_that_was_retired_meanwhile_serves_no_late_answer",
+                "test_mutant_a_floor_that_is_not_checked_again_serves_at_a_retired_home",
             ),
         ),
     ),
@@ -136,9 +150,9 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
                 "test_8_mutant_grants_the_profile_while_the_host_still_has_its_proof",
             ),
             Shown(
-                HOST,
-                "test_8_a_close_is_acknowledged_once_nothing_of_the_token_is_served",
-                "test_8_mutant_that_leaves_the_floor_serves_on_until_its_proof_is_old",
+                RELEASED,
+                "test_a_close_is_acknowledged_once_nothing_of_the_token_is_served",
+                "test_mutant_a_close_that_leaves_the_floor_serves_on_until_the_proof_is_old",
             ),
         ),
     ),
@@ -146,9 +160,19 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
         "deadline counted from the reply, or the wait shorter than the deadline: executed after QUARANTINED",
         (
             Shown(
-                HOST,
-                "test_9_nothing_is_executed_once_recovery_has_waited",
-                "test_9_mutant_that_counts_from_the_answer_executes_after_the_quarantine",
+                DEADLINE,
+                "test_nothing_is_executed_once_recovery_has_waited_for_it",
+                "test_mutant_a_deadline_counted_from_the_reply_executes_after_quarantined",
+            ),
+            Shown(
+                DEADLINE,
+                "test_nothing_is_executed_once_recovery_has_waited_for_it",
+                "test_mutant_a_deadline_not_asked_for_at_dispatch_executes_after_quarantined",
+            ),
+            Shown(
+                RELEASED,
+                "test_recovery_waits_longer_than_any_host_serves",
+                "test_mutant_a_wait_of_just_the_deadline_is_shorter_by_a_slow_clock",
             ),
         ),
     ),
@@ -156,14 +180,24 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
         "a verify answer arrives after Quarantine raised the floor; a late Quarantine lowers it",
         (
             Shown(
-                HOST,
-                "test_10_a_verify_answer_that_a_quarantine_overtook_serves_nobody",
-                "test_10_a_verify_answer_that_a_quarantine_overtook_serves_nobody",
+                LATE,
+                "test_an_answer_that_a_quarantine_has_overtaken_lets_nobody_in",
+                "test_mutant_a_floor_that_is_not_checked_again_lets_the_old_worker_in",
             ),
             Shown(
-                HOST,
-                "test_10_a_late_quarantine_leaves_a_later_hold_alone",
-                "test_10_a_late_quarantine_leaves_a_later_hold_alone",
+                LATE,
+                "test_an_open_is_drained_before_the_acknowledgement",
+                "test_mutant_an_acknowledgement_without_a_drain_is_given_while_chrome_is_driven",
+            ),
+            Shown(
+                LATE,
+                "test_a_late_quarantine_touches_no_later_hold",
+                "test_mutant_a_cut_that_does_not_look_at_the_token_ends_the_later_hold",
+            ),
+            Shown(
+                LATE,
+                "test_a_floor_on_disk_never_sinks",
+                "test_mutant_a_floor_that_is_simply_written_sinks_and_admits_what_was_over",
             ),
             Shown(
                 INCIDENT,
@@ -186,9 +220,19 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
         "a rebooted host starts Chrome on a crashed profile that nobody inspected",
         (
             Shown(
-                HOST,
-                "test_12_nothing_starts_on_a_crashed_profile_that_is_not_sound",
-                "test_12_mutant_starts_chrome_which_razes_what_was_left",
+                REBOOTED,
+                "test_a_hold_that_a_reboot_cut_in_two_is_an_incident_and_drives_nothing",
+                "test_mutant_a_host_that_does_not_recover_reports_nothing",
+            ),
+            Shown(
+                REBOOTED,
+                "test_a_later_hold_starts_only_after_a_look",
+                "test_mutant_an_end_taken_to_be_clean_starts_chrome_unseen",
+            ),
+            Shown(
+                REBOOTED,
+                "test_an_unclean_profile_that_no_decision_freed_is_refused",
+                "test_mutant_a_look_that_decides_nothing_starts_it",
             ),
         ),
     ),
