@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from typing import Any
 
 import grpc.aio
 
-from lockservice import explaining, fields
+from lockservice import explaining, fields, paging
 from lockservice.calls import deadline
 from lockservice.core.document import decode
 from lockservice.core.explain import explain
@@ -21,15 +19,13 @@ from lockservice.replica import Replica
 from lockservice.workers import Workers
 from servicekit.call import current_identity
 from tenure import names
-from tenure.errors import InvalidField, NotFound
+from tenure.errors import InvalidField, InvalidId, NotFound
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 from tenure.v1 import hold_pb2, profile_pb2
 from tenure.v1 import profile_service_pb2 as pb
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -52,7 +48,7 @@ class ProfileServicer(ProfileServiceServicer):
         self, request: pb.ListProfilesRequest, context: _Context
     ) -> pb.ListProfilesResponse:
         tenant = names.check_parent(request.parent, current_identity().tenant)
-        size = fields.number(request.page_size, "page_size", low=0, high=MAX_PAGE) or DEFAULT_PAGE
+        size = fields.number(request.page_size, "page_size", low=0, high=paging.MAX) or paging.DEFAULT
         if request.state not in hold_pb2.ProfileState.values():
             raise InvalidField(
                 field="state",
@@ -63,7 +59,7 @@ class ProfileServicer(ProfileServiceServicer):
         keys = self._replica.keys
         start, end = keys.records(tenant)
         if request.page_token:
-            start = keys.record(ProfileName(tenant, _last(request.page_token))) + b"\0"
+            start = keys.record(ProfileName(tenant, _after(request.page_token))) + b"\0"
         profiles: list[profile_pb2.Profile] = []
         more = True
         # A page is filled, though the state that is asked for may be rare.
@@ -79,7 +75,7 @@ class ProfileServicer(ProfileServiceServicer):
                 if len(profiles) == size:
                     more = more or kv is not page.kvs[-1]
                     break
-        next_token = _token(keys.split(start[:-1])[2]) if more and profiles else ""
+        next_token = paging.token(keys.split(start[:-1])[2]) if more and profiles else ""
         return pb.ListProfilesResponse(profiles=profiles, next_page_token=next_token)
 
     async def ExplainProfile(
@@ -100,17 +96,9 @@ def _left() -> float:
     return max(deadline() - asyncio.get_running_loop().time(), 0.001)
 
 
-def _token(profile: str) -> str:
-    return base64.urlsafe_b64encode(profile.encode()).decode()
-
-
-def _last(page_token: str) -> str:
+def _after(page_token: str) -> str:
+    """The profile that a page token leads past. Raises InvalidField."""
     try:
-        return names.canonical_id(base64.urlsafe_b64decode(page_token).decode("ascii"), "page_token")
-    except (binascii.Error, ValueError):
-        raise InvalidField(
-            field="page_token",
-            value=page_token,
-            problem="is not one that was answered",
-            remedy="send next_page_token of the page before, or leave it out",
-        ) from None
+        return names.canonical_id(paging.place(page_token), "page_token")
+    except InvalidId:
+        raise paging.not_ours(page_token) from None
