@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from unittest.mock import AsyncMock
 
 import pytest
 
@@ -130,10 +129,8 @@ async def test_cancelling_leaves_the_queue_burns_or_releases(a: Running) -> None
         await a.verify(mine)
 
 
-async def test_a_worker_without_a_lease_gets_nothing(
-    a: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(a.replica.overseer._rounds, "_look", AsyncMock())
+async def test_a_worker_without_a_lease_gets_nothing(a: Running) -> None:
+    a.watches_nobody()
     with pytest.raises(errors.LeaseExpired):
         await a.acquire(ALICE, "workers/never-registered")
     worker = await a.worker()

@@ -169,6 +169,7 @@ async def test_the_first_session_sets_the_home_and_releases_go_through_it(a: Run
 
 
 async def test_a_host_hears_which_tokens_it_may_serve_and_why_not(a: Running) -> None:
+    a.watches_nobody()
     worker, dead = await a.worker(), await a.worker()
     good, elsewhere = await for_session(a, "p1", worker), await for_session(a, "p2", worker, "hosts/h2")
     orphan, lost = await for_session(a, "p3", dead), await for_session(a, "p4", worker)
