@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 
-from lockservice.core.record import IN_INCIDENT, State
+from lockservice.core.record import IN_INCIDENT, Record, State
 from lockservice.mirror import Mirror, Touched
 from tenure.names import IncidentName, ProfileName
 
 
 class IncidentFeed:
-    """What the mirror knows of incidents in SUSPECTED_STALE, QUARANTINED and INSPECTED: a level."""
+    """What the mirror knows of incidents in SUSPECTED_STALE, QUARANTINED and INSPECTED, and of those in
+    MANUAL_REVIEW whose host did not acknowledge the cut: a level.
+    """
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -53,7 +55,7 @@ class IncidentFeed:
         taken = []
         for profile in changed:
             record = self._mirror.record(profile)
-            if record is None or record.state not in IN_INCIDENT:
+            if record is None or not _needs_work(record):
                 follower.told.pop(profile, None)
                 continue
             now = (record.incident, record.state)
@@ -62,6 +64,13 @@ class IncidentFeed:
                 follower.told[profile] = now
                 taken.append((IncidentName(profile, record.incident), record.state))
         return taken
+
+
+def _needs_work(record: Record) -> bool:
+    """A review without an acknowledgement too: it may come as late as it likes, and spares a person from
+    attesting what only a host can know. Whether it came already is beside the record, and not known here.
+    """
+    return record.state in IN_INCIDENT or (record.state is State.MANUAL_REVIEW and not record.acknowledged)
 
 
 class _Follower:

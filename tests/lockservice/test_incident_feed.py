@@ -18,11 +18,16 @@ ALICE, BOB = ProfileName("t", "alice"), ProfileName("u", "bob")
 
 
 def changed(
-    mirror: Mirror, profile: ProfileName, state: State, revision: int, incident: int = 7
+    mirror: Mirror,
+    profile: ProfileName,
+    state: State,
+    revision: int,
+    incident: int = 7,
+    acknowledged: bool = True,
 ) -> list[Touched]:
     stored = record(state, holding("1"))
     if stored.incident:
-        stored = dataclasses.replace(stored, incident=incident)
+        stored = dataclasses.replace(stored, incident=incident, acknowledged=acknowledged)
     kv = wire.KeyValue(key=KEYS.record(profile), value=encode(stored), mod_revision=revision)
     return mirror.apply([wire.Event(kv=kv)])
 
@@ -58,3 +63,16 @@ async def test_one_that_is_closed_tells_what_there_is_and_ends() -> None:
     feed = IncidentFeed(mirror)
     feed.close()
     assert [each async for each in feed.follow()] == [(name(ALICE), State.SUSPECTED_STALE), None]
+
+
+async def test_a_review_without_an_acknowledgement_still_needs_one() -> None:
+    mirror = Mirror(KEYS)
+    changed(mirror, ALICE, State.MANUAL_REVIEW, 5, acknowledged=False)
+    feed = IncidentFeed(mirror)
+    told = feed.follow()
+    assert [await anext(told) for _ in range(2)] == [(name(ALICE), State.MANUAL_REVIEW), None]
+    feed.look_at(changed(mirror, ALICE, State.AVAILABLE, 6))
+    feed.look_at(changed(mirror, BOB, State.MANUAL_REVIEW, 7, acknowledged=False))
+    assert await anext(told) == (name(BOB), State.MANUAL_REVIEW)
+    feed.close()
+    assert [each async for each in told] == []

@@ -71,6 +71,23 @@ async def test_the_acknowledgement_is_asked_for_until_it_comes_late(scene: Scene
     assert found.etag == reviewed.etag
 
 
+async def test_a_replica_that_starts_in_the_middle_of_a_review_asks_for_the_acknowledgement_too(
+    scene: Scene,
+) -> None:
+    scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
+    hold = await scene.hold("alice")
+    async with scene.recovery():
+        await scene.end_worker(hold)
+        await scene.until(hold, State.MANUAL_REVIEW)
+    # The host is well again after the replica that waited for it is gone.
+    del scene.host.hooks["QuarantineHold"]
+    scene.host.asked.clear()
+    async with scene.recovery() as driver:
+        await until(lambda: bool(scene.host.asked), "the host is asked again")
+        await scene.until_idle(driver)
+    assert (await scene.read(hold)).incident.HasField("late_acknowledge_time")
+
+
 async def test_the_acknowledgement_is_no_longer_asked_for_once_a_person_decided(scene: Scene) -> None:
     scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
     hold = await scene.hold("alice")

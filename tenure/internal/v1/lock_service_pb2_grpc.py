@@ -209,8 +209,9 @@ class LockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FollowIncidents(self, request, context):
-        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
-        now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED, and those in
+        MANUAL_REVIEW whose quarantine no host acknowledged (it may have, late), as they are now, then `synced`, then each as it gets into
+        one of these states. A level: begin anew after a break and nothing is missed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,8 +48,9 @@ class LockServiceStub:
     ListAliveHosts: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]
     """Lists the hosts alive."""
     FollowIncidents: _aio.UnaryStreamMultiCallable[_lock_service_pb2.FollowIncidentsRequest, _lock_service_pb2.FollowIncidentsResponse]
-    """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
-    now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+    """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED, and those in
+    MANUAL_REVIEW whose quarantine no host acknowledged (it may have, late), as they are now, then `synced`, then each as it gets into
+    one of these states. A level: begin anew after a break and nothing is missed.
     """
     ReadIncident: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReadIncidentRequest, _lock_service_pb2.ReadIncidentResponse]
     """Reads all that is stored of an incident. Ordered with all writes. Errors: NOT_FOUND, STORE_UNAVAILABLE."""
@@ -162,8 +163,9 @@ class LockServiceServicer:
         request: _lock_service_pb2.FollowIncidentsRequest,
         context: _aio.ServicerContext[_lock_service_pb2.FollowIncidentsRequest, _abc.AsyncIterator[_lock_service_pb2.FollowIncidentsResponse]],
     ) -> _abc.AsyncIterator[_lock_service_pb2.FollowIncidentsResponse]:
-        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED as they are
-        now, then `synced`, then each as it gets into one of these states. A level: begin anew after a break and nothing is missed.
+        """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED, and those in
+        MANUAL_REVIEW whose quarantine no host acknowledged (it may have, late), as they are now, then `synced`, then each as it gets into
+        one of these states. A level: begin anew after a break and nothing is missed.
         """
 
     def ReadIncident(
