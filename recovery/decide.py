@@ -172,11 +172,9 @@ def sensitive_page(evidence: Evidence, policy: Policy) -> Answer | None:
 
 def checkpoint(evidence: Evidence, policy: Policy) -> Answer | None:
     """9: a safe checkpoint of this very hold, whose proxy is the one asked for (4)."""
+    if not facts.resumable(evidence):
+        return None
     saved = evidence.checkpoint
-    if not saved.safe or not saved.workflow_id:
-        return None
-    if (saved.workflow_id, saved.plan) != (evidence.workflow_id, evidence.plan):
-        return None
     where = f" at step '{saved.step}'" if saved.step else ""
     return Answer(_RESUME, f"workflow '{saved.workflow_id}' saved a safe checkpoint{where} under this hold")
 
@@ -185,6 +183,9 @@ def restartable(evidence: Evidence, policy: Policy) -> Answer | None:
     """10: the task may start over, so long as it has attempts left."""
     if not evidence.restartable:
         return None
+    if evidence.origin == HoldOrigin.HOLD_ORIGIN_RESUMED:
+        resumed = f"workflow '{evidence.workflow_id}' had been resumed"
+        return _review(f"{resumed}, and starting over would repeat what came before")
     if evidence.attempt >= policy.max_attempts:
         return _review(f"attempt {evidence.attempt} of at most {policy.max_attempts} failed too")
     return Answer(

@@ -1,8 +1,8 @@
 """Makes the evidence that a decision is made on, from what the store has and what the host answered. Pure.
 
 The lock service knows the hold, its steps and its checkpoint; the host knows the browser and the directory.
-Neither is asked to judge. What a checkpoint covers is told here: steps by revision, which orders all writes;
-pages by time, with a margin for clocks that differ.
+Neither is asked to judge. What a checkpoint covers is told here, if the workflow can go on from it: steps by
+revision, which orders all writes; pages by time, with a margin for clocks that differ.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from recovery import facts
 from recovery.decide import MOST_LISTED
 from recovery.patterns import MAX_URL
 from tenure.internal.v1.browser_host_service_pb2 import InspectProfileResponse
@@ -46,6 +47,8 @@ def gather(
     _add_hold(evidence, stored)
     saved = _own_checkpoint(stored)
     _add_checkpoint(evidence, stored, saved)
+    if not facts.resumable(evidence):
+        saved = None
     uncovered = _uncovered_steps(stored, saved)
     del evidence.uncovered_steps[:]
     evidence.uncovered_steps.extend(uncovered[-MOST_LISTED:])

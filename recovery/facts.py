@@ -20,6 +20,18 @@ def steps(evidence: Evidence) -> list[Step]:
     return found
 
 
+def resumable(evidence: Evidence) -> bool:
+    """Whether the workflow can go on from a checkpoint of this very hold. Only such a one covers anything:
+    from any other the task would start over, and do again what came before it.
+    """
+    saved = evidence.checkpoint
+    return (
+        saved.safe
+        and bool(saved.workflow_id)
+        and (saved.workflow_id, saved.plan) == (evidence.workflow_id, evidence.plan)
+    )
+
+
 def contradictions(evidence: Evidence) -> list[tuple[bool, str]]:
     """Each way in which evidence can contradict itself: whether it does, and the clause that says so."""
     opened, directory = evidence.browser_opened, evidence.directory
@@ -54,14 +66,14 @@ def contradictions(evidence: Evidence) -> list[tuple[bool, str]]:
 
 def pages(evidence: Evidence) -> list[str]:
     """The pages that no checkpoint covers: the first one, and the one that redirects led to, too."""
-    first = [] if evidence.HasField("checkpoint") else [evidence.start_url]
+    first = [] if resumable(evidence) else [evidence.start_url]
     last = [evidence.last_url] if evidence.browser_opened else []
     return [*first, *evidence.uncovered_urls, *last]
 
 
 def _covers(evidence: Evidence, step: Step) -> bool:
-    """Whether a step can be one that a checkpoint covers: it had ended, and there is one."""
-    return evidence.HasField("checkpoint") and step.HasField("finish_time")
+    """Whether a step can be one that the checkpoint covers: it had ended."""
+    return resumable(evidence) and step.HasField("finish_time")
 
 
 def why_sensitive_step(step: Step, policy: Policy) -> str:

@@ -110,12 +110,15 @@ def words(name: str) -> list[str]:
 
 
 def readable(url: str) -> bool:
-    """Whether it can be told where an address leads: it is whole, and follows the form."""
+    """Whether it can be told where an address leads: it is whole, and follows the form.
+
+    A witness that cuts an address ends it so; Chrome writes that character as %E2%80%A6.
+    """
     try:
         urlsplit(url)
     except ValueError:
         return False
-    return len(url) < MAX_URL
+    return len(url) < MAX_URL and not url.endswith("…")
 
 
 def is_blank(url: str) -> bool:

@@ -336,13 +336,13 @@ class Evidence(_message.Message):
     @_builtins.property
     def uncovered_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """URLs committed since the checkpoint was saved, and the one that was in front then; all of the hold's when there is no checkpoint of
-        this hold. Oldest first; of more than 100 the newest.
+        this hold that its workflow can go on from. Oldest first; of more than 100 the newest.
         """
 
     @_builtins.property
     def uncovered_steps(self) -> _containers.RepeatedCompositeFieldContainer[_hold_pb2.Step]:
-        """Steps that had not ended when the checkpoint was saved; all of the hold's when there is no checkpoint of this hold. By number; of
-        more than 100 the newest.
+        """Steps that had not ended when the checkpoint was saved; all of the hold's when there is no checkpoint of this hold that its
+        workflow can go on from. By number; of more than 100 the newest.
         """
 
     @_builtins.property

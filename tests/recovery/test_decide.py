@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from browserhost.witness.ledger import clipped
 from recovery import decide as table
 from recovery import policy
 from recovery.decide import MOST_LISTED, ROWS, decide
@@ -148,6 +149,23 @@ CASES = [
         resumable(uncovered_steps=[], last_step=Step(seq=3, name="pay", sensitive=True)),
         "'pay'",
     ),
+    *(
+        # What can be resumed from nowhere covers nothing: the task would start over, and pay again.
+        Case(
+            "sensitive_step",
+            resumable(
+                restartable=True,
+                checkpoint=saved,
+                uncovered_steps=[],
+                last_step=Step(seq=3, name="pay", sensitive=True, finish_time=at(-2)),
+            ),
+            "'pay'",
+        )
+        for saved in (
+            Checkpoint(workflow_id="basket", plan="v2", fencing_token=7),
+            Checkpoint(workflow_id="basket", plan="v1", safe=True, fencing_token=7),
+        )
+    ),
     Case(
         "sensitive_step",
         at_work(uncovered_steps=[harmless(seq=n + 1) for n in range(MOST_LISTED)]),
@@ -164,6 +182,7 @@ CASES = [
     ),
     Case("sensitive_page", untouched(last_url=f"{START}settings", restartable=True), "settings is sensitive"),
     Case("sensitive_page", at_work(uncovered_urls=["https://[bank/"]), "cannot be read"),
+    Case("sensitive_page", at_work(uncovered_urls=[clipped(START + "x" * 2000)]), "cannot be read"),
     Case("sensitive_page", at_work(uncovered_urls=[START + "x" * 2000]), "cannot be read"),
     Case(
         "sensitive_page",
@@ -177,6 +196,12 @@ CASES = [
     Case("restartable", resumable(plan="v3", restartable=True), "is restartable", "RETRY"),
     Case("restartable", at_work(attempt=2), "attempt 2 of at most 3", "RETRY"),
     Case("restartable", at_work(attempt=3), "attempt 3 of at most 3 failed too", backed=True),
+    Case(
+        "restartable",
+        at_work(origin=HoldOrigin.HOLD_ORIGIN_RESUMED, workflow_id="basket"),
+        "'basket' had been resumed",
+        backed=True,
+    ),
     Case("otherwise", at_work(restartable=None), "no checkpoint saved"),
     Case("otherwise", resumable(checkpoint=None), "no checkpoint saved"),
     Case("otherwise", resumable(plan=None), "not safe, or another plan's"),

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from recovery.evidence import gather, storable
 from recovery.patterns import readable
 from tenure.internal.v1.browser_host_service_pb2 import InspectProfileResponse
@@ -102,6 +106,19 @@ def test_a_checkpoint_covers_the_steps_that_had_ended_when_it_was_saved() -> Non
     steps = (step(1, finished=90), step(2, finished=101), step(3))
     found = gather(stored(*steps, checkpoint=saved()), answer(), "", NOW)
     assert [each.seq for each in found.uncovered_steps] == [2, 3]
+
+
+@pytest.mark.parametrize("spoilt", [{"safe": False}, {"plan": "v1"}, {"workflow_id": "other"}])
+def test_a_checkpoint_that_nobody_can_go_on_from_covers_nothing(spoilt: dict[str, Any]) -> None:
+    unusable = saved()
+    for name, value in spoilt.items():
+        setattr(unusable, name, value)
+    paid = step(1, finished=90)
+    found = gather(stored(paid, checkpoint=unusable), answer(visit("a", -60), visit("b", -50)), "", NOW)
+    assert [each.seq for each in found.uncovered_steps] == [1]
+    assert list(found.uncovered_urls) == ["a", "b"]
+    # A person who looks sees it all the same.
+    assert found.HasField("checkpoint")
 
 
 def test_a_checkpoint_covers_the_pages_before_it_but_for_the_one_in_front() -> None:
