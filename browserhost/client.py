@@ -38,6 +38,7 @@ QUEUE_BYTES = 128 << 20
 """What may wait for a client that reads slowly; past it the client is closed as SLOW_CLIENT."""
 _CLOSE_S = 1.0
 _DENIED_CODE = -32000  # as Chrome says that a server refuses
+_NESTS, _NESTED = "Target.sendMessageToTarget", "Target.receivedMessageFromTarget"
 
 
 @dataclass(eq=False, slots=True)
@@ -161,7 +162,8 @@ class Client:
             self.close("SESSION_ENDED")
             self._issued.on_end()
         else:
-            self._deliver(json.dumps(_answer(call, {"error": _refusal(method, verdict)})).encode())
+            for message in _refused(call, verdict):
+                self._deliver(json.dumps(message).encode())
 
     def _room(self) -> Room:
         return Room(
@@ -201,14 +203,27 @@ def _call(text: str) -> dict[str, Any] | None:
     return call if fits and named else None
 
 
-def _refusal(method: str, verdict: Verdict) -> dict[str, Any]:
-    """A refusal as DevTools answers errors; `data` is for programs."""
-    refusal = CdpMethodDenied(method=method, problem=f"{verdict.problem}; {verdict.remedy}")
-    data = {"reason": refusal.reason, "problem": verdict.problem, "remedy": verdict.remedy}
-    return {"code": _DENIED_CODE, "message": str(refusal), "data": json.dumps(data)}
+def _refused(call: dict[str, Any], verdict: Verdict) -> list[Result]:
+    """What a client is told of a call that is refused, as DevTools answers errors; `data` is for programs.
+
+    Older clients put calls into calls and wait for the answer in a message: there they get it.
+    """
+    inner = _call(str(call["params"].get("message"))) if call["method"] == _NESTS else None
+    if inner is None:
+        refusal = CdpMethodDenied(method=call["method"], problem=f"{verdict.problem}; {verdict.remedy}")
+        data = {"reason": refusal.reason, "problem": verdict.problem, "remedy": verdict.remedy}
+        error = {"code": _DENIED_CODE, "message": str(refusal), "data": json.dumps(data)}
+        return [_answer(call, {"error": error})]
+    session = str(call["params"].get("sessionId", ""))
+    told = [{"sessionId": session, "message": json.dumps(each)} for each in _refused(inner, verdict)]
+    events = [{"method": _NESTED, "params": {**params, "targetId": ""}, **_address(call)} for params in told]
+    return [_answer(call, {"result": {}}), *events]
 
 
 def _answer(call: dict[str, Any], answer: Result) -> Result:
     """An answer addressed as its call was."""
-    address = {"sessionId": call["sessionId"]} if call["sessionId"] else {}
-    return {"id": call["id"], **answer, **address}
+    return {"id": call["id"], **answer, **_address(call)}
+
+
+def _address(call: dict[str, Any]) -> dict[str, str]:
+    return {"sessionId": call["sessionId"]} if call["sessionId"] else {}

@@ -16,7 +16,7 @@ from aiohttp import web
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from browserhost.mux import CdpMux
-from tenure.cdp import CdpClosed, connect
+from tenure.cdp import CdpClosed, CdpError, connect
 from tenure.errors import (
     BrowserCrashed,
     HoldRevoked,
@@ -27,6 +27,8 @@ from tenure.errors import (
     TokenSuperseded,
 )
 from tests.fixtures.chrome import until
+
+NESTS = "Target.sendMessageToTarget"
 
 
 class Chrome:
@@ -227,3 +229,28 @@ async def test_only_the_listening_address_is_a_name_of_the_endpoint(
         except aiohttp.WSServerHandshakeError as refused:
             seen = refused.status
     assert seen == status
+
+
+async def test_a_call_inside_a_call_that_is_refused_is_answered_inside(grant: Grant) -> None:
+    inner = {"id": 3, "method": "Page.navigate", "params": {"url": "file:///x"}}
+    middle = {"id": 2, "method": NESTS, "params": {"sessionId": "PAGE", "message": json.dumps(inner)}}
+    heard: list[dict[str, Any]] = []
+    async with connect(grant.url) as client:
+        client.listen(lambda method, params, _: heard.append(params))
+        params = {"sessionId": "FRAME", "message": json.dumps(middle)}
+        assert await client.call(NESTS, params) == {}
+        await until(lambda: len(heard) == 2)
+    assert {each["sessionId"] for each in heard} == {"FRAME"}
+    assert json.loads(heard[0]["message"]) == {"id": 2, "result": {}}
+    event = json.loads(heard[1]["message"])
+    assert (event["method"], event["params"]["sessionId"]) == ("Target.receivedMessageFromTarget", "PAGE")
+    answer = json.loads(event["params"]["message"])
+    assert answer["id"] == 3
+    assert answer["error"]["message"].startswith("Page.navigate is refused by the session's policy")
+
+
+async def test_what_cannot_be_read_inside_a_call_is_refused_outside(grant: Grant, chrome: Chrome) -> None:
+    async with connect(grant.url) as client:
+        with pytest.raises(CdpError, match="its inner message cannot be read"):
+            await client.call(NESTS, {"sessionId": "PAGE", "message": "{"})
+    assert NESTS not in chrome.asked
