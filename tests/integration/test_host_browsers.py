@@ -4,121 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from browserhost import floor, marker
-from browserhost.browser import Browser
-from browserhost.cache import Cache
-from browserhost.endpoint import CdpEndpoint
-from browserhost.host import Host
-from browserhost.marker import Marker
+from browserhost import marker
 from browserhost.opening import Opened, Opening
-from browserhost.paths import DataRoot as HostData
-from browserhost.profile import Profile
 from browserhost.session import State
-from browserhost.workshop import Workshop
-from tenure import processes
 from tenure.errors import BrowserCrashed, ProfileCorrupt, ProfileMissing, ProfileQuarantined, TokenSuperseded
-from tests.browserhost.fakes import ALICE, BOB, CAROL, HOST, FakeLocks
-from tests.fixtures.chrome import DataRoot, Site
-
-
-@dataclass
-class Rig:
-    """A host that can be left as by a stop or as by a kill, on one data directory."""
-
-    data_root: DataRoot
-    locks: FakeLocks = field(default_factory=FakeLocks)
-
-    def __post_init__(self) -> None:
-        self.root = HostData.at(self.data_root.path)
-
-    @asynccontextmanager
-    async def host(self) -> AsyncIterator[Running]:
-        async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(await CdpEndpoint.start("127.0.0.1", 0))
-            profiles: dict[str, Profile] = {}
-            workshop = Workshop(
-                launch=Browser.launch,
-                chrome="chromium",
-                xvfb="Xvfb",
-                sandbox=os.geteuid() != 0,
-                width=1280,
-                height=800,
-                tmp_root=self.data_root.tmp,
-                host=HOST,
-                boot_id="boot",
-                proxies={"miami__fl": "http://127.0.0.1:9"},
-                launching=asyncio.Semaphore(2),
-                cache=Cache(4, profiles),
-            )
-            host = await stack.enter_async_context(Host(self.root, workshop, profiles, self.locks, endpoint))
-            await host.start()
-            yield Running(host, self.locks)
-
-    def custody(self) -> tuple[int, Marker]:
-        paths = self.root.profile(ALICE)
-        found = marker.load(paths.marker)
-        assert found is not None
-        return floor.load(paths.floor), found
-
-    @property
-    def profile_dir(self) -> Path:
-        return self.root.profile(ALICE).profile_dir
-
-
-@dataclass
-class Running:
-    """A host that runs."""
-
-    host: Host
-    locks: FakeLocks
-
-    async def open(self, token: int, url: str, **changes: Any) -> Opened:
-        name = changes.pop("name", ALICE)
-        self.locks.current[name] = token
-        fields: dict[str, Any] = {"proxy_key": "", "reuse": True}
-        return await self.host.profile(name).open(Opening(token, url, **(fields | changes)))
-
-    async def close(self, token: int) -> None:
-        await self.host.profile(ALICE).close_hold(token)
-
-    def browser(self) -> Browser:
-        live = self.host.profile(ALICE)._slot.browser
-        assert isinstance(live, Browser)
-        return live
-
-    async def establish(self) -> None:
-        """Let a first browser end well: one that is killed while it makes its files leaves damage."""
-        await self.open(40, "about:blank", reuse=False)
-        await self.close(40)
-
-    async def kill_chrome(self) -> None:
-        """SIGKILL, and everything that follows from it."""
-        browser = self.browser()
-        os.kill(browser.pid, signal.SIGKILL)
-        await browser.ended
-        await asyncio.sleep(0)
-        tasks = self.host.profile(ALICE)._tasks
-        while tasks._running:
-            await asyncio.wait(tasks._running)
-
-
-@pytest.fixture
-async def rig(data_root: DataRoot) -> AsyncIterator[Rig]:
-    yield Rig(data_root)
-    running = [each for each in processes.below(os.getpid(), processes.table()) if each.runs]
-    assert [each for each in running if each.name in ("chromium", "Xvfb")] == []
-    assert list(data_root.tmp.iterdir()) == []
+from tests.browserhost.fakes import ALICE, BOB, CAROL
+from tests.fixtures.chrome import Site
+from tests.fixtures.rig import Rig
 
 
 async def signed_in(opened: Opened, site: Site) -> str:
