@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from playwright.async_api import Error, Playwright, async_playwright
 
-from tenure.internal.v1.browser_host_service_pb2 import QuarantineHoldRequest
+from tenure.internal.v1.browser_host_service_pb2 import DescribeSessionsRequest, QuarantineHoldRequest
+from tests.bench.floor_watch import floor_rises
 from tests.bench.report import now, rested
 from tests.bench.rig import Rig
 from tests.fixtures.services import METADATA
@@ -18,8 +20,19 @@ from tests.fixtures.services import METADATA
 FOR_EVER = "new Promise(() => {})"
 _TIMEOUT_S = 10.0
 
-Cut = dict[str, float]
-"""Milliseconds until each client was closed, and until the host's acknowledgement, by name."""
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Milliseconds from the floor's rise until each client was closed, and what is around that."""
+
+    raw: float
+    playwright: float
+    rise: float
+    """From sending the call until the floor rises: its way, the profile's queue, writing and syncing."""
+    acknowledgement: float
+    """From sending the call until its answer, which has waited for a last picture."""
+    call: float
+    """Of a call to the same host that does nothing, just before: the baseline."""
 
 
 async def cuts(here: Rig, turns: int) -> list[Cut]:
@@ -30,17 +43,29 @@ async def cuts(here: Rig, turns: int) -> list[Cut]:
 
 async def _cut(here: Rig, playwright: Playwright, profile: str) -> Cut:
     doomed = await here.crew.doomed(profile, touches=False, waited_for=False)
+    custody = here.services.data_root / "tenants" / "default" / "custody" / profile
+    name = f"tenants/default/profiles/{profile}"
     async with _raw(doomed.cdp_url) as raw, _driven(playwright, doomed.cdp_url) as driven:
-        began = await rested()
-        name = f"tenants/default/profiles/{profile}"
-        request = QuarantineHoldRequest(profile=name, fencing_token=doomed.token)
-        acknowledging = asyncio.create_task(_acknowledged(here, request))
-        at = await asyncio.wait_for(asyncio.gather(raw, driven, acknowledging), _TIMEOUT_S)
+        asked = await rested()
+        await here.host.DescribeSessions(
+            DescribeSessionsRequest(profile=name), timeout=_TIMEOUT_S, metadata=METADATA
+        )
+        with floor_rises(custody) as rises:
+            sent = now()
+            request = QuarantineHoldRequest(profile=name, fencing_token=doomed.token)
+            ended = asyncio.gather(rises, raw, driven, _acknowledged(here, request))
+            risen, *closed, acknowledged = await asyncio.wait_for(ended, _TIMEOUT_S)
     await doomed.dies()
     assert await doomed.ended() == "RETRY"
     await here.crew.leave(doomed)
-    names = ("raw", "playwright", "acknowledgement")
-    return {name: (moment - began) * 1000 for name, moment in zip(names, at, strict=True)}
+    raw_ms, driven_ms = ((moment - risen) * 1000 for moment in closed)
+    return Cut(
+        raw=raw_ms,
+        playwright=driven_ms,
+        rise=(risen - sent) * 1000,
+        acknowledgement=(acknowledged - sent) * 1000,
+        call=(sent - asked) * 1000,
+    )
 
 
 async def _acknowledged(here: Rig, request: QuarantineHoldRequest) -> float:

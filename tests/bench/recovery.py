@@ -4,18 +4,22 @@ lease_end_to_decision_p95_s   from etcd's deletion of the worker's key to the de
                               watch of ours sees them; a fresh profile, its open session touched nothing
 inspect_300mb_p50_s           the host's whole answer to InspectProfile on 300 MB that Chrome filled
 inspect_vs_read               the same, against reading the same bytes once
-cut_p95_ms                    from sending the call that raises the floor, its way and its fsync included, to
-                              the close of the slower of two clients amid a call: a raw WebSocket, Playwright
+cut_p95_ms                    from the rise of a token's floor on disk to the close of the slower of two
+                              clients amid a call: a raw WebSocket, Playwright
+cut_vs_call                   the raw one of them, against a call to the same host that does nothing
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
 from statistics import median
 
 from tests.bench import report
-from tests.bench.cuts import cuts
+from tests.bench.cuts import Cut, cuts
 from tests.bench.inspecting import inspections
 from tests.bench.rig import Rig, rig
 
@@ -34,7 +38,7 @@ async def main() -> None:
         ends, spent = await lease_ends(here)
         closed = await cuts(here, CUTS)
         inspected, read, size = await inspections(here, INSPECTIONS)
-    slower = [max(turn["raw"], turn["playwright"]) for turn in closed]
+    slower = [max(turn.raw, turn.playwright) for turn in closed]
     figures = [
         report.against_goal(
             "lease_end_to_decision_p95_s", report.percentile(ends, 0.95), DECIDED_GOAL_S, "s", len(ends)
@@ -42,11 +46,13 @@ async def main() -> None:
         report.against_goal("inspect_300mb_p50_s", median(inspected), INSPECT_GOAL_S, "s", len(inspected)),
         report.paired("inspect_vs_read", inspected, read, "s"),
         report.against_goal("cut_p95_ms", report.percentile(slower, 0.95), CUT_GOAL_MS, "ms", len(slower)),
+        report.paired("cut_vs_call", [turn.raw for turn in closed], [turn.call for turn in closed]),
     ]
     notes = [
         f"lease end to decision: median {median(ends):.3f} s, of it milliseconds until {told(spent)}",
         f"inspected: {size / 1e6:.0f} MB",
-        f"cut, median milliseconds by what was waited for: {told(by_name(closed))}",
+        f"cut, median milliseconds: {told(by_name(closed))}",
+        f"cut, p95 milliseconds: {told(by_name(closed), partial(report.percentile, share=0.95))}",
     ]
     report.write("recovery", figures, notes)
 
@@ -70,12 +76,12 @@ async def lease_ends(here: Rig) -> tuple[list[float], Spent]:
     return whole, spent
 
 
-def by_name(turns: list[dict[str, float]]) -> Spent:
-    return {name: [turn[name] for turn in turns] for name in turns[0]}
+def by_name(turns: Sequence[Cut]) -> Spent:
+    return {each.name: [getattr(turn, each.name) for turn in turns] for each in fields(Cut)}
 
 
-def told(spent: Spent) -> str:
-    return " · ".join(f"{name} {median(values):.1f}" for name, values in spent.items())
+def told(spent: Spent, of: Callable[[Sequence[float]], float] = median) -> str:
+    return " · ".join(f"{name} {of(values):.1f}" for name, values in spent.items())
 
 
 if __name__ == "__main__":
