@@ -99,3 +99,15 @@ def number(value: int, field: str, *, low: int, high: int) -> int:
             field=field, value=str(value), problem="is out of range", remedy=f"send {low} to {high}"
         )
     return value
+
+
+def revision(etag: str, field: str) -> int:
+    """The revision that an etag stands for. Raises InvalidField."""
+    if not etag.isascii() or not etag.isdigit() or len(etag) > 16:
+        raise InvalidField(
+            field=field,
+            value=etag,
+            problem="is not one that was answered",
+            remedy="send the etag as it was read",
+        )
+    return int(etag)

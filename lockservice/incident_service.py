@@ -145,7 +145,7 @@ class IncidentServicer(LockServiceServicer):
         incident, end = _incident(request.incident), deadline()
         await self._incidents.resolve(
             incident,
-            _revision(request.etag),
+            fields.revision(request.etag, "etag"),
             await self._choice(incident, request, verdict.CHOICES, end),
             reviewer=reviewer.subject,
             attested=request.attest_destroyed,
@@ -226,15 +226,3 @@ def _check_size(size: int, field: str, most: int) -> None:
 def _resume_for_ms(value: Duration, present: bool) -> int:
     high = MAX_RESUME_DAYS * fields.DAY_MS
     return fields.duration_ms(value, present, "resume_for", default=fields.HOUR_MS, low=1, high=high)
-
-
-def _revision(etag: str) -> int:
-    """The revision that was read. Raises InvalidField."""
-    if not etag.isascii() or not etag.isdigit() or len(etag) > 16:
-        raise InvalidField(
-            field="etag",
-            value=etag,
-            problem="is not one that was answered",
-            remedy="send the incident's etag as it was read",
-        )
-    return int(etag)

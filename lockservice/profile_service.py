@@ -1,4 +1,4 @@
-"""tenure.v1.ProfileService: reading and explaining. What it leaves out answers UNIMPLEMENTED."""
+"""tenure.v1.ProfileService: reads, explains, switches off and on. What it leaves out answers UNIMPLEMENTED."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import asyncio
 from typing import Any
 
 import grpc.aio
+import structlog
 
 from lockservice import explaining, fields, paging
 from lockservice.calls import deadline
+from lockservice.core import usage
+from lockservice.core.decision import Decision
 from lockservice.core.document import decode
 from lockservice.core.explain import explain
-from lockservice.core.record import Record
+from lockservice.core.record import Record, State
+from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.encode import profile_message
 from lockservice.etcd.txn import KeyRange
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
 from lockservice.workers import Workers
-from servicekit.call import current_identity
+from servicekit.call import current_identity, require_role
 from tenure import names
 from tenure.errors import InvalidField, InvalidId, NotFound
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -25,6 +29,8 @@ from tenure.names import ProfileName
 from tenure.v1 import hold_pb2, profile_pb2
 from tenure.v1 import profile_service_pb2 as pb
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
+
+_log = structlog.get_logger("profiles")
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -78,6 +84,26 @@ class ProfileServicer(ProfileServiceServicer):
         next_token = paging.token(keys.split(start[:-1])[2]) if more and profiles else ""
         return pb.ListProfilesResponse(profiles=profiles, next_page_token=next_token)
 
+    async def UpdateProfile(
+        self, request: pb.UpdateProfileRequest, context: _Context
+    ) -> pb.UpdateProfileResponse:
+        identity = require_role("admin")
+        profile = fields.profile(request.profile.name, identity)
+        wanted, seen = _wanted(request), fields.revision(request.profile.etag, "profile.etag")
+        replica = self._replica
+
+        def decide(snapshot: Snapshot) -> Decision[State]:
+            return usage.decide(
+                replica.keys, profile, snapshot, revision=seen, wanted=wanted, now_ms=now_ms()
+            )
+
+        await replica.committer.settle(Sight(keys=replica.keys, profile=profile), decide, deadline())
+        _log.info("profile switched", profile=str(profile), state=wanted.value, by=identity.subject)
+        found = await replica.committer.read(replica.etcd.kv.get(replica.keys.record(profile), _left()))
+        if found is None:
+            raise NotFound(name=str(profile))
+        return pb.UpdateProfileResponse(profile=self._message(found))
+
     async def ExplainProfile(
         self, request: pb.ExplainProfileRequest, context: _Context
     ) -> pb.ExplainProfileResponse:
@@ -90,6 +116,26 @@ class ProfileServicer(ProfileServiceServicer):
         profile = ProfileName(tenant, name)
         record = decode(Record, kv.value)
         return profile_message(profile, record, kv.mod_revision, len(self._replica.mirror.queue(profile)))
+
+
+def _wanted(request: pb.UpdateProfileRequest) -> State:
+    """The state that an update asks for. Raises InvalidField."""
+    if list(request.update_mask.paths) != ["state"]:
+        raise InvalidField(
+            field="update_mask",
+            value=",".join(request.update_mask.paths),
+            problem="names what cannot be changed",
+            remedy="send 'state' alone: labels and browser_config are not stored yet",
+        )
+    named = {hold_pb2.ProfileState.Value(f"PROFILE_STATE_{each.value}"): each for each in usage.SWITCHED}
+    if request.profile.state not in named:
+        raise InvalidField(
+            field="profile.state",
+            value=str(int(request.profile.state)),
+            problem="is not one that a profile can be switched to",
+            remedy="send PROFILE_STATE_DISABLED or PROFILE_STATE_AVAILABLE",
+        )
+    return named[request.profile.state]
 
 
 def _left() -> float:

@@ -56,6 +56,14 @@ def resume(facts: Facts) -> Advice:
     )
 
 
+def enable(facts: Facts) -> Advice:
+    profile = {"name": str(facts.profile), "etag": str(facts.mod), "state": "PROFILE_STATE_AVAILABLE"}
+    return Advice(
+        "Take it back into use, once whatever was wrong with it is put right (administrators)",
+        command("ProfileService/UpdateProfile", {"profile": profile, "updateMask": "state"}),
+    )
+
+
 def look(facts: Facts) -> Advice:
     return Advice(
         "See what is known of the incident",

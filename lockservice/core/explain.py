@@ -58,9 +58,7 @@ def _disabled(facts: Facts, now_ms: int) -> Explanation:
     return Explanation(
         next="Nothing: it was taken out of use, and every open is refused.",
         cause=facts.history(),
-        advice=(
-            Advice("Use another profile: what takes one back into use, UpdateProfile, is not built yet"),
-        ),
+        advice=(advice.enable(facts),),
     )
 
 

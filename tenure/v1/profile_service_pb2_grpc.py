@@ -105,7 +105,11 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProfile(self, request, context):
-        """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag.
+        """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
+        a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
+        waits is refused, and back.
+        Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,12 @@ class ProfileServiceStub:
     CreateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.CreateProfileRequest, _profile_service_pb2.CreateProfileResponse]
     """Creates a profile before its first use. Administrators only."""
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
-    """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag."""
+    """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
+    a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
+    waits is refused, and back.
+    Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
+    OUTCOME_UNKNOWN (call again).
+    """
     RetireProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]
     """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
     ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
@@ -68,7 +73,12 @@ class ProfileServiceServicer:
         request: _profile_service_pb2.UpdateProfileRequest,
         context: _aio.ServicerContext[_profile_service_pb2.UpdateProfileRequest, _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]],
     ) -> _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]:
-        """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag."""
+        """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
+        a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
+        waits is refused, and back.
+        Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again).
+        """
 
     def RetireProfile(
         self,

@@ -209,7 +209,9 @@ def test_a_review_after_an_unclaimed_resume_says_so() -> None:
 def test_a_disabled_profile_refuses_everybody() -> None:
     explained = told(State.DISABLED)
     assert "taken out of use" in explained.next
-    assert calls(explained) == {}
+    (update,) = calls(explained).values()
+    assert update.profile.etag == "50"
+    assert (list(calls(explained)), list(update.update_mask.paths)) == (["UpdateProfile"], ["state"])
 
 
 def test_every_cause_of_the_api_has_its_words() -> None:
