@@ -1,4 +1,4 @@
-"""tenure.v1.ProfileService: reads, explains, switches off and on. What it leaves out answers UNIMPLEMENTED."""
+"""tenure.v1.ProfileService: reads, explains and switches. What it leaves out answers UNIMPLEMENTED."""
 
 from __future__ import annotations
 
