@@ -106,7 +106,7 @@ async def act(
                     result.duration.FromNanoseconds(round((monotonic() - began) * 1e9))
                     progress.results.append(result)
                     progress.part = False
-                await hands.do("sync")
+                await acting.finish()
         return await settling.wait(settle_s)
 
 
@@ -152,6 +152,11 @@ class _Acting:
             case "wait":
                 self._guard.gate()
                 await asyncio.sleep(acting_plan.seconds(action.wait.duration))
+
+    async def finish(self) -> None:
+        """Return when the browser has taken everything, and nothing of its own is left open."""
+        await self._dismiss_menu()
+        await self._hands.do("sync")
 
     async def _dispatch(self, what: str, begin: Callable[[], Coroutine[None, None, None]]) -> None:
         """Ask, tell, do: nothing is awaited in between. What is begun is finished."""

@@ -79,5 +79,6 @@ class Hands:
             line = b""
         word, _, rest = line.decode().strip().partition(" ")
         if word != "ok":
-            raise BrowserCrashed(problem=rest or "its display does not answer")
+            problem = rest or "it does not answer"
+            raise BrowserCrashed(f"The browser's display cannot be used: {problem}.", problem=problem)
         return rest

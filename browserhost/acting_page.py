@@ -34,10 +34,11 @@ _FOCUSED = (
 class ActedPage:
     """Get it from `of`. Everything raises BrowserCrashed when the browser, or the page, does not answer."""
 
-    def __init__(self, client: CdpClient, page: Page) -> None:
+    def __init__(self, browser: Browser, client: CdpClient, page: Page) -> None:
         self.client = client
         self.page = page
         self.session = ""
+        self._browser = browser
         self._world = 0
 
     @classmethod
@@ -47,15 +48,18 @@ class ActedPage:
         try:
             page = await browser.in_view()
             async with _client(browser.mux) as client:
-                acted = cls(client, page)
+                acted = cls(browser, client, page)
                 target = {"targetId": page.target, "flatten": True}
                 answer = await client.call("Target.attachToTarget", target, timeout=ANSWER_S)
                 acted.session = answer["sessionId"]
+                acted.call("Page.enable")
+                # Its window would be over the page for good, and is no page's to be acted on.
+                acted.call("Page.setInterceptFileChooserDialog", enabled=True, cancel=True)
                 yield acted
         except (CdpError, CdpClosed, NoPicture) as error:
-            raise BrowserCrashed(problem=str(error)) from error
+            raise _unusable(str(error)) from error
         except TimeoutError as error:
-            raise BrowserCrashed(problem="the page in front does not answer") from error
+            raise _unusable(f"it did not answer within {ANSWER_S:g} s") from error
 
     def call(self, method: str, **params: Any) -> asyncio.Future[Result]:
         """A call on the page's session."""
@@ -63,7 +67,7 @@ class ActedPage:
 
     async def view(self) -> View:
         """Where the viewport is now. Raises InvalidField when a DevTools client has put up another one."""
-        self.refuse_dialog()
+        await self._check_in_view()
         found = await self.client.call(
             "Browser.getWindowForTarget", {"targetId": self.page.target}, timeout=ANSWER_S
         )
@@ -82,7 +86,7 @@ class ActedPage:
 
     async def has_keyboard(self) -> bool:
         """Whether keys go to the page, waiting a moment for one that is just coming up."""
-        self.refuse_dialog()
+        await self._check_in_view()
         return bool(await self._ask(_KEYBOARD))
 
     async def kept_keyboard(self) -> bool:
@@ -93,9 +97,21 @@ class ActedPage:
 
     async def answers(self) -> None:
         """Return when the page has come to what was sent to it before."""
+        self._check_dialog()
         await self._ask("0")
 
-    def refuse_dialog(self) -> None:
+    async def _check_in_view(self) -> None:
+        """Raises InvalidField when what is seen is another page, or a dialog."""
+        self._check_dialog()
+        if self.page.broken or await self._browser.in_view() is not self.page:
+            raise InvalidField(
+                field="session",
+                value=self.page.url,
+                problem="is a page that another one has come before, or that is gone",
+                remedy="look at a new screenshot",
+            )
+
+    def _check_dialog(self) -> None:
         """Raises InvalidField while a dialog of the page's is open: it answers nothing then."""
         if self.page.dialog:
             raise InvalidField(
@@ -122,6 +138,10 @@ class ActedPage:
                     self._world = 0  # another document has come
                     continue
                 return answer["result"].get("value")
+
+
+def _unusable(problem: str) -> BrowserCrashed:
+    return BrowserCrashed(f"The page in view cannot be acted on: {problem}.", problem=problem)
 
 
 @asynccontextmanager

@@ -34,7 +34,6 @@ class Settling:
 
     def begin(self) -> None:
         """Ask to be told, from the page's own process on: what comes after is seen."""
-        self._page.call("Page.enable")
         self._page.call("Network.enable", maxTotalBufferSize=0, maxResourceBufferSize=0)
         self._page.call("Page.startScreencast", **_SCREENCAST)
 

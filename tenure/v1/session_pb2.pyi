@@ -319,7 +319,7 @@ class Drag(_message.Message):
     to_y: _builtins.int
     """To."""
     button: Global___MouseButton.ValueType
-    """Which button."""
+    """Which button: left or middle."""
     def __init__(
         self,
         *,
@@ -378,9 +378,9 @@ class Scroll(_message.Message):
     y: _builtins.int
     """Where."""
     delta_x: _builtins.int
-    """Wheel clicks to the right; negative is left."""
+    """Wheel clicks to the right, at most 100; negative is left."""
     delta_y: _builtins.int
-    """Wheel clicks down; negative is up."""
+    """Wheel clicks down, at most 100; negative is up."""
     def __init__(
         self,
         *,
@@ -405,7 +405,7 @@ class TypeText(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Any Unicode, at most 10,000 characters."""
+    """Any Unicode, at most 10,000 characters. Line feeds and tabs press their keys; there are no other control characters."""
     def __init__(
         self,
         *,
@@ -427,7 +427,9 @@ class PressKey(_message.Message):
 
     CHORD_FIELD_NUMBER: _builtins.int
     chord: _builtins.str
-    """X keysym names joined by `+`, for example `ctrl+shift+t`."""
+    """Names of keys joined by `+`, for example `ctrl+a`, `shift+Tab`, `Return` or a single character. Only what edits, or moves within the
+    page: a chord that the browser itself may hear (`ctrl+t`, `alt+Left`, `F5`) is refused.
+    """
     def __init__(
         self,
         *,

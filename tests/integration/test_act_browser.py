@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from browserhost import acting
+from browserhost import acting, acting_page
 from browserhost.acting import Guard, Progress
 from browserhost.acting_display import Hands
 from browserhost.browser import Browser
-from tenure.errors import InvalidField, TokenSuperseded
+from tenure.errors import BrowserCrashed, InvalidField, TokenSuperseded
 from tenure.v1.session_pb2 import Action, Click, Drag, MouseButton, Move, PressKey, Scroll, TypeText, Wait
 from tests.fixtures.chrome import Browsers, until
 
@@ -90,6 +90,7 @@ async def page_url() -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/", page)
     app.router.add_get("/late", late)
+    app.router.add_get("/other", page)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -148,7 +149,8 @@ async def test_a_drag_holds_the_button_on_its_way(acted: Acted) -> None:
 
 
 async def test_moving_is_no_click(acted: Acted) -> None:
-    await acted.act(Action(move=Move(x=30, y=40)))
+    # A page hears of moves once a frame.
+    await acted.act(Action(move=Move(x=30, y=40)), settle_s=2)
     seen = await acted.js("seen")
     assert ["mousemove", 0, 30, 40] in seen
     assert not [each for each in seen if each[0] == "mousedown"]
@@ -168,8 +170,10 @@ async def test_the_menu_of_a_right_click_is_closed_before_anything_can_be_chosen
     assert len(acted.browser._pages.all) == 1
 
 
-async def test_the_menu_is_closed_also_before_a_later_call(acted: Acted) -> None:
+async def test_the_menu_is_closed_also_at_the_end_of_a_call(acted: Acted) -> None:
     await acted.act(click(800, 500, "RIGHT"))
+    async with await Hands.on(acted.browser.display) as hands:
+        assert await hands.do("menu", 0) == "0"
     await acted.act(click(200, 210), key("Down"), key("Return"), type_("x"))
     assert await acted.js("field.value") == "x"
 
@@ -225,6 +229,31 @@ async def test_a_page_that_lies_about_its_window_moves_no_click_out_of_it(acted:
     )
     await acted.act(click(140, 115))
     assert ["click", 0, 140, 115] in await acted.js("seen")
+
+
+async def test_a_page_that_another_has_come_before_is_acted_on_no_more(acted: Acted) -> None:
+    await acted.js("button.onclick = () => { window.open('/other') }; 1")
+    wait = Action(wait=Wait(duration={"seconds": 1}))  # type: ignore[arg-type]
+    error = await acted.refused(click(140, 115), wait, click(140, 115))
+    assert "another one has come before" in error.problem
+    assert len(acted.progress.results) == 2
+    await acted.act(click(20, 20))  # what is in view now is
+    assert acted.touched == ["click"] * 4
+
+
+async def test_choosing_a_file_opens_no_window_over_the_page(acted: Acted) -> None:
+    await acted.js("field.type = 'file'; 1")
+    await acted.act(click(140, 210), settle_s=2)
+    await acted.act(click(200, 245), type_("not covered"), click(600, 320), click(300, 500), settle_s=1)
+    assert await acted.js("next.value") == "not covered"
+
+
+async def test_a_page_that_hangs_is_told_of(acted: Acted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acting_page, "ANSWER_S", 0.5)
+    await acted.js("setTimeout(() => { for (const end = Date.now() + 3000; Date.now() < end;); }, 50); 1")
+    await acted.act(Action(wait=Wait(duration={"nanos": 200_000_000})))  # type: ignore[arg-type]
+    with pytest.raises(BrowserCrashed, match=r"cannot be acted on: it did not answer within 0\.5 s"):
+        await acted.act(click(140, 115))
 
 
 async def test_an_open_dialog_is_told_of(acted: Acted) -> None:
