@@ -30,7 +30,7 @@ from tenure.v1 import (
     system_service_pb2_grpc,
     worker_service_pb2_grpc,
 )
-from tests.gateway.fakes import FakeHost, FakeLock
+from tests.gateway.fakes import FakeHost, FakeLock, FakeRecovery
 
 
 @dataclass
@@ -39,6 +39,7 @@ class System:
 
     channel: grpc.aio.Channel
     lock: FakeLock
+    recovery: FakeRecovery
     hosts: list[FakeHost]
     host_servers: list[Server]
     backends: Backends
@@ -86,7 +87,7 @@ async def system() -> AsyncIterator[System]:
             host_servers.append(await start(host.name, partial(add, host)))
             await stack.enter_async_context(host.devtools)
             lock.hosts.append(host.facts(host_servers[-1].address))
-        incidents = incident_service_pb2_grpc.IncidentServiceServicer()
+        incidents = FakeRecovery()
         add_incidents = incident_service_pb2_grpc.add_IncidentServiceServicer_to_server
         recovery = await start("recovery", partial(add_incidents, incidents))
 
@@ -108,4 +109,4 @@ async def system() -> AsyncIterator[System]:
         await gateway.start()
         await gateway.ready()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(gateway.address))
-        yield System(channel, lock, hosts, host_servers, backends, gateway, http)
+        yield System(channel, lock, incidents, hosts, host_servers, backends, gateway, http)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,11 +22,13 @@ from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceServicer
 from tenure.v1 import hold_service_pb2 as hold_pb
+from tenure.v1 import incident_service_pb2 as incident_pb
 from tenure.v1 import profile_service_pb2 as profile_pb
 from tenure.v1 import worker_service_pb2 as worker_pb
 from tenure.v1.hold_pb2 import Checkpoint, Hold, ProfileState, Step
 from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
 from tenure.v1.host_pb2 import Host, HostState
+from tenure.v1.incident_service_pb2_grpc import IncidentServiceServicer
 from tenure.v1.profile_pb2 import Profile
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
 from tenure.v1.session_pb2 import PhaseTiming, Screenshot, Session, SessionState
@@ -196,6 +198,10 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         return hold_pb.StartStepResponse(step=Step(seq=request.seq or 7, name=request.name))
 
+    async def RevokeHold(self, request: Any, context: Any) -> hold_pb.RevokeHoldResponse:
+        await self.record.record(request)
+        return hold_pb.RevokeHoldResponse(incident=f"{request.profile}/incidents/5")
+
     async def AcquireHold(self, request: Any, context: Any) -> hold_pb.AcquireHoldResponse:
         await self.record.record(request)
         raise errors.ProfileBusy(profile=request.profile, holder_run_id="r9", position=3, retry_after_s=2)
@@ -244,6 +250,20 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         yield profile_pb.WatchProfilesResponse(bookmark="1")
         yield profile_pb.WatchProfilesResponse(bookmark="2")
         raise errors.StoreUnavailable("the watch ended", retry_after_s=1)
+
+
+class FakeRecovery(IncidentServiceServicer):
+    """Recovery, with one picture as evidence."""
+
+    def __init__(self) -> None:
+        self.record = Recorder()
+
+    async def ReadEvidence(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[incident_pb.ReadEvidenceResponse]:
+        await self.record.record(request)
+        for number in range(3):
+            yield incident_pb.ReadEvidenceResponse(chunk=bytes([number]) * (1 << 20))
 
 
 class FakeHost(BrowserHostServiceServicer):

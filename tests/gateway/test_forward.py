@@ -9,8 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from servicekit import call
 from tenure import errors
-from tenure.v1.hold_service_pb2 import AcquireHoldRequest
-from tenure.v1.incident_service_pb2 import ListIncidentsRequest
+from tenure.v1.hold_service_pb2 import AcquireHoldRequest, RevokeHoldRequest
+from tenure.v1.incident_service_pb2 import ListIncidentsRequest, ReadEvidenceRequest
 from tenure.v1.profile_service_pb2 import GetProfileRequest, WatchProfilesRequest
 from tenure.v1.worker_service_pb2 import KeepAliveRequest, KeepAliveResponse, RegisterWorkerRequest
 from tests.gateway.conftest import System
@@ -89,6 +89,31 @@ async def test_a_stream_that_its_caller_generates_passes_too(system: System) -> 
         yield KeepAliveRequest(worker="workers/a")
 
     assert [m.worker async for m in system.workers.KeepAlive(beats())] == ["workers/a"]
+
+
+async def test_an_operators_word_comes_with_his_roles(system: System) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    async def look() -> None:
+        seen.append(call.current_identity().roles)
+
+    system.lock.record.hooks["RevokeHoldRequest"] = look
+    request = RevokeHoldRequest(profile="p", reason="stuck")
+    assert (await system.holds.RevokeHold(request)).incident == "p/incidents/5"
+    assert system.lock.record.of(RevokeHoldRequest) == [request]
+    assert seen == [("worker", "reviewer", "admin")]
+
+
+async def test_evidence_streams_through_without_a_deadline(system: System) -> None:
+    seen: list[float | None] = []
+
+    async def look() -> None:
+        seen.append(call.remaining_s())
+
+    system.recovery.record.hooks["ReadEvidenceRequest"] = look
+    chunks = [part.chunk async for part in system.incidents.ReadEvidence(ReadEvidenceRequest(evidence="e"))]
+    assert [(chunk[0], len(chunk)) for chunk in chunks] == [(number, 1 << 20) for number in range(3)]
+    assert seen == [None]
 
 
 async def test_incidents_are_answered_by_recovery(system: System) -> None:
