@@ -42,6 +42,11 @@ class Suspects:
 
     async def revoke(self, profile: ProfileName, token: int, detail: str, deadline: float) -> IncidentName:
         """Rule 10, by an operator; token 0 is the current hold. Raises NotFound, TokenSuperseded."""
+        if not token:
+            # Named before anything is done: asked again after an unclear outcome, "the current one" would be
+            # another, or none.
+            here = Sight(keys=self._keys, profile=profile)
+            token = await self._committer.settle(here, lambda seen: revoke.current(profile, seen), deadline)
         sight = Sight(keys=self._keys, profile=profile, token=token)
 
         def decide(snapshot: Snapshot) -> Decision[IncidentName]:

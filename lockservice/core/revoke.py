@@ -13,22 +13,29 @@ from tenure.names import IncidentName, ProfileName
 REVOKED = "REVOKED"
 
 
+def current(profile: ProfileName, snapshot: Snapshot) -> Decision[int]:
+    """The token of the hold that there is."""
+    if snapshot.record is None:
+        return Refuse(NotFound(name=str(profile)))
+    hold = hold_seen(profile, snapshot)
+    if hold is None:
+        return Refuse(NotFound(f"Nobody holds {profile}: there is nothing to revoke.", name=str(profile)))
+    return Reply(hold.token)
+
+
 def decide(
     keys: Keys, profile: ProfileName, snapshot: Snapshot, *, token: int, detail: str, now_ms: int
 ) -> Decision[IncidentName]:
-    """Make the hold of `token` (0: the current one) suspect. Needs a sight of the incident of the token.
+    """Make the hold of `token` suspect. Needs a sight of the incident of the token.
 
     Idempotent by token: what is an incident already, whatever began it, is answered.
     """
     if snapshot.record is None:
         return Refuse(NotFound(name=str(profile)))
     hold = hold_seen(profile, snapshot)
-    if hold is not None and token in (0, hold.token):
+    if hold is not None and token == hold.token:
         write = suspect.write(keys, snapshot, hold, REVOKED, detail, now_ms)
-        incident = IncidentName(profile, hold.token)
-        return mapped(write, lambda _: incident)
-    if token and snapshot.incident is not None:
+        return mapped(write, lambda _: IncidentName(profile, token))
+    if snapshot.incident is not None:
         return Reply(IncidentName(profile, token))
-    if not token:
-        return Refuse(NotFound(f"Nobody holds {profile}: there is nothing to revoke.", name=str(profile)))
     return Refuse(TokenSuperseded(profile=str(profile), token=token))

@@ -17,7 +17,7 @@ from tenure.v1.incident_pb2 import SuspicionCause
 from tenure.v1.worker_service_pb2 import EndWorkerRequest
 from tests.fixtures.etcd import Store
 from tests.lockservice.incidents import current, of, read, resolve, reviewed, state
-from tests.lockservice.replicas import Running, nobody_watches, running
+from tests.lockservice.replicas import Running, nobody_watches, running, writes
 
 PROFILE = ProfileName("default", "alice")
 AN_HOUR = 3600.0
@@ -140,6 +140,13 @@ async def test_an_operator_takes_a_hold_and_frees_nothing(etcd: Store, named: bo
             await revoke(a, 0)
         with pytest.raises(errors.TokenSuperseded):
             await a.release(hold)
+
+
+async def test_a_revocation_whose_reply_was_lost_is_a_revocation(etcd: Store) -> None:
+    async with two(etcd) as (a, _):
+        hold = await a.acquire("alice", await a.worker())
+        a.wire.lose_next_reply(writes(b"/i/"))
+        assert await revoke(a, 0) == of(hold)
 
 
 async def test_what_is_over_cannot_be_revoked(etcd: Store) -> None:

@@ -44,15 +44,21 @@ def decide(world: World, token: int) -> object:
     return scenes.done(world, revoke.decide(KEYS, PROFILE, seen, token=token, detail="why", now_ms=NOW))
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_the_current_hold_is_revoked_and_again_is_the_same(named: bool) -> None:
+def test_the_current_hold_is_revoked_and_again_is_the_same() -> None:
     world, name = scenes.held()
-    assert decide(world, name.fencing_token if named else 0) == name
+    seen = world.see(Sight(keys=KEYS, profile=PROFILE))
+    assert scenes.done(world, revoke.current(PROFILE, seen)) == name.fencing_token
+    assert decide(world, name.fencing_token) == name
     revision = world.revision
     assert decide(world, name.fencing_token) == name
     assert world.revision == revision
-    with pytest.raises(NotFound):
-        decide(world, 0)
+
+
+def test_nobodys_hold_is_not_the_current_one() -> None:
+    world, _ = scenes.in_review()
+    for there in (world, World()):
+        with pytest.raises(NotFound):
+            scenes.done(there, revoke.current(PROFILE, there.see(Sight(keys=KEYS, profile=PROFILE))))
 
 
 def test_what_is_an_incident_already_stays_that_one() -> None:
