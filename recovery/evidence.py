@@ -8,7 +8,7 @@ revision, which orders all writes; pages by time, with a margin for clocks that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from recovery import facts
 from recovery.decide import MOST_LISTED
@@ -19,7 +19,8 @@ from tenure.v1.hold_pb2 import Checkpoint, Step
 from tenure.v1.incident_pb2 import Evidence, EvidenceItem
 
 CLOCKS_DIFFER = timedelta(seconds=2)
-"""A page recorded this much before the checkpoint was saved still counts as recorded after it."""
+"""A page recorded this much before the checkpoint was saved still counts as recorded after it. A host whose
+clock is further off than that cannot tell what came before."""
 
 _MOST_FINDINGS = 50
 _LONGEST_FINDING = 500
@@ -30,7 +31,8 @@ def gather(
 ) -> Evidence:
     """Return the evidence of an incident as of `now`.
 
-    Without the host's `answer` the evidence is missing, and `why_missing` says why in words.
+    Without the host's `answer` the evidence is missing, and `why_missing` says why in words. `now` is when it
+    came.
     """
     evidence = Evidence()
     if answer is None:
@@ -54,6 +56,9 @@ def gather(
     evidence.uncovered_steps.extend(uncovered[-MOST_LISTED:])
     del evidence.uncovered_urls[:]
     if answer is not None:
+        if saved is not None and (told := _clock_off(answer, now)):
+            evidence.findings.append(told)
+            saved = None
         evidence.uncovered_urls.extend(_uncovered_urls(answer, saved)[-MOST_LISTED:])
     if not evidence.HasField("gather_time"):
         evidence.gather_time.FromDatetime(now)
@@ -120,6 +125,17 @@ def _uncovered_steps(stored: ReadIncidentResponse, saved: Checkpoint | None) -> 
         for each in steps
         if each.finish_revision == 0 or each.finish_revision > stored.checkpoint_revision
     ]
+
+
+def _clock_off(answer: InspectProfileResponse, now: datetime) -> str:
+    """That the host's clock is not ours, in words; "" when it is, or the host does not say."""
+    if not answer.evidence.HasField("gather_time"):
+        return ""
+    off = answer.evidence.gather_time.ToDatetime(UTC) - now
+    if abs(off) <= CLOCKS_DIFFER:
+        return ""
+    seconds = off.total_seconds()
+    return f"the host's clock is {seconds:+.1f} s off, so the checkpoint covers none of its pages"
 
 
 def _uncovered_urls(answer: InspectProfileResponse, saved: Checkpoint | None) -> list[str]:

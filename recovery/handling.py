@@ -168,13 +168,14 @@ class Handling:
                 if boottime() < self._asked_since + self._times.patience_s:
                     raise
                 why = str(error)
+        answered = datetime.now(UTC)
         if answer is not None:
             try:
                 await self._add_evidence(storable(answer.items))
             except InvalidArgument as error:
                 # Asked again it would say the same. What cannot be on record cannot be decided on.
                 answer, why = None, f"What the host answered cannot be stored: {error}"
-        evidence = gather(stored, answer, why, datetime.now(UTC))
+        evidence = gather(stored, answer, why, answered)
         recorded = await self._backends.invoke(
             self._backends.lock.RecordInspection,
             RecordInspectionRequest(incident=self.name, evidence=evidence),

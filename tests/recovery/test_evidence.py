@@ -128,6 +128,20 @@ def test_a_checkpoint_covers_the_pages_before_it_but_for_the_one_in_front() -> N
     assert list(found.uncovered_urls) == [f"{START}{s}" for s in (-10, -1, 5)]
 
 
+@pytest.mark.parametrize("off_s", [-30, 30])
+def test_a_host_with_another_clock_cannot_tell_which_pages_came_before_the_checkpoint(off_s: int) -> None:
+    said = answer(visit("checkout", -60), visit("b", -50), visit("c", -40))
+    said.evidence.gather_time.CopyFrom(at(off_s))
+    steps = (step(1, finished=90), step(2))
+    found = gather(stored(*steps, checkpoint=saved()), said, "", NOW)
+    assert list(found.uncovered_urls) == ["checkout", "b", "c"]
+    assert f"{off_s:+.1f} s off" in found.findings[-1]
+    # Steps are ordered by the store.
+    assert [each.seq for each in found.uncovered_steps] == [2]
+    said.evidence.gather_time.CopyFrom(at(1))
+    assert list(gather(stored(checkpoint=saved()), said, "", NOW).uncovered_urls) == ["c"]
+
+
 def test_a_page_without_a_time_is_never_covered() -> None:
     found = gather(stored(checkpoint=saved()), answer(visit("a", -60), visit("b", None)), "", NOW)
     assert list(found.uncovered_urls) == ["a", "b"]
