@@ -21,7 +21,8 @@ Response = TypeVar("Response")
 
 # grpc.keepalive_timeout_ms has no effect in grpcio 1.85: a frozen peer is found after 63 s.
 # http2.ping_timeout_ms beside it finds one in keepalive_time + 2 s. The short reconnect
-# back-off is for a peer that its supervisor starts again within a second.
+# back-off is for a peer that its supervisor starts again within a second. All that is stored of an
+# incident comes in one message, which may be larger than grpc's 4 MiB.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 2_000),
@@ -29,6 +30,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
 )
 
 

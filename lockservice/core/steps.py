@@ -11,10 +11,11 @@ from lockservice.core.keys import Keys
 from lockservice.core.snapshot import Snapshot
 from lockservice.core.stored import Step, StepEnd
 from lockservice.etcd.txn import Op, absent, exists, get, last_by_key, put
-from tenure.errors import InvalidField
+from tenure.errors import InvalidField, QuotaExceeded, TenureError
 from tenure.names import ProfileName
 
-MAX_SEQ = 10**9
+# All of a hold's steps are read at once, and weighed, when it becomes an incident.
+MAX_SEQ = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def sight(keys: Keys, profile: ProfileName, token: int, seq: int) -> tuple[Op, .
 def start(
     keys: Keys, profile: ProfileName, snapshot: Snapshot, *, token: int, seq: int, step: Step
 ) -> Decision[Stored]:
-    """Begin step `seq`, or the next one when it is 0. Idempotent when `seq` is given."""
+    """Begin step `seq`, at most MAX_SEQ, or the next one when it is 0. Idempotent when `seq` is given."""
     if (refusal := why_not_owner(snapshot, profile, token)) is not None:
         return Refuse(refusal)
     hold = hold_seen(profile, snapshot)
@@ -52,6 +53,8 @@ def start(
     if seq not in (0, last + 1) and snapshot.proven:
         return Refuse(_wrong_seq(seq, f"does not follow step {last}", last))
     number = seq or last + 1
+    if number > MAX_SEQ:
+        return Refuse(_too_many())
     key = keys.step(profile, token, number)
     before = (exists(keys.step(profile, token, number - 1)),) if number > 1 else ()
     return Write(
@@ -93,6 +96,14 @@ def _last_seq(keys: Keys, snapshot: Snapshot) -> int:
 def _finish_ms(snapshot: Snapshot) -> int:
     end = snapshot.found(2)
     return decode(StepEnd, end.value).finish_ms if end else 0
+
+
+def _too_many() -> TenureError:
+    return QuotaExceeded(
+        f"This hold has {MAX_SEQ:,} steps, as many as one may. Make steps of more work, or release the hold and "
+        "acquire the profile again.",
+        limit="steps a hold",
+    )
 
 
 def _wrong_seq(seq: int, problem: str, last: int) -> InvalidField:

@@ -164,7 +164,8 @@ class HoldServiceServicer:
 
     def StartStep(self, request, context):
         """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
-        Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
+        Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, QUOTA_EXCEEDED (a hold has at most 10,000 steps), STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again with the same seq).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,8 @@ class HoldServiceStub:
     """
     StartStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.StartStepRequest, _hold_service_pb2.StartStepResponse]
     """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
-    Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
+    Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, QUOTA_EXCEEDED (a hold has at most 10,000 steps), STORE_UNAVAILABLE,
+    OUTCOME_UNKNOWN (call again with the same seq).
     """
     FinishStep: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.FinishStepRequest, _hold_service_pb2.FinishStepResponse]
     """Declares that a step ended. Idempotent by seq. Errors as StartStep."""
@@ -140,7 +141,8 @@ class HoldServiceServicer:
         context: _aio.ServicerContext[_hold_service_pb2.StartStepRequest, _abc.Awaitable[_hold_service_pb2.StartStepResponse]],
     ) -> _abc.Awaitable[_hold_service_pb2.StartStepResponse]:
         """Declares the step that begins now; durable before the answer. Declare sensitivity before acting. Not idempotent without `seq`.
-        Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again with the same seq).
+        Errors: INVALID_FIELD, TOKEN_SUPERSEDED, LEASE_EXPIRED, QUOTA_EXCEEDED (a hold has at most 10,000 steps), STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again with the same seq).
         """
 
     def FinishStep(

@@ -76,6 +76,19 @@ async def test_steps_are_numbered_once_and_finish_once(a: Running) -> None:
             await refused
 
 
+async def test_a_hold_has_so_many_steps_that_an_incident_can_be_read(
+    a: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.core.steps.MAX_SEQ", 2)
+    hold = await a.acquire("alice", await a.worker())
+    await step(a, hold, "one")
+    second = await step(a, hold, "two", seq=2)
+    for seq in (None, 3):
+        with pytest.raises(errors.QuotaExceeded, match="release the hold"):
+            await step(a, hold, "three", **({"seq": seq} if seq else {}))
+    assert await step(a, hold, "two", seq=2) == second
+
+
 async def test_a_late_copy_of_step_1_cannot_hide_step_2(a: Running) -> None:
     hold = await a.acquire("alice", await a.worker())
     late = a.wire.stop_next(writes(b"/e/"))

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
+from lockservice.core.document import encode
 from lockservice.core.record import State
+from lockservice.core.steps import MAX_SEQ
+from lockservice.core.stored import Step
+from lockservice.etcd.txn import put, txn
+from lockservice.fields import MAX_TEXT
 from recovery import handling, policy
 from recovery.evidence import gather
+from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold, HoldOrigin
 from tenure.v1.hold_service_pb2 import (
     FinishStepRequest,
@@ -207,6 +213,15 @@ async def test_incidents_that_nobody_told_of_are_found_when_the_stream_begins_an
         await scene.until(second, State.AVAILABLE)
 
 
+async def fill_steps(scene: Scene, hold: Hold) -> None:
+    """As many steps as a hold may have, with names as long as they may be."""
+    replica, name = scene.lock.replica, ProfileName(scene.lock.tenant, hold.profile.rpartition("/")[2])
+    value = encode(Step(name="é" * MAX_TEXT, start_ms=1, sensitive=False))
+    for start in range(1, MAX_SEQ + 1, 100):
+        keys = (replica.keys.step(name, hold.fencing_token, seq) for seq in range(start, start + 100))
+        await replica.etcd.kv.txn(txn([], [put(key, value) for key in keys]), 5)
+
+
 async def test_more_evidence_than_a_call_takes_is_stored_in_several(scene: Scene) -> None:
     touched(scene, *(f"page{n}" for n in range(300)))
     hold = await scene.hold("alice")
@@ -216,6 +231,20 @@ async def test_more_evidence_than_a_call_takes_is_stored_in_several(scene: Scene
     found = await scene.read(hold)
     assert len(found.host_items) == 301
     assert len(incident.evidence.uncovered_urls) == 100
+
+
+async def test_an_incident_is_decided_however_much_its_worker_and_its_host_have_put_on_record(
+    scene: Scene,
+) -> None:
+    touched(scene, *(f"{n}/{'x' * 1900}" for n in range(2000)))
+    hold = await scene.hold("alice")
+    await fill_steps(scene, hold)
+    async with scene.recovery(NEVER):
+        await scene.end_worker(hold)
+        incident = await scene.until(hold, *OUT)
+    assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
+    assert "steps that no checkpoint covers" in incident.decision.reason
+    assert incident.evidence.last_step.seq == MAX_SEQ
 
 
 async def test_evidence_that_cannot_be_stored_counts_as_missing(
