@@ -100,8 +100,8 @@ def _finish_ms(snapshot: Snapshot) -> int:
 
 def _too_many() -> TenureError:
     return QuotaExceeded(
-        f"This hold has {MAX_SEQ:,} steps, as many as one may. Make steps of more work, or release the hold and "
-        "acquire the profile again.",
+        f"This hold has {MAX_SEQ:,} steps, as many as one may. Make steps of more work, or release the hold "
+        "and acquire the profile again.",
         limit="steps a hold",
     )
 
