@@ -86,3 +86,15 @@ def test_help_teaches_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     for name in BrowserHostSettings.model_fields:
         assert f"--{name.replace('_', '-')}" in said
         assert f"TENURE_{name.upper()}" in said
+
+
+def test_addresses_to_keep_browsers_from_are_read_and_names_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = loaded("--refuse=127.0.0.1:2379, [::1]:7433", private_networks="refuse")
+    assert settings.refuse == ["127.0.0.1:2379", "[::1]:7433"]
+    assert settings.private_networks == "refuse"
+    assert (loaded().refuse, loaded().private_networks) == ([], "allow")
+    with pytest.raises(SystemExit):
+        loaded("--refuse=etcd.internal:2379")
+    assert "has 'etcd.internal:2379', which is not address:port" in capsys.readouterr().err
