@@ -137,6 +137,9 @@ def untouched(evidence: Evidence, policy: Policy) -> Answer | None:
     if evidence.account_touched or facts.why_sensitive_page(facts.pages(evidence), policy):
         # Only looking at a sensitive page counts as touching the account.
         return None
+    if any(facts.is_sensitive_step(step, policy) for step in facts.steps(evidence)):
+        # The host sees its own browser only, and whoever says that he pays may do so elsewhere.
+        return None
     if evidence.origin == HoldOrigin.HOLD_ORIGIN_RESUMED:
         workflow = f"workflow '{evidence.workflow_id}'"
         return Answer(_RESUME, f"the account was not touched since {workflow} was to be resumed")

@@ -90,6 +90,11 @@ def why_sensitive_step(step: Step, policy: Policy) -> str:
     return ""
 
 
+def is_sensitive_step(step: Step, policy: Policy) -> bool:
+    """Whether a step is sensitive by what was said of it, or by its name; one not declared is not by that."""
+    return step.sensitive or bool(policy.sensitive_step(step.name))
+
+
 def why_sensitive_page(urls: list[str], policy: Policy) -> str:
     """Which page is sensitive, as a clause; "" when none is."""
     for url in urls:

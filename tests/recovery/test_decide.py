@@ -257,9 +257,14 @@ def test_a_profile_that_nobody_owns_and_is_sound_may_be_freed(found: DirectoryFi
     assert outcome(untouched(directory=found, browser_alive=False)) == "AVAILABLE"
 
 
-def test_steps_declared_before_the_account_was_touched_do_not_matter() -> None:
-    pay = Step(seq=1, name="pay", sensitive=True)
-    assert outcome(untouched(uncovered_steps=[pay], last_step=pay)) == "AVAILABLE"
+@pytest.mark.parametrize("step", [Step(seq=1, name="look", sensitive=True), Step(seq=1, name="pay")])
+def test_a_sensitive_step_goes_to_a_person_also_when_the_browser_saw_nothing_of_it(step: Step) -> None:
+    assert outcome(untouched(uncovered_steps=[step], last_step=step)) == "MANUAL_REVIEW"
+
+
+@pytest.mark.parametrize("step", [Step(seq=1, name="look", sensitive=False), Step(seq=1, name="look")])
+def test_a_step_that_is_not_declared_does_not_matter_before_the_account_is_touched(step: Step) -> None:
+    assert outcome(untouched(uncovered_steps=[step], last_step=step)) == "AVAILABLE"
 
 
 def test_a_covered_sensitive_step_does_not_keep_a_workflow_from_going_on() -> None:
