@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -133,6 +134,24 @@ async def test_a_large_answer_arrives_whole(grant: Grant) -> None:
         script = {"expression": "'x'.repeat(5_000_000) + '\\u00e9'", "returnByValue": True}
         value = (await tab.call("Runtime.evaluate", script))["result"]["value"]
         assert (len(value), value[-1]) == (5_000_001, "é")
+
+
+async def test_what_waits_in_a_busy_page_is_over_when_a_cut_is(
+    endpoint: CdpEndpoint, grant: Grant, browser: Browser
+) -> None:
+    async with connect(grant.url) as client:
+        tab = await first_tab(client)
+        busy = "console.log('busy'); for (const end = Date.now() + 700; Date.now() < end;); 0"
+        await tab.call("Runtime.enable")
+        for script in (busy, "document.title = Date.now()"):
+            client.post("Runtime.evaluate", {"expression": script}, tab.session)
+        await until(lambda: "Runtime.consoleAPICalled" in [method for method, _ in tab.events])
+        await endpoint.cut(grant.secret, "TOKEN_SUPERSEDED")
+        over = time.time() * 1000
+    front = browser._pages.front
+    assert front is not None
+    answer = await browser.mux.root.call("Runtime.evaluate", {"expression": "document.title"}, front.session)
+    assert int(answer["result"]["value"]) <= over
 
 
 @pytest.mark.parametrize("method", ["Browser.close", "Browser.crash"])

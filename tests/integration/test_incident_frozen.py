@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tenure.cdp import CdpClosed
 from tenure.errors import HoldLost, InvalidField, from_rpc_error
+from tenure.fencing import SERVE_S
 from tests.fixtures.incidents import Crew, Doomed, Point, crew_on, each_of, plain_site, told
 from tests.fixtures.services import Replica, Services, services_in
 
@@ -70,6 +71,9 @@ async def test_a_host_that_stands_still_leaves_the_decision_to_a_person(scene: S
     incident = await told(scene.recovery, doomed.incident)
     assert incident.acknowledged == (point in ACKNOWLEDGED)
     assert incident.evidence.missing
+    # Without an acknowledgement nothing but time says that the host serves the token no more.
+    waited = doomed.moment("QUARANTINED") - doomed.moment("SUSPECTED_STALE")
+    assert waited >= SERVE_S or incident.acknowledged
 
 
 async def test_nobody_frees_a_profile_whose_host_never_acknowledged_without_saying_why_he_may(
