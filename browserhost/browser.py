@@ -157,6 +157,10 @@ class Browser:
         """Tell `observer`, in place of the one before, what happens on the pages from now on."""
         self._pages.observer = observer
 
+    async def come_to_rest(self) -> None:
+        """Return once the pages have come to all that was sent to them before. The caller bounds it."""
+        await self._pages.come_to_rest()
+
     async def answers(self) -> None:
         """Return once the browser has answered. The caller bounds it. Raises BrowserCrashed."""
         async with self._usable():

@@ -41,10 +41,17 @@ def append(path: Path, line: bytes) -> None:
     """Add a line to the file at `path`, on disk when this returns. Raises DiskFull."""
     with disk_full_is_refused(path):
         make_directory(path.parent)
-        with path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(line + b"\n") != len(line) + 1:
+                    raise OSError(errno.ENOSPC, "only a part of the line was taken")
+                os.fsync(file.fileno())
+            except OSError:
+                # Half a line would spoil the next one.
+                with suppress(OSError):
+                    file.truncate(before)
+                raise
 
 
 def read(path: Path) -> bytes | None:

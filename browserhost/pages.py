@@ -82,6 +82,16 @@ class Pages:
                 self._arrived.clear()
                 await self._arrived.wait()
 
+    async def come_to_rest(self) -> None:
+        """Return once every page has come to what was sent to it before; one that shows a dialog cannot.
+
+        A client's calls wait in a busy page, also after the client was put out.
+        """
+        able = [page for page in self._by_session.values() if not (page.dialog or page.broken)]
+        sessions = [session for page in able for session in (page.session, *page.frames)]
+        asked = [self._root.post("Runtime.evaluate", {"expression": "0"}, session) for session in sessions]
+        await asyncio.gather(*asked, return_exceptions=True)
+
     async def close(self, page: Page) -> None:
         """Close a tab, without asking it. Raises CdpError when it is gone already."""
         page.leaving = page.closing = True
@@ -194,8 +204,12 @@ class Pages:
         self._by_frame.pop(params["sessionId"], None)
 
     def _frame_committed(self, page: Page, params: Result) -> None:
-        if self.observer is not None:
-            self.observer.landed(params["frame"]["id"])
+        self._landed(params["frame"])
+
+    def _landed(self, frame: Result) -> None:
+        # Chrome's own error page answers no form: what was sent may have arrived all the same.
+        if self.observer is not None and "unreachableUrl" not in frame:
+            self.observer.landed(frame["id"])
 
     def _crashed(self, params: Result) -> None:
         for page in self._by_session.values():
@@ -222,6 +236,8 @@ class Pages:
         if "parentId" in frame:
             self._frame_committed(page, params)
             return
+        if frame["loaderId"] not in page.told:
+            self._landed(frame)
         page.url = frame["url"] + frame.get("urlFragment", "")
         page.failed = "unreachableUrl" in frame
         page.commits(frame["loaderId"])
@@ -233,7 +249,7 @@ class Pages:
         if params["frameId"] == page.target:
             page.url = params["url"]
             if self.observer is not None:
-                self.observer.committed(page.url, page.target, own=False)
+                self.observer.committed(page.url, own=False)
 
     def _asked_to_navigate(self, page: Page, params: Result) -> None:
         if self.observer is not None and params["reason"].startswith("formSubmission"):
@@ -252,7 +268,7 @@ class Pages:
     def _tell(self, page: Page, loader: str, url: str) -> None:
         own = loader == page.own
         if self.observer is not None and (own or url != BLANK):
-            self.observer.committed(url, page.target, own=own)
+            self.observer.committed(url, own=own)
 
     def _lifecycle(self, page: Page, params: Result) -> None:
         if params["frameId"] != page.target:

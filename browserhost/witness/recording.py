@@ -72,9 +72,8 @@ class Recording:
             self.touched = what
             self.say(NOTE, f"the account is touched, first by {what}")
 
-    def committed(self, url: str, frame: str, *, own: bool) -> None:
+    def committed(self, url: str, *, own: bool) -> None:
         """A main frame shows another document; `own` when it is what the host itself navigated to."""
-        self.landed(frame)
         if not own:
             self.touch("a navigation")
             self.say(URL, url)
@@ -194,8 +193,6 @@ class Recording:
             gone = known.make_room(item.size)
             self.folder.put(item.file, entry.picture)
         self._add(known, [*gone, item.line()])
-        if gone:
-            self.folder.tidy(known.files)
         return item
 
     def _begin(self) -> Ledger:
@@ -203,16 +200,22 @@ class Recording:
         self.folder.mend()
         known = self.folder.load()
         self.whole = self.whole and known.start_url is None
-        self.folder.prune()
+        try:
+            self.folder.prune()
+        except OSError as error:
+            _log.warning("older records stay", path=str(self.folder.path), why=str(error))
         self._ledger = known
         return known
 
     def _add(self, known: Ledger, lines: list[bytes]) -> None:
+        before = known.files
         if known.lines + len(lines) > ledgers.MAX_LINES:
             shortened = known.shortened()
             self.folder.replace(shortened)
             known = self._ledger = Ledger.read(shortened)
-            self.folder.tidy(known.files)
         self.folder.add(lines)
         for line in lines:
             known.take(line)
+        # Only now: a picture that has just been put there is named by the last of these lines.
+        if before - known.files:
+            self.folder.tidy(known.files)

@@ -53,9 +53,9 @@ class Watch:
         self.recording.touch(what)
         self._active()
 
-    def committed(self, url: str, frame: str, *, own: bool) -> None:
+    def committed(self, url: str, *, own: bool) -> None:
         """A main frame shows another document."""
-        self.recording.committed(url, frame, own=own)
+        self.recording.committed(url, own=own)
         self._active()
 
     def submits(self, frame: str) -> None:

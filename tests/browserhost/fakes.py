@@ -58,7 +58,7 @@ class FakeBrowser:
         self.url = url
         self.visited.append(url)
         if self.observer is not None:
-            self.observer.committed(url, "main", own=True)
+            self.observer.committed(url, own=True)
         return {"navigate": 0.01}
 
     async def hand_over(self, url: str) -> dict[str, float]:
@@ -165,6 +165,8 @@ class FakeEndpoint:
     on_calls: dict[str, Callable[[str], None]] = field(default_factory=dict)
     on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
     cuts: list[tuple[str, str]] = field(default_factory=list)
+    slow: asyncio.Event | None = None
+    """What each cut waits for."""
 
     def issue(
         self,
@@ -179,6 +181,8 @@ class FakeEndpoint:
 
     async def cut(self, secret: str, reason: str) -> None:
         self.cuts.append((secret, reason))
+        if self.slow is not None:
+            await self.slow.wait()
 
 
 @dataclass

@@ -106,7 +106,9 @@ async def test_a_form_that_is_being_sent_is_in_flight(machine: Machine) -> None:
     assert observer is not None
     observer.submits("F")
     assert (await examine(machine)).form_in_flight
-    observer.committed("http://a.test/paid", "F", own=False)
+    observer.committed("http://a.test/#sent", own=False)
+    assert (await examine(machine)).form_in_flight
+    observer.landed("F")
     assert not (await examine(machine)).form_in_flight
 
 

@@ -228,8 +228,7 @@ class Told:
         self.commits: list[tuple[str, bool]] = []
         self.forms: set[str] = set()
 
-    def committed(self, url: str, frame: str, *, own: bool) -> None:
-        self.forms.discard(frame)
+    def committed(self, url: str, *, own: bool) -> None:
         self.commits.append((url, own))
 
     def submits(self, frame: str) -> None:
@@ -324,6 +323,24 @@ async def test_a_form_is_in_flight_until_its_frame_lands(chrome: Chrome, page: P
     chrome.commit("L", "http://a.test/paid")
     chrome.tell("Page.frameNavigated", "S-T", frame={"id": "F", "parentId": "T", "url": "x", "loaderId": "M"})
     assert told.forms == set()
+
+
+async def test_a_form_is_not_answered_by_what_is_no_answer(chrome: Chrome, page: Page, told: Told) -> None:
+    frame = {"id": "T", "loaderId": "L", "url": "http://a.test/"}
+    chrome.commit("L", "http://a.test/")
+    for name in ("T", "F"):
+        chrome.tell(
+            "Page.frameRequestedNavigation", "S-T", frameId=name, reason="formSubmissionPost", url="x"
+        )
+    chrome.tell("Page.navigatedWithinDocument", "S-T", frameId="T", url="http://a.test/#sent")
+    chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
+    await asyncio.sleep(0)
+    gone = {"url": "chrome-error://chromewebdata/", "loaderId": "M", "unreachableUrl": "http://a.test/pay"}
+    chrome.tell("Page.frameNavigated", "S-T", frame={"id": "F", "parentId": "T", **gone})
+    chrome.tell("Page.frameNavigated", "S-T", frame={"id": "T", **gone})
+    assert told.forms == {"T", "F"}
+    chrome.commit("N", "http://a.test/paid")
+    assert told.forms == {"F"}
 
 
 async def test_a_frame_in_a_process_of_its_own_is_followed_and_so_are_those_in_it(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,8 +37,8 @@ async def texts(recording: Recording, kind: str = URL) -> list[str]:
 
 async def test_what_is_told_is_on_disk_in_order(recording: Recording, tmp_path: Path, tasks: Tasks) -> None:
     recording.opens("http://a.test/")
-    recording.committed("http://a.test/", "F", own=True)
-    recording.committed("http://a.test/2", "F", own=False)
+    recording.committed("http://a.test/", own=True)
+    recording.committed("http://a.test/2", own=False)
     await recording.on_disk()
     assert await texts(Recording(Folder(tmp_path / "evidence", 41), tasks)) == [
         "http://a.test/",
@@ -81,7 +82,7 @@ async def test_the_hosts_own_navigation_touches_nothing_and_its_redirect_is_note
     recording: Recording,
 ) -> None:
     recording.opens("http://a.test/")
-    recording.committed("http://a.test/home", "F", own=True)
+    recording.committed("http://a.test/home", own=True)
     assert recording.touched == ""
     assert await texts(recording) == ["http://a.test/"]
     assert await texts(recording, NOTE) == ["start_url led to http://a.test/home"]
@@ -99,7 +100,9 @@ async def test_a_further_open_elsewhere_is_a_touch(recording: Recording) -> None
 async def test_a_form_is_in_flight_until_its_frame_shows_another_document(recording: Recording) -> None:
     recording.submits("F")
     recording.submits("G")
-    recording.committed("http://a.test/2", "F", own=False)
+    recording.committed("http://a.test/#sent", own=False)
+    assert recording.forms == {"F", "G"}
+    recording.landed("F")
     assert recording.forms == {"G"}
     recording.landed("G")
     assert recording.forms == set()
@@ -171,6 +174,29 @@ async def test_a_log_stays_within_its_lines(recording: Recording, monkeypatch: p
     assert found.dropped == 50 - len(found.items)
 
 
+async def test_a_picture_that_comes_as_the_log_is_shortened_stays(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "MAX_LINES", 20)
+    monkeypatch.setattr(ledgers, "MAX_PICTURES", 1)
+    await recording.keep(SCREENSHOT, b"older", "image/png")
+    for number in range(19):
+        recording.say(URL, f"http://a.test/{number}")
+    item = await recording.keep(STEP, b"x", "image/png", text="checkout", step_seq=1)
+    assert item is not None
+    assert (await recording.ledger()).dropped > 1
+    assert recording.folder.read(item.file) == b"x"
+    assert {path.name for path in recording.folder.path.iterdir()} == {"log", item.file}
+
+
+async def test_old_records_that_cannot_be_removed_keep_nothing_from_being_recorded(
+    tmp_path: Path, tasks: Tasks
+) -> None:
+    (tmp_path / "evidence" / "0-not-ours" / "below").mkdir(parents=True)
+    for token in range(1, KEPT + 1):
+        assert await Recording(Folder(tmp_path / "evidence", token), tasks).say(NOTE, "x") is not None
+
+
 async def test_a_picture_beyond_all_bounds_is_not_kept_but_its_step_is(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +229,19 @@ async def test_a_host_that_stops_cancels_what_is_not_written(recording: Recordin
     await tasks.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+def test_a_line_that_the_disk_took_half_of_spoils_no_other(tmp_path: Path) -> None:
+    log, limits = tmp_path / "log", resource.getrlimit(resource.RLIMIT_FSIZE)
+    durable.append(log, b"one")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, limits[1]))
+    try:
+        with pytest.raises(DiskFull):
+            durable.append(log, b"half of this")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    durable.append(log, b"two")
+    assert log.read_bytes() == b"one\ntwo\n"
 
 
 def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
