@@ -19,6 +19,9 @@ from aiohttp import web
 from browserhost.browser import Browser
 from browserhost.client import Client, Issued
 
+REST_S = 3.0
+"""How long a page may take to come to what clients sent to it before they were cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -88,6 +91,9 @@ class CdpEndpoint:
         members = [client.member for client in clients if client.member is not None]
         with suppress(TimeoutError):  # a browser that does not answer is the next hand-over's to find out
             await asyncio.gather(*(issued.browser.mux.leave(member) for member in members))
+            # Chrome let go of them, but what they sent to a page that is busy is in that page's queue.
+            async with asyncio.timeout(REST_S):
+                await issued.browser.come_to_rest()
 
     async def aclose(self) -> None:
         """Cut every grant and stop listening. Idempotent."""

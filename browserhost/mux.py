@@ -48,6 +48,8 @@ class MuxClient:
     children: dict[str, _Child] = field(default_factory=dict)
     banished: set[str] = field(default_factory=set)
     """Sessions on targets that are not of the web."""
+    gone: asyncio.Future[Result] | None = None
+    """Resolves with Chrome's answer to its detach, once it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,17 @@ class CdpMux:
         Safe, because Chrome takes the pipe's messages in order and answers a detach once the
         session and its children are gone.
         """
-        if client not in self._clients:
-            return
-        self._clients.discard(client)
-        for session in client.sessions:
-            self._owners.pop(session, None)
-        client.sessions.clear()
-        client.children.clear()
-        self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
+        if client.gone is None:
+            self._clients.discard(client)
+            for session in client.sessions:
+                self._owners.pop(session, None)
+            client.sessions.clear()
+            client.children.clear()
+            self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
+            client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.session})
         try:
-            await self.root.call("Target.detachFromTarget", {"sessionId": client.session}, timeout=DETACH_S)
+            # Shielded: others may wait for the same answer.
+            await asyncio.wait_for(asyncio.shield(client.gone), DETACH_S)
         except (CdpError, CdpClosed):
             return  # the session ended by itself, or the browser did
 

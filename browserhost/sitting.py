@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -38,6 +39,7 @@ class Sitting:
         self._underway = underway
         self._tasks = tasks
         self._witness = witness
+        self._leaving: asyncio.Task[None] | None = None
 
     def begin(self, session: Session, browser: LiveBrowser) -> None:
         """A session opens, in place of the last one."""
@@ -88,6 +90,8 @@ class Sitting:
         self._underway.cancel_uses(session.token)
         if secret:
             await self._endpoint.cut(secret, reason)
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
         await self._underway.end_uses(session.token)
 
     def _issue(self, session: Session, browser: LiveBrowser) -> None:
@@ -101,7 +105,7 @@ class Sitting:
         self._witness.stop()
         session.end(State.CLOSED)
         self._underway.cancel_uses(session.token)
-        self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
+        self._leaving = self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
 
     def _why_cut(self, token: int) -> TenureError:
         try:

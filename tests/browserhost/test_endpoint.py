@@ -43,7 +43,7 @@ class Chrome:
     def browser(self) -> Browser:
         """As much of a browser as the endpoint looks at."""
         folders = {"uploads": Path("/uploads"), "downloads": Path("/downloads")}
-        return cast(Browser, SimpleNamespace(mux=self.mux, **folders))
+        return cast(Browser, SimpleNamespace(mux=self.mux, come_to_rest=self._room, **folders))
 
     def _write(self, message: bytes) -> None:
         call: dict[str, Any] = json.loads(message)

@@ -142,6 +142,21 @@ async def test_who_left_hears_nothing_more_and_is_detached_once(chrome: Chrome) 
     assert client.heard == []
 
 
+async def test_whoever_has_a_client_put_out_waits_until_it_is_out(chrome: Chrome) -> None:
+    client = await Client(chrome.mux).join()
+    chrome.silent = True
+    leaving = [asyncio.create_task(client.leave()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leaving.pop(0).cancel()  # who asked first has gone away
+    await asyncio.sleep(0)
+    assert not leaving[0].done()
+    detach = chrome.written[-1]
+    assert detach["method"] == "Target.detachFromTarget"
+    chrome.answer(detach)
+    await leaving[0]
+
+
 async def test_a_lost_pipe_tells_everybody_and_fails_what_waits(chrome: Chrome) -> None:
     client = await Client(chrome.mux).join()
     waiting = chrome.mux.root.post("Browser.getVersion")
