@@ -145,7 +145,8 @@ class Forwarder:
             answer = malformed.reply
         except (Ended, TimeoutError):
             answer = b""
-        except asyncio.CancelledError:
+        except BaseException:
+            # Whatever it is, a socket that nobody serves would take one of the few that Chrome opens.
             browser.abort()
             raise
         else:

@@ -32,5 +32,8 @@ async def resolve(name: str) -> list[IPAddress]:
 
 
 def _look_up(name: str) -> list[str]:
-    answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    try:
+        answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty, or longer than 63 characters
+        raise OSError(str(error)) from None
     return list(dict.fromkeys(str(address[0]) for *_, address in answers))

@@ -30,8 +30,7 @@ _NAMES = {"Delete": _DELETE, "Escape": _ESCAPE, "Home": _HOME, "F12": _F12, "Bro
 
 def judge(params: Mapping[str, Any], room: Room) -> Verdict:
     """Input.dispatchKeyEvent."""
-    modifiers = params.get("modifiers")
-    held = modifiers if isinstance(modifiers, int) else 0
+    held = _whole(params.get("modifiers")) or 0
     if not any(_leaves(code, held) for code in _codes(params)):
         return PASS
     return refuse(
@@ -52,8 +51,8 @@ def _leaves(code: int, held: int) -> bool:
 def _codes(params: Mapping[str, Any]) -> set[int]:
     """The Windows key code, by each of the names that a client may give it."""
     codes = set()
-    number = params.get("windowsVirtualKeyCode")
-    if isinstance(number, int):
+    number = _whole(params.get("windowsVirtualKeyCode"))
+    if number is not None:
         codes.add(number)
     for name in (str(params.get("key", "")), str(params.get("code", "")).removeprefix("Key")):
         if len(name) == 1 and name.isalpha():
@@ -61,3 +60,10 @@ def _codes(params: Mapping[str, Any]) -> set[int]:
         elif name in _NAMES:
             codes.add(_NAMES[name])
     return codes
+
+
+def _whole(value: object) -> int | None:
+    """A number as Chrome reads it, which takes 2.0 for 2."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None

@@ -105,11 +105,11 @@ def _judge_nested(params: Mapping[str, Any], room: Room) -> Verdict:
         return refuse("its inner message cannot be read", "send a call: id, method, params")
     if verdict.effect is Effect.END_SESSION:
         return refuse("the browser is not the session's to end", "close the connection")
-    if verdict.params is not None:
-        return Verdict(
-            Effect.PASS, params={**params, "message": json.dumps({**inner, "params": verdict.params})}
-        )
-    return verdict
+    if verdict.effect is not Effect.PASS:
+        return verdict
+    # Written anew: what was judged is what Chrome reads, however it reads what two parsers may differ on.
+    sent = inner if verdict.params is None else {**inner, "params": verdict.params}
+    return Verdict(Effect.PASS, params={**params, "message": json.dumps(sent)})
 
 
 _SPECIAL: Mapping[str, Callable[[Mapping[str, Any], Room], Verdict]] = {

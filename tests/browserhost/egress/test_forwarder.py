@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import pytest
 
 from browserhost.egress import forwarder as forwarders
-from browserhost.egress import socks
+from browserhost.egress import resolver, socks
 from browserhost.egress.addresses import IPAddress, Rules, services
 from browserhost.egress.forwarder import Egress, Forwarder
 from browserhost.egress.socks import Destination
@@ -177,6 +177,16 @@ async def test_who_does_not_answer_is_named_with_the_reason(ground: Ground) -> N
     assert forwarder.failed_since(0) == f"127.0.0.1:{port}: 127.0.0.1: connection refused"
     assert (await ground.ask(forwarder, "unknown.example", port))[0] == socks.HOST
     assert forwarder.failed_since(0) == f"unknown.example:{port}: has no address"
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..example"])
+async def test_a_name_that_no_resolver_takes_has_no_address(ground: Ground, name: str) -> None:
+    ground.egress.resolve = resolver.resolve
+    forwarder = await ground.start()
+    code, (reader, _) = await ground.ask(forwarder, name, 80)
+    assert code == socks.HOST
+    assert await reader.read() == b""
+    await until(lambda: forwarder.connections == 0)
 
 
 async def test_what_is_no_socks_is_hung_up_on(ground: Ground) -> None:

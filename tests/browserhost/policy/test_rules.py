@@ -270,6 +270,9 @@ def test_a_chord_that_leaves_the_page_is_refused_by_each_of_its_names(
 ) -> None:
     for named in ({"key": key}, {"code": code}, {"windowsVirtualKeyCode": number}):
         assert not passes("Input.dispatchKeyEvent", type="rawKeyDown", modifiers=modifiers, **named)
+    # Chrome takes 2.0 for 2.
+    as_floats = {"modifiers": float(modifiers), "windowsVirtualKeyCode": float(number)}
+    assert not passes("Input.dispatchKeyEvent", type="rawKeyDown", **as_floats)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +340,13 @@ def nested(method: str, **params: Any) -> dict[str, str]:
 )
 def test_a_message_in_a_message_is_judged_as_the_inner_one(params: dict[str, Any], effect: Effect) -> None:
     assert judge("Target.sendMessageToTarget", params, ROOM).effect is effect
+
+
+def test_a_message_in_a_message_is_sent_on_as_it_was_read() -> None:
+    twice = '{"id": 1, "method": "Page.navigate", "params": {"url": "file:///x", "url": "http://a.example"}}'
+    params = asked("Target.sendMessageToTarget", sessionId="S", message=twice).params
+    assert params is not None
+    assert "file:" not in params["message"]
 
 
 def test_a_message_in_a_message_is_changed_as_the_inner_one() -> None:
