@@ -8,7 +8,7 @@ is not begun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,6 +21,7 @@ from browserhost.acting_page import ActedPage
 from browserhost.acting_plan import View
 from browserhost.acting_settle import Settling
 from browserhost.browser import Browser
+from browserhost.tasks import to_its_end
 from tenure.errors import InvalidField, TenureError
 from tenure.v1.session_pb2 import Action
 from tenure.v1.session_service_pb2 import ActionResult
@@ -163,7 +164,7 @@ class _Acting:
         self._guard.gate()
         self._guard.touch(what)
         self._progress.part = True
-        await _whole(begin())
+        await to_its_end(begin())
 
     # --- the pointer -------------------------------------------------------------------------
 
@@ -256,20 +257,10 @@ class _Acting:
         await self._page.answers()
         if await self._hands.do("menu", _MENU_MS) == "1":
             self._guard.gate()
-            await _whole(self._send("chord", "-", _ESCAPE))
+            await to_its_end(self._send("chord", "-", _ESCAPE))
             await self._hands.do("sync")
         self._standing.menu_due = False
 
 
 def _refused(field: str, value: str, problem: str, remedy: str = "look at a new screenshot") -> InvalidField:
     return InvalidField(field=field, value=value, problem=problem, remedy=remedy)
-
-
-async def _whole(doing: Awaitable[None]) -> None:
-    """Do it to its end, also when this task is cancelled meanwhile."""
-    task = asyncio.ensure_future(doing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from browserhost.tasks import to_its_end
 from tenure.errors import BrowserCrashed
 
 PROGRAM = Path(__file__).with_name("acting_x.py")
@@ -69,7 +70,7 @@ class Hands:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.shield(asyncio.ensure_future(self.aclose()))
+        await to_its_end(self.aclose())
 
     async def _answer(self) -> str:
         assert self._process.stdout is not None

@@ -13,6 +13,7 @@ from browserhost.browser import Browser
 from browserhost.mux import CdpMux, MuxClient
 from browserhost.page import Page
 from browserhost.picture import NoPicture
+from browserhost.tasks import to_its_end
 from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed, InvalidField
 
@@ -154,4 +155,4 @@ async def _client(mux: CdpMux) -> AsyncIterator[CdpClient]:
         yield client
     finally:
         client.lost(lost)
-        await asyncio.shield(mux.leave(member))
+        await to_its_end(mux.leave(member))

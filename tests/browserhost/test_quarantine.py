@@ -45,6 +45,19 @@ async def kinds(machine: Machine, token: int) -> list[str]:
 # --- quarantine ---------------------------------------------------------------------------
 
 
+async def test_a_session_that_its_client_ended_is_over_before_its_token_is_acknowledged(
+    machine: Machine,
+) -> None:
+    await machine.open(41)
+    machine.endpoint.slow = asyncio.Event()
+    machine.endpoint.on_ends["s0"]()
+    quarantining = asyncio.create_task(machine.profile().quarantine(41))
+    await asyncio.wait([quarantining], timeout=0.2)
+    assert not quarantining.done()
+    machine.endpoint.slow.set()
+    assert (await quarantining).floor == 42
+
+
 async def test_a_quarantined_token_is_cut_off_and_every_further_act_of_it_is_refused(
     machine: Machine,
 ) -> None:
