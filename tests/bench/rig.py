@@ -12,7 +12,8 @@ import grpc.aio
 
 from servicekit.channels import CHANNEL_OPTIONS
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
-from tests.fixtures.incidents import Crew, crew_on, plain_site
+from tests.fixtures.incidents import Crew, crew_on
+from tests.fixtures.pages import plain_site
 from tests.fixtures.services import Services, services_in
 
 

@@ -20,7 +20,8 @@ from tenure.v1.incident_pb2 import DirectoryFinding, SuspicionCause
 from tests.fixtures.census import browser_of, gone, kill, profile_dir
 from tests.fixtures.damage import Fingerprint, fingerprint
 from tests.fixtures.faults import LOGGED_IN_AT, logins_on_disk, who
-from tests.fixtures.incidents import Doomed, crew_on, told
+from tests.fixtures.incidents import Doomed, crew_on
+from tests.fixtures.reading import told
 from tests.fixtures.services import Replica, Services, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

@@ -22,7 +22,8 @@ from tenure.v1.session_service_pb2 import OpenSessionRequest, ShutdownBrowserReq
 from tests.fixtures.census import browser_of, gone, kill, profile_dir, until
 from tests.fixtures.damage import DAMAGES, LOCAL_STORAGE, Fingerprint, fingerprint
 from tests.fixtures.faults import who
-from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of, told
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.reading import told
 from tests.fixtures.services import Replica, Services, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

@@ -14,7 +14,10 @@ import pytest_asyncio
 from tenure.cdp import CdpClosed
 from tenure.errors import HoldLost, InvalidField, from_rpc_error
 from tenure.fencing import SERVE_S
-from tests.fixtures.incidents import Crew, Doomed, Point, crew_on, each_of, plain_site, told
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
+from tests.fixtures.points import Point
+from tests.fixtures.reading import told
 from tests.fixtures.services import Replica, Services, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

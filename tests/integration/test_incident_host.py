@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.incidents import POINTS as EVERY_POINT
-from tests.fixtures.incidents import Crew, Doomed, Point, crew_on, each_of, plain_site
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
+from tests.fixtures.points import POINTS as EVERY_POINT
+from tests.fixtures.points import Point
 from tests.fixtures.services import Replica, Services, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

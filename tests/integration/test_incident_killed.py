@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.incidents import POINTS, Doomed, Point, crew_on, each_of, plain_site
+from tests.fixtures.incidents import Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
+from tests.fixtures.points import POINTS, Point
 from tests.fixtures.services import Replica, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

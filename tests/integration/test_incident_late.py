@@ -15,7 +15,9 @@ import pytest
 import pytest_asyncio
 
 from tests.fixtures.history import Written
-from tests.fixtures.incidents import POINTS, Crew, Doomed, Point, crew_on, each_of, plain_site
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
+from tests.fixtures.points import POINTS, Point
 from tests.fixtures.services import Replica, Services, services_in
 from tests.fixtures.wire import Stop
 

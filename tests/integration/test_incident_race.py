@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.incidents import STEPS, Crew, Doomed, Point, crew_on, each_of, plain_site, told
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
+from tests.fixtures.points import STEPS, Point
+from tests.fixtures.reading import told
 from tests.fixtures.services import Replica, services_in
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

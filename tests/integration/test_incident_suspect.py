@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of, plain_site
+from tests.fixtures.incidents import Crew, Doomed, crew_on, each_of
+from tests.fixtures.pages import plain_site
 from tests.fixtures.services import Replica, services_in
 from tests.fixtures.wire import Stop
 
