@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from browserhost import chrome, start_url
 from browserhost.camera import Camera
@@ -279,7 +280,7 @@ class Browser:
         try:
             await self._pages.navigate(page, url)
         except NavigationFailed as failed:
-            if said := self._forwarder.failed_since(began):
+            if said := self._forwarder.failed_since(began, urlsplit(url).hostname or ""):
                 failed.error = f"{failed.error} ({said})"
             raise
 

@@ -16,8 +16,10 @@ from browserhost.underway import Underway
 from browserhost.witness.ledger import NOTE
 from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser
-from tenure.errors import BrowserCrashed, ProfileQuarantined
+from tenure.errors import BrowserCrashed, OutcomeUnknown, ProfileQuarantined
 
+REST_S = 1.0
+"""What a quarantine gives the pages, beyond the cut's own time, to be done with what was sent to them."""
 CAPTURE_S = 1.5
 """What a quarantine spends at most, once the token is cut off, on a last look at the browser."""
 
@@ -87,9 +89,28 @@ class Ending:
             # Nothing of the token's is left to look at, or what there is belongs to a later hold.
             await self._witness.flag(token)
             return Quarantined(floor, browser_alive=browser is not None and not browser.ended.done())
+        await self._come_to_rest(token, browser)
         alive = await self._last_look(token, browser)
         await self._witness.flag(token)
         return Quarantined(floor, alive)
+
+    async def _come_to_rest(self, token: int, browser: LiveBrowser) -> None:
+        """Return once the pages are done with all that was sent under the token, or the browser has ended.
+
+        Raises OutcomeUnknown while one of them is busy: what waits in it would be done after the
+        acknowledgement.
+        """
+        async with self._browser_lock:
+            if not self._examiner.drove(token) or self._slot.browser is not browser:
+                return
+            try:
+                async with asyncio.timeout(REST_S):
+                    await browser.come_to_rest()
+            except TimeoutError:
+                raise OutcomeUnknown(
+                    f"fencing_token {token} is cut off, but a page is busy with what was sent to it before. "
+                    "Call again."
+                ) from None
 
     async def _last_look(self, token: int, browser: LiveBrowser) -> bool:
         """Where the browser stands, with a picture; whether it answers. Bounded, and never raises."""

@@ -70,6 +70,7 @@ class Refused(Exception):
 @dataclass(frozen=True, slots=True)
 class _Failure:
     at: float
+    host: str
     text: str
 
 
@@ -117,10 +118,14 @@ class Forwarder:
             end.abort()
         self._egress.ports.discard(self._port)
 
-    def failed_since(self, moment: float) -> str:
-        """The last connection that was not made since then (time.monotonic), with the reason; "" for none."""
-        last = self._failures[-1] if self._failures else None
-        return last.text if last is not None and last.at >= moment else ""
+    def failed_since(self, moment: float, host: str = "") -> str:
+        """The last connection that was not made since then (time.monotonic), with the reason; "" for none.
+
+        One to `host` comes before the others: Chrome has errands of its own.
+        """
+        failed = [each for each in self._failures if each.at >= moment]
+        asked = [each for each in failed if each.host == host]
+        return (asked or failed)[-1].text if failed else ""
 
     def _accept(self) -> End:
         if len(self._ends) >= MOST:
@@ -224,7 +229,7 @@ class Forwarder:
 
     def _note(self, to: Destination, refused: Refused) -> None:
         text = f"{to}: {refused.problem}"
-        self._failures.append(_Failure(time.monotonic(), text))
+        self._failures.append(_Failure(time.monotonic(), to.host, text))
         # Once each: a page may ask for the same a thousand times a second.
         if refused.denied and text not in self._logged and len(self._logged) < MOST:
             self._logged.add(text)

@@ -73,6 +73,9 @@ class FakeBrowser:
     async def answers(self) -> None:
         await self._at("answers")
 
+    async def come_to_rest(self) -> None:
+        await self._at("rest")
+
     async def picture(
         self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
     ) -> Picture:

@@ -19,6 +19,7 @@ from tenure.errors import (
     HoldRevoked,
     LeaseExpired,
     NotFound,
+    OutcomeUnknown,
     ProfileCorrupt,
     ProfileQuarantined,
     TenureError,
@@ -129,6 +130,20 @@ async def test_a_browser_that_hangs_does_not_keep_the_acknowledgement_waiting(
     assert (done.floor, done.browser_alive) == (42, False)
     items = (await machine.profile().witness.ledger(41)).items.values()
     assert any("cut short" in item.text for item in items)
+
+
+async def test_nothing_is_acknowledged_while_a_page_is_busy_with_what_the_token_sent(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "REST_S", 0.05)
+    await machine.open(41)
+    _, at_rest = machine.chrome.pause("rest")
+    with pytest.raises(OutcomeUnknown, match="is busy"):
+        await machine.profile().quarantine(41)
+    # The old worker is cut off all the same, and whoever calls again gets the word once it is so.
+    assert on_disk(machine)[0] == 42
+    at_rest.set()
+    assert (await machine.profile().quarantine(41)).floor == 42
 
 
 async def test_a_picture_that_hangs_leaves_the_browser_alive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,9 +163,7 @@ async def test_host_and_keeper_killed_together_leave_no_process_on_the_profile(
     os.kill(display.pid, signal.SIGTERM)
     await all_gone(known)
     for left in browsers.root.tmp.iterdir():
-        for file in left.iterdir():
-            file.unlink()
-        left.rmdir()
+        shutil.rmtree(left)
 
 
 async def start_host(root: DataRoot, site: Site) -> tuple[subprocess.Popen[str], list[Process]]:

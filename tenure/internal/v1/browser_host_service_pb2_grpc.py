@@ -142,7 +142,8 @@ class BrowserHostServiceServicer:
     def QuarantineHold(self, request, context):
         """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
         records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
-        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), OUTCOME_UNKNOWN (a page is busy
+        with what was sent to it before the cut: call again), PROFILE_CORRUPT (the floor cannot be read).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

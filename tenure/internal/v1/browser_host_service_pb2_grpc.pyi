@@ -33,7 +33,8 @@ class BrowserHostServiceStub:
     QuarantineHold: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.QuarantineHoldRequest, _browser_host_service_pb2.QuarantineHoldResponse]
     """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
     records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
-    call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+    call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), OUTCOME_UNKNOWN (a page is busy
+    with what was sent to it before the cut: call again), PROFILE_CORRUPT (the floor cannot be read).
     """
     InspectProfile: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.InspectProfileRequest, _browser_host_service_pb2.InspectProfileResponse]
     """Looks at the profile and at what was recorded under the token. Alters nothing. Errors: PROFILE_CORRUPT."""
@@ -98,7 +99,8 @@ class BrowserHostServiceServicer:
     ) -> _abc.Awaitable[_browser_host_service_pb2.QuarantineHoldResponse]:
         """Cuts a token off for an incident (PROTOCOL.md 16): floor = max(floor, token + 1), drains and cuts only what is at or below the token,
         records the live browser's last URL and a screenshot, and answers after the fsync. The browser is left as it is. Idempotent; a late
-        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), PROFILE_CORRUPT (the floor cannot be read).
+        call never touches a later hold. Errors: DISK_FULL (nothing is acknowledged), OUTCOME_UNKNOWN (a page is busy
+        with what was sent to it before the cut: call again), PROFILE_CORRUPT (the floor cannot be read).
         """
 
     def InspectProfile(

@@ -177,6 +177,8 @@ async def test_who_does_not_answer_is_named_with_the_reason(ground: Ground) -> N
     assert forwarder.failed_since(0) == f"127.0.0.1:{port}: 127.0.0.1: connection refused"
     assert (await ground.ask(forwarder, "unknown.example", port))[0] == socks.HOST
     assert forwarder.failed_since(0) == f"unknown.example:{port}: has no address"
+    # What was asked for, not the last thing that failed.
+    assert forwarder.failed_since(0, "127.0.0.1") == f"127.0.0.1:{port}: 127.0.0.1: connection refused"
 
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..example"])
