@@ -100,17 +100,15 @@ class Ending:
         Raises OutcomeUnknown while one of them is busy: what waits in it would be done after the
         acknowledgement.
         """
-        async with self._browser_lock:
-            if not self._examiner.drove(token) or self._slot.browser is not browser:
-                return
-            try:
-                async with asyncio.timeout(REST_S):
-                    await browser.come_to_rest()
-            except TimeoutError:
-                raise OutcomeUnknown(
-                    f"fencing_token {token} is cut off, but a page is busy with what was sent to it before. "
-                    "Call again."
-                ) from None
+        # Without the browser's lock, which a launch may have for long; asking a page does no harm.
+        try:
+            async with asyncio.timeout(REST_S):
+                await browser.come_to_rest()
+        except TimeoutError:
+            raise OutcomeUnknown(
+                f"fencing_token {token} is cut off, but a page is busy with what was sent to it before. "
+                "Call again."
+            ) from None
 
     async def _last_look(self, token: int, browser: LiveBrowser) -> bool:
         """Where the browser stands, with a picture; whether it answers. Bounded, and never raises."""
