@@ -29,9 +29,9 @@ from lockservice.rounds import SWEEP_S
 from lockservice.suspects import Suspects
 
 _PAUSE_S = 0.2
-# A watch tells in under a millisecond. Revisions of keys that are not watched (steps, checkpoints) never
-# come.
-_QUIET_S = 0.05
+# A watch tells in under a millisecond, on a machine at its limits much later. Revisions of keys that are not
+# watched (steps, checkpoints) never come.
+_QUIET_S = 0.25
 
 # Told None when etcd is there, else why not.
 Tell = Callable[[str | None], Awaitable[None]]
