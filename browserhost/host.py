@@ -20,6 +20,7 @@ from browserhost.slot import Slot
 from browserhost.workshop import Workshop
 from tenure.errors import HostUnreachable, ProfileCorrupt, TenureError
 from tenure.names import ProfileName
+from tenure.v1.host_pb2 import WarmBrowser
 
 TICK_S = 0.25
 
@@ -77,9 +78,13 @@ class Host:
         """Every profile that was asked for since the start, by name."""
         return (self._profiles[key] for key in sorted(self._profiles))
 
-    def warm(self) -> list[str]:
-        """Names of the profiles whose browser is live."""
-        return [str(profile.name) for profile in self.known() if profile.warm]
+    def warm(self) -> list[WarmBrowser]:
+        """The live browsers."""
+        return [
+            WarmBrowser(profile=str(profile.name), proxy_key=profile.slot.record.known.proxy_key)
+            for profile in self.known()
+            if profile.warm
+        ]
 
     async def start(self) -> None:
         """Settle what an earlier host of this data left open (rule 17), before anything is served."""

@@ -117,6 +117,6 @@ def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint
         boot_id=workshop.boot_id,
         capacity=host.cache.capacity,
         browsers=host.cache.taken,
-        warm_profiles=host.warm(),
+        warm=host.warm(),
         state=host_pb2.HOST_STATE_READY,
     )

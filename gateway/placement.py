@@ -19,11 +19,12 @@ def choose_host(hosts: Iterable[Host], profile: str) -> str | None:
 
 
 def _takes(host: Host) -> bool:
-    return host.state == HostState.HOST_STATE_READY and _free(host) + len(host.warm_profiles) > 0
+    return host.state == HostState.HOST_STATE_READY and _free(host) + len(host.warm) > 0
 
 
 def _rank(host: Host, profile: str) -> tuple[bool, int, int, str]:
-    return (profile not in host.warm_profiles, -_free(host), -len(host.warm_profiles), host.name)
+    cold = all(browser.profile != profile for browser in host.warm)
+    return (cold, -_free(host), -len(host.warm), host.name)
 
 
 def _free(host: Host) -> int:

@@ -31,9 +31,9 @@ class Hosts(HostServiceServicer):
             # Internal, and other tenants' profiles are not told of.
             host.ClearField("address")
             host.ClearField("cdp_address")
-            warm = [name for name in host.warm_profiles if name.startswith(own)]
-            host.ClearField("warm_profiles")
-            host.warm_profiles.extend(warm)
+            warm = [browser for browser in host.warm if browser.profile.startswith(own)]
+            host.ClearField("warm")
+            host.warm.extend(warm)
         return ListHostsResponse(hosts=hosts)
 
 

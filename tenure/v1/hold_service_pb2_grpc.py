@@ -113,7 +113,10 @@ class HoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcquireHolds(self, request, context):
-        """Acquires many profiles at once; each has its own answer. Not atomic as a whole.
+        """Acquires many profiles at once; each has its own answer, as AcquireHold would give it. Not atomic as a whole. Nobody waits here:
+        `wait` must be absent, since two callers that each hold what the other waits for would wait for ever. The way for many holds a second:
+        a message costs far more than a hold in it. Default deadline: 30 s. Idempotent by the request ids.
+        Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as AcquireHold, in the results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +133,8 @@ class HoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseHolds(self, request, context):
-        """Releases many holds at once; each has its own answer.
+        """Releases many holds at once; each has its own answer, as ReleaseHold would give it. Not atomic as a whole. Idempotent by the tokens.
+        Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as ReleaseHold, in the results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

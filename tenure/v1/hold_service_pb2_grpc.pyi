@@ -26,7 +26,11 @@ class HoldServiceStub:
     RESUME_PENDING, REQUEST_ENDED, LEASE_EXPIRED, PERMISSION_DENIED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
     AcquireHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.AcquireHoldsRequest, _hold_service_pb2.AcquireHoldsResponse]
-    """Acquires many profiles at once; each has its own answer. Not atomic as a whole."""
+    """Acquires many profiles at once; each has its own answer, as AcquireHold would give it. Not atomic as a whole. Nobody waits here:
+    `wait` must be absent, since two callers that each hold what the other waits for would wait for ever. The way for many holds a second:
+    a message costs far more than a hold in it. Default deadline: 30 s. Idempotent by the request ids.
+    Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as AcquireHold, in the results.
+    """
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldRequest, _hold_service_pb2.ReleaseHoldResponse]
     """Releases a hold; the head of the queue has the profile at once, with a higher token. Idempotent by token. Where a browser was
     opened under the token, its host is drained first, so nothing of this token is served after the answer.
@@ -34,7 +38,9 @@ class HoldServiceStub:
     STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
     """
     ReleaseHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldsRequest, _hold_service_pb2.ReleaseHoldsResponse]
-    """Releases many holds at once; each has its own answer."""
+    """Releases many holds at once; each has its own answer, as ReleaseHold would give it. Not atomic as a whole. Idempotent by the tokens.
+    Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as ReleaseHold, in the results.
+    """
     RevokeHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.RevokeHoldRequest, _hold_service_pb2.RevokeHoldResponse]
     """Takes a hold from its worker: starts an incident, frees nothing. Administrators only. Idempotent by token.
     Errors: INVALID_ID, INVALID_FIELD (reason), NOT_FOUND, TOKEN_SUPERSEDED (no such hold any more), PERMISSION_DENIED,
@@ -86,7 +92,11 @@ class HoldServiceServicer:
         request: _hold_service_pb2.AcquireHoldsRequest,
         context: _aio.ServicerContext[_hold_service_pb2.AcquireHoldsRequest, _abc.Awaitable[_hold_service_pb2.AcquireHoldsResponse]],
     ) -> _abc.Awaitable[_hold_service_pb2.AcquireHoldsResponse]:
-        """Acquires many profiles at once; each has its own answer. Not atomic as a whole."""
+        """Acquires many profiles at once; each has its own answer, as AcquireHold would give it. Not atomic as a whole. Nobody waits here:
+        `wait` must be absent, since two callers that each hold what the other waits for would wait for ever. The way for many holds a second:
+        a message costs far more than a hold in it. Default deadline: 30 s. Idempotent by the request ids.
+        Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as AcquireHold, in the results.
+        """
 
     def ReleaseHold(
         self,
@@ -104,7 +114,9 @@ class HoldServiceServicer:
         request: _hold_service_pb2.ReleaseHoldsRequest,
         context: _aio.ServicerContext[_hold_service_pb2.ReleaseHoldsRequest, _abc.Awaitable[_hold_service_pb2.ReleaseHoldsResponse]],
     ) -> _abc.Awaitable[_hold_service_pb2.ReleaseHoldsResponse]:
-        """Releases many holds at once; each has its own answer."""
+        """Releases many holds at once; each has its own answer, as ReleaseHold would give it. Not atomic as a whole. Idempotent by the tokens.
+        Errors, of the call as a whole: INVALID_FIELD (requests: too many, or one profile twice). Else as ReleaseHold, in the results.
+        """
 
     def RevokeHold(
         self,

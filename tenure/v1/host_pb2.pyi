@@ -58,9 +58,9 @@ class Host(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
     BROWSERS_FIELD_NUMBER: _builtins.int
-    WARM_PROFILES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CDP_ADDRESS_FIELD_NUMBER: _builtins.int
+    WARM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`hosts/{host}`; minted once and kept with the host's data."""
     address: _builtins.str
@@ -76,8 +76,8 @@ class Host(_message.Message):
     cdp_address: _builtins.str
     """Where it serves DevTools WebSockets, host:port; internal."""
     @_builtins.property
-    def warm_profiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of profiles whose browsers are warm."""
+    def warm(self) -> _containers.RepeatedCompositeFieldContainer[Global___WarmBrowser]:
+        """Its browsers that are warm: live, and nobody in session."""
 
     def __init__(
         self,
@@ -87,14 +87,40 @@ class Host(_message.Message):
         boot_id: _builtins.str = ...,
         capacity: _builtins.int = ...,
         browsers: _builtins.int = ...,
-        warm_profiles: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___HostState.ValueType = ...,
         cdp_address: _builtins.str = ...,
+        warm: _abc.Iterable[Global___WarmBrowser] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "name", b"name", "state", b"state", "warm_profiles", b"warm_profiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "name", b"name", "state", b"state", "warm", b"warm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Host: _TypeAlias = Host  # noqa: Y015
+
+@_typing.final
+class WarmBrowser(_message.Message):
+    """A live browser that nobody is in session with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PROXY_KEY_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """`tenants/{tenant}/profiles/{profile}`."""
+    proxy_key: _builtins.str
+    """Key of its proxy, `{city}__{state}`; empty for none."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        proxy_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "proxy_key", b"proxy_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmBrowser: _TypeAlias = WarmBrowser  # noqa: Y015

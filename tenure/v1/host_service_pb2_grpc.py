@@ -74,21 +74,25 @@ class HostServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CordonHost(self, request, context):
-        """Keeps new profiles away from a host. Administrators only. Idempotent.
+        """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
+        Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UncordonHost(self, request, context):
-        """Takes that back. Administrators only. Idempotent.
+        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DrainHost(self, request, context):
-        """Closes what is free and moves it away. Administrators only. Idempotent.
+        """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
+        after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
+        Durable. Administrators only. Idempotent. Errors: as CordonHost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,11 +18,17 @@ class HostServiceStub:
     ListHosts: _aio.UnaryUnaryMultiCallable[_host_service_pb2.ListHostsRequest, _host_service_pb2.ListHostsResponse]
     """Lists the hosts alive now. Errors: STORE_UNAVAILABLE."""
     CordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.CordonHostRequest, _host_service_pb2.CordonHostResponse]
-    """Keeps new profiles away from a host. Administrators only. Idempotent."""
+    """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
+    Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+    OUTCOME_UNKNOWN (call again).
+    """
     UncordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.UncordonHostRequest, _host_service_pb2.UncordonHostResponse]
-    """Takes that back. Administrators only. Idempotent."""
+    """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost."""
     DrainHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]
-    """Closes what is free and moves it away. Administrators only. Idempotent."""
+    """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
+    after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
+    Durable. Administrators only. Idempotent. Errors: as CordonHost.
+    """
     Prewarm: _aio.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]
     """Launches a free profile's browser ahead of its next session. Idempotent."""
 
@@ -41,21 +47,27 @@ class HostServiceServicer:
         request: _host_service_pb2.CordonHostRequest,
         context: _aio.ServicerContext[_host_service_pb2.CordonHostRequest, _abc.Awaitable[_host_service_pb2.CordonHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.CordonHostResponse]:
-        """Keeps new profiles away from a host. Administrators only. Idempotent."""
+        """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
+        Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN (call again).
+        """
 
     def UncordonHost(
         self,
         request: _host_service_pb2.UncordonHostRequest,
         context: _aio.ServicerContext[_host_service_pb2.UncordonHostRequest, _abc.Awaitable[_host_service_pb2.UncordonHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.UncordonHostResponse]:
-        """Takes that back. Administrators only. Idempotent."""
+        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost."""
 
     def DrainHost(
         self,
         request: _host_service_pb2.DrainHostRequest,
         context: _aio.ServicerContext[_host_service_pb2.DrainHostRequest, _abc.Awaitable[_host_service_pb2.DrainHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.DrainHostResponse]:
-        """Closes what is free and moves it away. Administrators only. Idempotent."""
+        """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
+        after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
+        Durable. Administrators only. Idempotent. Errors: as CordonHost.
+        """
 
     def Prewarm(
         self,

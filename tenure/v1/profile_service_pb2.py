@@ -28,7 +28,7 @@ from tenure.v1 import hold_pb2 as tenure_dot_v1_dot_hold__pb2
 from tenure.v1 import profile_pb2 as tenure_dot_v1_dot_profile__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftenure/v1/profile_service.proto\x12\ttenure.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\x1a\x17tenure/v1/profile.proto\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"9\n\x12GetProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"t\n\x13ListProfilesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"U\n\x14ListProfilesResponse\x12$\n\x08profiles\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Profile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x14WatchProfilesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x15\n\rresume_cursor\x18\x03 \x01(\t\"\x82\x01\n\x15WatchProfilesResponse\x12&\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.tenure.v1.ProfileH\x00\x12$\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x12.tenure.v1.ProfileH\x00\x12\x12\n\x08\x62ookmark\x18\x03 \x01(\tH\x00\x42\x07\n\x05\x65vent\"\xc5\x01\n\x14\x43reateProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12;\n\x06labels\x18\x02 \x03(\x0b\x32+.tenure.v1.CreateProfileRequest.LabelsEntry\x12\x30\n\x0e\x62rowser_config\x18\x03 \x01(\x0b\x32\x18.tenure.v1.BrowserConfig\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x15\x43reateProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"l\n\x14UpdateProfileRequest\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"<\n\x15UpdateProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"7\n\x14RetireProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"<\n\x15RetireProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"(\n\x15\x45xplainProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\xb8\x02\n\x16\x45xplainProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\x12 \n\x05queue\x18\x02 \x03(\x0b\x32\x11.tenure.v1.Waiter\x12\x0c\n\x04next\x18\x03 \x01(\t\x12-\n\tnext_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x06\x61\x64vice\x18\x05 \x03(\x0b\x32\x11.tenure.v1.Advice\x12\x1d\n\x04hold\x18\x06 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x19\n\x0cworker_alive\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x1d\n\x04step\x18\x08 \x01(\x0b\x32\x0f.tenure.v1.Step\x12\r\n\x05\x63\x61use\x18\t \x01(\tB\x0f\n\r_worker_alive\"e\n\x06Waiter\x12\x10\n\x08position\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd5\x04\n\x0eProfileService\x12I\n\nGetProfile\x12\x1c.tenure.v1.GetProfileRequest\x1a\x1d.tenure.v1.GetProfileResponse\x12O\n\x0cListProfiles\x12\x1e.tenure.v1.ListProfilesRequest\x1a\x1f.tenure.v1.ListProfilesResponse\x12T\n\rWatchProfiles\x12\x1f.tenure.v1.WatchProfilesRequest\x1a .tenure.v1.WatchProfilesResponse0\x01\x12R\n\rCreateProfile\x12\x1f.tenure.v1.CreateProfileRequest\x1a .tenure.v1.CreateProfileResponse\x12R\n\rUpdateProfile\x12\x1f.tenure.v1.UpdateProfileRequest\x1a .tenure.v1.UpdateProfileResponse\x12R\n\rRetireProfile\x12\x1f.tenure.v1.RetireProfileRequest\x1a .tenure.v1.RetireProfileResponse\x12U\n\x0e\x45xplainProfile\x12 .tenure.v1.ExplainProfileRequest\x1a!.tenure.v1.ExplainProfileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftenure/v1/profile_service.proto\x12\ttenure.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\x1a\x17tenure/v1/profile.proto\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"9\n\x12GetProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"t\n\x13ListProfilesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"U\n\x14ListProfilesResponse\x12$\n\x08profiles\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Profile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x14WatchProfilesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x15\n\rresume_cursor\x18\x03 \x01(\t\x12\x0e\n\x06queues\x18\x04 \x01(\x08\"\xa4\x01\n\x15WatchProfilesResponse\x12&\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.tenure.v1.ProfileH\x00\x12$\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x12.tenure.v1.ProfileH\x00\x12\x12\n\x08\x62ookmark\x18\x03 \x01(\tH\x00\x12 \n\x05queue\x18\x04 \x03(\x0b\x32\x11.tenure.v1.WaiterB\x07\n\x05\x65vent\"\xc5\x01\n\x14\x43reateProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12;\n\x06labels\x18\x02 \x03(\x0b\x32+.tenure.v1.CreateProfileRequest.LabelsEntry\x12\x30\n\x0e\x62rowser_config\x18\x03 \x01(\x0b\x32\x18.tenure.v1.BrowserConfig\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x15\x43reateProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"l\n\x14UpdateProfileRequest\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"<\n\x15UpdateProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"7\n\x14RetireProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"<\n\x15RetireProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"i\n\x12MoveProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x18\n\x10\x61ttest_destroyed\x18\x04 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\":\n\x13MoveProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\"(\n\x15\x45xplainProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\xb8\x02\n\x16\x45xplainProfileResponse\x12#\n\x07profile\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Profile\x12 \n\x05queue\x18\x02 \x03(\x0b\x32\x11.tenure.v1.Waiter\x12\x0c\n\x04next\x18\x03 \x01(\t\x12-\n\tnext_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x06\x61\x64vice\x18\x05 \x03(\x0b\x32\x11.tenure.v1.Advice\x12\x1d\n\x04hold\x18\x06 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x19\n\x0cworker_alive\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x1d\n\x04step\x18\x08 \x01(\x0b\x32\x0f.tenure.v1.Step\x12\r\n\x05\x63\x61use\x18\t \x01(\tB\x0f\n\r_worker_alive\"y\n\x06Waiter\x12\x10\n\x08position\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t2\xa3\x05\n\x0eProfileService\x12I\n\nGetProfile\x12\x1c.tenure.v1.GetProfileRequest\x1a\x1d.tenure.v1.GetProfileResponse\x12O\n\x0cListProfiles\x12\x1e.tenure.v1.ListProfilesRequest\x1a\x1f.tenure.v1.ListProfilesResponse\x12T\n\rWatchProfiles\x12\x1f.tenure.v1.WatchProfilesRequest\x1a .tenure.v1.WatchProfilesResponse0\x01\x12R\n\rCreateProfile\x12\x1f.tenure.v1.CreateProfileRequest\x1a .tenure.v1.CreateProfileResponse\x12R\n\rUpdateProfile\x12\x1f.tenure.v1.UpdateProfileRequest\x1a .tenure.v1.UpdateProfileResponse\x12R\n\rRetireProfile\x12\x1f.tenure.v1.RetireProfileRequest\x1a .tenure.v1.RetireProfileResponse\x12L\n\x0bMoveProfile\x12\x1d.tenure.v1.MoveProfileRequest\x1a\x1e.tenure.v1.MoveProfileResponse\x12U\n\x0e\x45xplainProfile\x12 .tenure.v1.ExplainProfileRequest\x1a!.tenure.v1.ExplainProfileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,29 +46,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPROFILESRESPONSE']._serialized_start=375
   _globals['_LISTPROFILESRESPONSE']._serialized_end=460
   _globals['_WATCHPROFILESREQUEST']._serialized_start=462
-  _globals['_WATCHPROFILESREQUEST']._serialized_end=540
-  _globals['_WATCHPROFILESRESPONSE']._serialized_start=543
-  _globals['_WATCHPROFILESRESPONSE']._serialized_end=673
-  _globals['_CREATEPROFILEREQUEST']._serialized_start=676
-  _globals['_CREATEPROFILEREQUEST']._serialized_end=873
-  _globals['_CREATEPROFILEREQUEST_LABELSENTRY']._serialized_start=828
-  _globals['_CREATEPROFILEREQUEST_LABELSENTRY']._serialized_end=873
-  _globals['_CREATEPROFILERESPONSE']._serialized_start=875
-  _globals['_CREATEPROFILERESPONSE']._serialized_end=935
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=937
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1045
-  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1047
-  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1107
-  _globals['_RETIREPROFILEREQUEST']._serialized_start=1109
-  _globals['_RETIREPROFILEREQUEST']._serialized_end=1164
-  _globals['_RETIREPROFILERESPONSE']._serialized_start=1166
-  _globals['_RETIREPROFILERESPONSE']._serialized_end=1226
-  _globals['_EXPLAINPROFILEREQUEST']._serialized_start=1228
-  _globals['_EXPLAINPROFILEREQUEST']._serialized_end=1268
-  _globals['_EXPLAINPROFILERESPONSE']._serialized_start=1271
-  _globals['_EXPLAINPROFILERESPONSE']._serialized_end=1583
-  _globals['_WAITER']._serialized_start=1585
-  _globals['_WAITER']._serialized_end=1686
-  _globals['_PROFILESERVICE']._serialized_start=1689
-  _globals['_PROFILESERVICE']._serialized_end=2286
+  _globals['_WATCHPROFILESREQUEST']._serialized_end=556
+  _globals['_WATCHPROFILESRESPONSE']._serialized_start=559
+  _globals['_WATCHPROFILESRESPONSE']._serialized_end=723
+  _globals['_CREATEPROFILEREQUEST']._serialized_start=726
+  _globals['_CREATEPROFILEREQUEST']._serialized_end=923
+  _globals['_CREATEPROFILEREQUEST_LABELSENTRY']._serialized_start=878
+  _globals['_CREATEPROFILEREQUEST_LABELSENTRY']._serialized_end=923
+  _globals['_CREATEPROFILERESPONSE']._serialized_start=925
+  _globals['_CREATEPROFILERESPONSE']._serialized_end=985
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=987
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1095
+  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1097
+  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1157
+  _globals['_RETIREPROFILEREQUEST']._serialized_start=1159
+  _globals['_RETIREPROFILEREQUEST']._serialized_end=1214
+  _globals['_RETIREPROFILERESPONSE']._serialized_start=1216
+  _globals['_RETIREPROFILERESPONSE']._serialized_end=1276
+  _globals['_MOVEPROFILEREQUEST']._serialized_start=1278
+  _globals['_MOVEPROFILEREQUEST']._serialized_end=1383
+  _globals['_MOVEPROFILERESPONSE']._serialized_start=1385
+  _globals['_MOVEPROFILERESPONSE']._serialized_end=1443
+  _globals['_EXPLAINPROFILEREQUEST']._serialized_start=1445
+  _globals['_EXPLAINPROFILEREQUEST']._serialized_end=1485
+  _globals['_EXPLAINPROFILERESPONSE']._serialized_start=1488
+  _globals['_EXPLAINPROFILERESPONSE']._serialized_end=1800
+  _globals['_WAITER']._serialized_start=1802
+  _globals['_WAITER']._serialized_end=1923
+  _globals['_PROFILESERVICE']._serialized_start=1926
+  _globals['_PROFILESERVICE']._serialized_end=2601
 # @@protoc_insertion_point(module_scope)

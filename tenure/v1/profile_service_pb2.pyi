@@ -139,22 +139,26 @@ class WatchProfilesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
     RESUME_CURSOR_FIELD_NUMBER: _builtins.int
+    QUEUES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`tenants/{tenant}`; empty or `tenants/-` means the caller's."""
     profile: _builtins.str
     """Only this profile; empty means all."""
     resume_cursor: _builtins.str
     """From a bookmark; empty begins with a snapshot."""
+    queues: _builtins.bool
+    """True sends the queues too, so that whoever waits sees its place move."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         profile: _builtins.str = ...,
         resume_cursor: _builtins.str = ...,
+        queues: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "profile", b"profile", "resume_cursor", b"resume_cursor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "profile", b"profile", "queues", b"queues", "resume_cursor", b"resume_cursor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,8 +173,9 @@ class WatchProfilesResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     BOOKMARK_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
     bookmark: _builtins.str
-    """The cursor reached: all before it was sent."""
+    """The cursor reached: all before it was sent. One follows the snapshot, later ones come at least every 10 s."""
     @_builtins.property
     def snapshot(self) -> _profile_pb2.Profile:
         """A profile as it was when the stream began."""
@@ -179,16 +184,21 @@ class WatchProfilesResponse(_message.Message):
     def change(self) -> _profile_pb2.Profile:
         """A profile after a change."""
 
+    @_builtins.property
+    def queue(self) -> _containers.RepeatedCompositeFieldContainer[Global___Waiter]:
+        """With a snapshot or a change, when asked for: who waits for the profile, in order, the first 100. `waiters` of the profile counts all."""
+
     def __init__(
         self,
         *,
         snapshot: _profile_pb2.Profile | None = ...,
         change: _profile_pb2.Profile | None = ...,
         bookmark: _builtins.str = ...,
+        queue: _abc.Iterable[Global___Waiter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bookmark", b"bookmark", "change", b"change", "event", b"event", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmark", b"bookmark", "change", b"change", "event", b"event", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmark", b"bookmark", "change", b"change", "event", b"event", "queue", b"queue", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "change", "bookmark"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
@@ -379,6 +389,70 @@ class RetireProfileResponse(_message.Message):
 Global___RetireProfileResponse: _TypeAlias = RetireProfileResponse  # noqa: Y015
 
 @_typing.final
+class MoveProfileRequest(_message.Message):
+    """Moves a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEST_DESTROYED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile. Required."""
+    to: _builtins.str
+    """Its new home, `hosts/{host}`; alive and not cordoned. Required."""
+    reason: _builtins.str
+    """Why, for the record. Required."""
+    attest_destroyed: _builtins.bool
+    """True: a person attests that the old home, which cannot be reached, is destroyed and will never serve again. Refused while it is alive.
+    The profile's login is lost with it: its next open says PROFILE_MISSING, and a person decides.
+    """
+    etag: _builtins.str
+    """As read; empty takes the profile as it is."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        to: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        attest_destroyed: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest_destroyed", b"attest_destroyed", "etag", b"etag", "profile", b"profile", "reason", b"reason", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveProfileRequest: _TypeAlias = MoveProfileRequest  # noqa: Y015
+
+@_typing.final
+class MoveProfileResponse(_message.Message):
+    """Answer to MoveProfile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _profile_pb2.Profile:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        profile: _profile_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveProfileResponse: _TypeAlias = MoveProfileResponse  # noqa: Y015
+
+@_typing.final
 class ExplainProfileRequest(_message.Message):
     """Asks for an explanation."""
 
@@ -478,12 +552,15 @@ class Waiter(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """From 1."""
     worker: _builtins.str
     """The worker."""
     run_id: _builtins.str
     """The run."""
+    request_id: _builtins.str
+    """The Acquire's request id."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Since when."""
@@ -495,10 +572,11 @@ class Waiter(_message.Message):
         worker: _builtins.str = ...,
         run_id: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "run_id", b"run_id", "since", b"since", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "request_id", b"request_id", "run_id", b"run_id", "since", b"since", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,11 @@ class ProfileServiceStub:
                 request_serializer=tenure_dot_v1_dot_profile__service__pb2.RetireProfileRequest.SerializeToString,
                 response_deserializer=tenure_dot_v1_dot_profile__service__pb2.RetireProfileResponse.FromString,
                 _registered_method=True)
+        self.MoveProfile = channel.unary_unary(
+                '/tenure.v1.ProfileService/MoveProfile',
+                request_serializer=tenure_dot_v1_dot_profile__service__pb2.MoveProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_profile__service__pb2.MoveProfileResponse.FromString,
+                _registered_method=True)
         self.ExplainProfile = channel.unary_unary(
                 '/tenure.v1.ProfileService/ExplainProfile',
                 request_serializer=tenure_dot_v1_dot_profile__service__pb2.ExplainProfileRequest.SerializeToString,
@@ -91,7 +96,11 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchProfiles(self, request, context):
-        """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from.
+        """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from. A level, not a log: a profile that
+        changed twice in a moment may be sent once, as it is then, and what is sent replaces what was sent before. Resumed from a bookmark, at
+        any replica, it sends what changed since; a cursor that is not of this store, or from before a restore, begins with a snapshot anew.
+        Ends when the service drains: resume elsewhere.
+        Errors: INVALID_FIELD (parent, resume_cursor), INVALID_ID, NOT_FOUND (profile), PERMISSION_DENIED, QUOTA_EXCEEDED, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +126,18 @@ class ProfileServiceServicer:
 
     def RetireProfile(self, request, context):
         """Marks a profile as no longer wanted. Deletes nothing. Administrators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveProfile(self, request, context):
+        """Gives a free profile another home (PROTOCOL.md 20): the old host closes its browser and will never serve it again under what was
+        granted so far, the directory is copied, verified, and only then is the home another; or, where the old host is gone for good, a person
+        attests that it is destroyed. Nothing is deleted. Administrators only; on record. Repeat it after any failure: what was not moved is
+        where it was, and a profile that is there already is answered.
+        Errors: INVALID_FIELD (to, reason, etag, attest_destroyed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY and the other states
+        that are not free, HOST_UNREACHABLE, NO_ROOM, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +183,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.RetireProfile,
                     request_deserializer=tenure_dot_v1_dot_profile__service__pb2.RetireProfileRequest.FromString,
                     response_serializer=tenure_dot_v1_dot_profile__service__pb2.RetireProfileResponse.SerializeToString,
+            ),
+            'MoveProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveProfile,
+                    request_deserializer=tenure_dot_v1_dot_profile__service__pb2.MoveProfileRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_profile__service__pb2.MoveProfileResponse.SerializeToString,
             ),
             'ExplainProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainProfile,
@@ -332,6 +358,33 @@ class ProfileService:
             '/tenure.v1.ProfileService/RetireProfile',
             tenure_dot_v1_dot_profile__service__pb2.RetireProfileRequest.SerializeToString,
             tenure_dot_v1_dot_profile__service__pb2.RetireProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.ProfileService/MoveProfile',
+            tenure_dot_v1_dot_profile__service__pb2.MoveProfileRequest.SerializeToString,
+            tenure_dot_v1_dot_profile__service__pb2.MoveProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

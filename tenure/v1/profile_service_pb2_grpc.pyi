@@ -20,7 +20,12 @@ class ProfileServiceStub:
     ListProfiles: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ListProfilesRequest, _profile_service_pb2.ListProfilesResponse]
     """Lists the tenant's profiles by name. Errors: INVALID_FIELD (page_size, page_token, state), STORE_UNAVAILABLE."""
     WatchProfiles: _aio.UnaryStreamMultiCallable[_profile_service_pb2.WatchProfilesRequest, _profile_service_pb2.WatchProfilesResponse]
-    """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from."""
+    """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from. A level, not a log: a profile that
+    changed twice in a moment may be sent once, as it is then, and what is sent replaces what was sent before. Resumed from a bookmark, at
+    any replica, it sends what changed since; a cursor that is not of this store, or from before a restore, begins with a snapshot anew.
+    Ends when the service drains: resume elsewhere.
+    Errors: INVALID_FIELD (parent, resume_cursor), INVALID_ID, NOT_FOUND (profile), PERMISSION_DENIED, QUOTA_EXCEEDED, STORE_UNAVAILABLE.
+    """
     CreateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.CreateProfileRequest, _profile_service_pb2.CreateProfileResponse]
     """Creates a profile before its first use. Administrators only."""
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
@@ -32,6 +37,14 @@ class ProfileServiceStub:
     """
     RetireProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RetireProfileRequest, _profile_service_pb2.RetireProfileResponse]
     """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
+    MoveProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.MoveProfileRequest, _profile_service_pb2.MoveProfileResponse]
+    """Gives a free profile another home (PROTOCOL.md 20): the old host closes its browser and will never serve it again under what was
+    granted so far, the directory is copied, verified, and only then is the home another; or, where the old host is gone for good, a person
+    attests that it is destroyed. Nothing is deleted. Administrators only; on record. Repeat it after any failure: what was not moved is
+    where it was, and a profile that is there already is answered.
+    Errors: INVALID_FIELD (to, reason, etag, attest_destroyed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY and the other states
+    that are not free, HOST_UNREACHABLE, NO_ROOM, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+    """
     ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
     """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
     all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
@@ -59,7 +72,12 @@ class ProfileServiceServicer:
         request: _profile_service_pb2.WatchProfilesRequest,
         context: _aio.ServicerContext[_profile_service_pb2.WatchProfilesRequest, _abc.AsyncIterator[_profile_service_pb2.WatchProfilesResponse]],
     ) -> _abc.AsyncIterator[_profile_service_pb2.WatchProfilesResponse]:
-        """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from."""
+        """Streams profiles as they are, then as they change; a bookmark carries the cursor to resume from. A level, not a log: a profile that
+        changed twice in a moment may be sent once, as it is then, and what is sent replaces what was sent before. Resumed from a bookmark, at
+        any replica, it sends what changed since; a cursor that is not of this store, or from before a restore, begins with a snapshot anew.
+        Ends when the service drains: resume elsewhere.
+        Errors: INVALID_FIELD (parent, resume_cursor), INVALID_ID, NOT_FOUND (profile), PERMISSION_DENIED, QUOTA_EXCEEDED, STORE_UNAVAILABLE.
+        """
 
     def CreateProfile(
         self,
@@ -86,6 +104,19 @@ class ProfileServiceServicer:
         context: _aio.ServicerContext[_profile_service_pb2.RetireProfileRequest, _abc.Awaitable[_profile_service_pb2.RetireProfileResponse]],
     ) -> _abc.Awaitable[_profile_service_pb2.RetireProfileResponse]:
         """Marks a profile as no longer wanted. Deletes nothing. Administrators only."""
+
+    def MoveProfile(
+        self,
+        request: _profile_service_pb2.MoveProfileRequest,
+        context: _aio.ServicerContext[_profile_service_pb2.MoveProfileRequest, _abc.Awaitable[_profile_service_pb2.MoveProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.MoveProfileResponse]:
+        """Gives a free profile another home (PROTOCOL.md 20): the old host closes its browser and will never serve it again under what was
+        granted so far, the directory is copied, verified, and only then is the home another; or, where the old host is gone for good, a person
+        attests that it is destroyed. Nothing is deleted. Administrators only; on record. Repeat it after any failure: what was not moved is
+        where it was, and a profile that is there already is answered.
+        Errors: INVALID_FIELD (to, reason, etag, attest_destroyed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY and the other states
+        that are not free, HOST_UNREACHABLE, NO_ROOM, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        """
 
     def ExplainProfile(
         self,

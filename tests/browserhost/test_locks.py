@@ -113,7 +113,7 @@ async def test_a_host_registers_renews_and_registers_anew_when_it_was_forgotten(
     async def registered() -> None:
         told.set()
 
-    facts = host_pb2.Host(name=HOST, capacity=3, warm_profiles=[str(ALICE)])
+    facts = host_pb2.Host(name=HOST, capacity=3, warm=[host_pb2.WarmBrowser(profile=str(ALICE))])
     keeping = asyncio.create_task(keep_registered(stub, channels, lambda: facts, registered))
     await told.wait()
     assert len(service.registered) == 2

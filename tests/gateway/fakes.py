@@ -27,7 +27,7 @@ from tenure.v1 import profile_service_pb2 as profile_pb
 from tenure.v1 import worker_service_pb2 as worker_pb
 from tenure.v1.hold_pb2 import Checkpoint, Hold, ProfileState, Step
 from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
-from tenure.v1.host_pb2 import Host, HostState
+from tenure.v1.host_pb2 import Host, HostState, WarmBrowser
 from tenure.v1.incident_service_pb2_grpc import IncidentServiceServicer
 from tenure.v1.profile_pb2 import Profile
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
@@ -282,7 +282,7 @@ class FakeHost(BrowserHostServiceServicer):
             cdp_address=self.devtools.address,
             capacity=10,
             state=HostState.HOST_STATE_READY,
-            warm_profiles=["tenants/other/profiles/theirs"],
+            warm=[WarmBrowser(profile="tenants/other/profiles/theirs")],
         )
 
     async def OpenBrowser(

@@ -117,7 +117,7 @@ async def test_a_home_that_is_away_is_told_before_anything_is_held(system: Syste
 async def test_without_any_host_or_room_nothing_is_held(system: System) -> None:
     for host in system.lock.hosts:
         host.capacity = 0
-        host.ClearField("warm_profiles")
+        host.ClearField("warm")
     full = await refused(system)
     assert isinstance(full, errors.NoRoom)
     assert full.retry_after_s

@@ -1,12 +1,13 @@
 from gateway.placement import choose_host
-from tenure.v1.host_pb2 import Host, HostState
+from tenure.v1.host_pb2 import Host, HostState, WarmBrowser
 
 P = "tenants/t/profiles/p"
 
 
 def host(name: str, browsers: int = 0, warm: tuple[str, ...] = (), **fields: object) -> Host:
     base: dict[str, object] = {"capacity": 4, "state": HostState.HOST_STATE_READY}
-    return Host(name=name, browsers=browsers, warm_profiles=warm, **{**base, **fields})  # type: ignore[arg-type]
+    browsing = [WarmBrowser(profile=profile) for profile in warm]
+    return Host(name=name, browsers=browsers, warm=browsing, **{**base, **fields})  # type: ignore[arg-type]
 
 
 def test_a_warm_browser_comes_before_room() -> None:

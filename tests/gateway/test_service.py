@@ -27,7 +27,7 @@ async def test_the_server_says_its_version_its_limits_and_who_calls(system: Syst
 async def test_hosts_are_listed_without_addresses_and_other_tenants_profiles(system: System) -> None:
     hosts = (await system.host_service.ListHosts(ListHostsRequest())).hosts
     assert [(host.name, host.capacity) for host in hosts] == [("hosts/a", 10), ("hosts/b", 10)]
-    assert not any(host.address or host.warm_profiles for host in hosts)
+    assert not any(host.address or host.warm for host in hosts)
 
 
 async def test_what_is_not_served_yet_says_so(system: System) -> None:

@@ -16,7 +16,7 @@ from tenure.errors import HoldLost, HostUnreachable, from_rpc_error
 from tenure.v1.hold_service_pb2 import ReleaseHoldRequest
 from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
 from tests.fixtures.census import Census
-from tests.fixtures.faults import Holder, Thief, still_signed_in, warm
+from tests.fixtures.faults import AN_INCIDENT, Holder, Thief, still_signed_in, warm
 from tests.fixtures.system import RunningSystem
 
 pytestmark = pytest.mark.timeout(180)
@@ -49,13 +49,13 @@ async def test_what_reached_a_frozen_host_is_not_done_once_the_hold_has_ended(
             refusal = from_rpc_error(refused.value)
             assert isinstance(refusal, HostUnreachable), refusal
             assert "became suspect" in str(refusal)
-            await thief.hears("PROFILE_QUARANTINED")
+            await thief.hears(*AN_INCIDENT)
             assert not late.done()
         finally:
             os.kill(host, signal.SIGCONT)
         with pytest.raises((HoldLost, CdpClosed)):
             await late
         await still_signed_in(system, site, WARM)
-        await thief.hears("PROFILE_QUARANTINED")
+        await thief.hears(*AN_INCIDENT)
         assert site.orders[HELD] == 1
         await census.no_strays()

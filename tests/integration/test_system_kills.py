@@ -10,14 +10,13 @@ import pytest
 
 from tenure.demo.site import COOKIE, DemoSite
 from tests.fixtures.census import Census, browser_of, gone, kill, profile_dir, running
-from tests.fixtures.faults import Holder, Thief, logins_on_disk, still_signed_in, warm
+from tests.fixtures.faults import AN_INCIDENT, Holder, Thief, logins_on_disk, still_signed_in, warm
 from tests.fixtures.system import RunningSystem
 
 pytestmark = pytest.mark.timeout(180)
 
 HELD, WARM = "alice:shop", "bob:shop"
 LOGIN = [("127.0.0.1", COOKIE)]
-AN_INCIDENT = ("PROFILE_QUARANTINED", "PROFILE_IN_REVIEW")
 
 
 @pytest.fixture

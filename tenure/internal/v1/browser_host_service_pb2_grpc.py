@@ -95,6 +95,21 @@ class BrowserHostServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.FromString,
                 _registered_method=True)
+        self.RetireHome = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/RetireHome',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeResponse.FromString,
+                _registered_method=True)
+        self.SendProfile = channel.unary_stream(
+                '/tenure.internal.v1.BrowserHostService/SendProfile',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileResponse.FromString,
+                _registered_method=True)
+        self.ReceiveProfile = channel.stream_unary(
+                '/tenure.internal.v1.BrowserHostService/ReceiveProfile',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserHostServiceServicer:
@@ -191,6 +206,31 @@ class BrowserHostServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetireHome(self, request, context):
+        """Retires the profile's home here ahead of a move (PROTOCOL.md 20): free and at home here, verified; floor above `revision`; browser
+        closed; and says what its directory is. Serves nothing that was granted up to `revision` ever again; a later hold is served as before,
+        so that a move that was begun and given up harms nothing. Idempotent.
+        Errors: the states that are not free, TOKEN_SUPERSEDED (it changed since), PROFILE_CORRUPT, PROFILE_MISSING, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendProfile(self, request, context):
+        """Reads a retired profile's directory, without caches. Errors: TOKEN_SUPERSEDED (not retired at this revision).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReceiveProfile(self, request_iterator, context):
+        """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
+        is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserHostServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -253,6 +293,21 @@ def add_BrowserHostServiceServicer_to_server(servicer, server):
                     servicer.CaptureBrowser,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.SerializeToString,
+            ),
+            'RetireHome': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireHome,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeResponse.SerializeToString,
+            ),
+            'SendProfile': grpc.unary_stream_rpc_method_handler(
+                    servicer.SendProfile,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileResponse.SerializeToString,
+            ),
+            'ReceiveProfile': grpc.stream_unary_rpc_method_handler(
+                    servicer.ReceiveProfile,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -580,6 +635,87 @@ class BrowserHostService:
             '/tenure.internal.v1.BrowserHostService/CaptureBrowser',
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.CaptureBrowserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireHome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/RetireHome',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RetireHomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/SendProfile',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.SendProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceiveProfile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ReceiveProfile',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,18 @@ class BrowserHostServiceStub:
     """Does computer-use actions under the fence, as the public Act."""
     CaptureBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.CaptureBrowserRequest, _browser_host_service_pb2.CaptureBrowserResponse]
     """Takes a picture under the fence, as the public CaptureScreenshot."""
+    RetireHome: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.RetireHomeRequest, _browser_host_service_pb2.RetireHomeResponse]
+    """Retires the profile's home here ahead of a move (PROTOCOL.md 20): free and at home here, verified; floor above `revision`; browser
+    closed; and says what its directory is. Serves nothing that was granted up to `revision` ever again; a later hold is served as before,
+    so that a move that was begun and given up harms nothing. Idempotent.
+    Errors: the states that are not free, TOKEN_SUPERSEDED (it changed since), PROFILE_CORRUPT, PROFILE_MISSING, STORE_UNAVAILABLE.
+    """
+    SendProfile: _aio.UnaryStreamMultiCallable[_browser_host_service_pb2.SendProfileRequest, _browser_host_service_pb2.SendProfileResponse]
+    """Reads a retired profile's directory, without caches. Errors: TOKEN_SUPERSEDED (not retired at this revision)."""
+    ReceiveProfile: _aio.StreamUnaryMultiCallable[_browser_host_service_pb2.ReceiveProfileRequest, _browser_host_service_pb2.ReceiveProfileResponse]
+    """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
+    is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+    """
 
 class BrowserHostServiceServicer:
     """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
@@ -144,5 +156,32 @@ class BrowserHostServiceServicer:
         context: _aio.ServicerContext[_browser_host_service_pb2.CaptureBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.CaptureBrowserResponse]],
     ) -> _abc.Awaitable[_browser_host_service_pb2.CaptureBrowserResponse]:
         """Takes a picture under the fence, as the public CaptureScreenshot."""
+
+    def RetireHome(
+        self,
+        request: _browser_host_service_pb2.RetireHomeRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.RetireHomeRequest, _abc.Awaitable[_browser_host_service_pb2.RetireHomeResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.RetireHomeResponse]:
+        """Retires the profile's home here ahead of a move (PROTOCOL.md 20): free and at home here, verified; floor above `revision`; browser
+        closed; and says what its directory is. Serves nothing that was granted up to `revision` ever again; a later hold is served as before,
+        so that a move that was begun and given up harms nothing. Idempotent.
+        Errors: the states that are not free, TOKEN_SUPERSEDED (it changed since), PROFILE_CORRUPT, PROFILE_MISSING, STORE_UNAVAILABLE.
+        """
+
+    def SendProfile(
+        self,
+        request: _browser_host_service_pb2.SendProfileRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.SendProfileRequest, _abc.AsyncIterator[_browser_host_service_pb2.SendProfileResponse]],
+    ) -> _abc.AsyncIterator[_browser_host_service_pb2.SendProfileResponse]:
+        """Reads a retired profile's directory, without caches. Errors: TOKEN_SUPERSEDED (not retired at this revision)."""
+
+    def ReceiveProfile(
+        self,
+        request_iterator: _abc.AsyncIterator[_browser_host_service_pb2.ReceiveProfileRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_browser_host_service_pb2.ReceiveProfileRequest], _abc.Awaitable[_browser_host_service_pb2.ReceiveProfileResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ReceiveProfileResponse]:
+        """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
+        is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+        """
 
 def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _aio.Server) -> None: ...

@@ -1151,3 +1151,117 @@ class ListAliveHostsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAliveHostsResponse: _TypeAlias = ListAliveHostsResponse  # noqa: Y015
+
+@_typing.final
+class ScheduleHostRequest(_message.Message):
+    """Says whether a host takes new profiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """`hosts/{host}`."""
+    state: _host_pb2.HostState.ValueType
+    """READY, CORDONED or DRAINING."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        state: _host_pb2.HostState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleHostRequest: _TypeAlias = ScheduleHostRequest  # noqa: Y015
+
+@_typing.final
+class ScheduleHostResponse(_message.Message):
+    """Answer to ScheduleHost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def host(self) -> _host_pb2.Host:
+        """The host; when it is not alive only its name and state."""
+
+    def __init__(
+        self,
+        *,
+        host: _host_pb2.Host | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleHostResponse: _TypeAlias = ScheduleHostResponse  # noqa: Y015
+
+@_typing.final
+class MoveHomeRequest(_message.Message):
+    """Gives a profile another home."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ATTEST_DESTROYED_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name."""
+    revision: _builtins.int
+    """mod(p) as the move was begun on."""
+    to: _builtins.str
+    """The new home, `hosts/{host}`."""
+    reason: _builtins.str
+    """Why, for the record."""
+    digest: _builtins.str
+    """Digest of the directory that the old home retired and the new one verified; empty when there never was one."""
+    attest_destroyed: _builtins.bool
+    """A person attests that the old home is destroyed."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        to: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        attest_destroyed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest_destroyed", b"attest_destroyed", "digest", b"digest", "profile", b"profile", "reason", b"reason", "revision", b"revision", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveHomeRequest: _TypeAlias = MoveHomeRequest  # noqa: Y015
+
+@_typing.final
+class MoveHomeResponse(_message.Message):
+    """Answer to MoveHome."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """mod(p) now."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveHomeResponse: _TypeAlias = MoveHomeResponse  # noqa: Y015

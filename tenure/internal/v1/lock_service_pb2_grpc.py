@@ -85,6 +85,16 @@ class LockServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.FromString,
                 _registered_method=True)
+        self.ScheduleHost = channel.unary_unary(
+                '/tenure.internal.v1.LockService/ScheduleHost',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostResponse.FromString,
+                _registered_method=True)
+        self.MoveHome = channel.unary_unary(
+                '/tenure.internal.v1.LockService/MoveHome',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeResponse.FromString,
+                _registered_method=True)
         self.FollowIncidents = channel.unary_stream(
                 '/tenure.internal.v1.LockService/FollowIncidents',
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.FollowIncidentsRequest.SerializeToString,
@@ -202,7 +212,26 @@ class LockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAliveHosts(self, request, context):
-        """Lists the hosts alive.
+        """Lists the hosts alive, cordons included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScheduleHost(self, request, context):
+        """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
+        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveHome(self, request, context):
+        """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
+        subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
+        Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -321,6 +350,16 @@ def add_LockServiceServicer_to_server(servicer, server):
                     servicer.ListAliveHosts,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.SerializeToString,
+            ),
+            'ScheduleHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScheduleHost,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostResponse.SerializeToString,
+            ),
+            'MoveHome': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveHome,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeResponse.SerializeToString,
             ),
             'FollowIncidents': grpc.unary_stream_rpc_method_handler(
                     servicer.FollowIncidents,
@@ -634,6 +673,60 @@ class LockService:
             '/tenure.internal.v1.LockService/ListAliveHosts',
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.ListAliveHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScheduleHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/ScheduleHost',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.ScheduleHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveHome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/MoveHome',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.MoveHomeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,18 @@ class LockServiceStub:
     RenewHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RenewHostRequest, _lock_service_pb2.RenewHostResponse]
     """Renews a host's lease and its facts. Errors: LEASE_EXPIRED (register again)."""
     ListAliveHosts: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ListAliveHostsRequest, _lock_service_pb2.ListAliveHostsResponse]
-    """Lists the hosts alive."""
+    """Lists the hosts alive, cordons included."""
+    ScheduleHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ScheduleHostRequest, _lock_service_pb2.ScheduleHostResponse]
+    """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
+    call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
+    OUTCOME_UNKNOWN.
+    """
+    MoveHome: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.MoveHomeRequest, _lock_service_pb2.MoveHomeResponse]
+    """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
+    subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
+    Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
+    STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
+    """
     FollowIncidents: _aio.UnaryStreamMultiCallable[_lock_service_pb2.FollowIncidentsRequest, _lock_service_pb2.FollowIncidentsResponse]
     """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED, and those in
     MANUAL_REVIEW whose quarantine no host acknowledged (it may have, late), as they are now, then `synced`, then each as it gets into
@@ -156,7 +167,28 @@ class LockServiceServicer:
         request: _lock_service_pb2.ListAliveHostsRequest,
         context: _aio.ServicerContext[_lock_service_pb2.ListAliveHostsRequest, _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.ListAliveHostsResponse]:
-        """Lists the hosts alive."""
+        """Lists the hosts alive, cordons included."""
+
+    def ScheduleHost(
+        self,
+        request: _lock_service_pb2.ScheduleHostRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.ScheduleHostRequest, _abc.Awaitable[_lock_service_pb2.ScheduleHostResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.ScheduleHostResponse]:
+        """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
+        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
+        OUTCOME_UNKNOWN.
+        """
+
+    def MoveHome(
+        self,
+        request: _lock_service_pb2.MoveHomeRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.MoveHomeRequest, _abc.Awaitable[_lock_service_pb2.MoveHomeResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.MoveHomeResponse]:
+        """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
+        subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
+        Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
+        """
 
     def FollowIncidents(
         self,
