@@ -5,6 +5,8 @@
 BIN := .venv/bin
 # The suite that `make bench` runs: a module of tests/bench.
 SUITE ?= browser
+# So many test processes; a file of tests stays in one.
+JOBS ?= 2
 
 help: ## Say what there is to do
 	@echo 'Tenure: safe, fast custody of real browser profiles. Start with `make demo`.'
@@ -22,8 +24,8 @@ demo: setup ## Run the main job on a demo site: sign in, reuse, wait, fence, res
 up: setup ## Run the whole system on embedded etcd until Ctrl-C
 	@$(BIN)/tenure up
 
-test: setup ## Run the tests; ARGS='-k name' narrows them
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## Run the tests; ARGS='-k name' narrows them, JOBS=0 runs them one by one
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: setup ## Check style, types, import directions, protos and generated code
 	$(BIN)/ruff check
