@@ -90,13 +90,17 @@ async def with_a_table(crew: Crew, doomed: Doomed) -> Doomed:
     """The same on a browser that found so much in its log of localStorage that it made a table of it."""
     await doomed.page.evaluate(f"localStorage.setItem('basket', 'x'.repeat({BASKET}))")
     name, token = doomed.profile, doomed.token
+    tables = profile_dir(crew.services, name) / LOCAL_STORAGE
+    # A first write lands after 5 s; a browser that is closed on a busy machine may be ended before it wrote.
+    await until(
+        lambda: any(log.stat().st_size > BASKET for log in tables.glob("*.log")), "the basket is on disk"
+    )
     await crew.call(ShutdownBrowserRequest(profile=name, fencing_token=token))
     request = OpenSessionRequest(profile=name, fencing_token=token, start_url=f"{crew.url}/sign-in")
     opened = await crew.call(request)
     page = await crew.attach(opened.session.cdp_url)
     # Chrome opens the store when somebody asks for it, and answers once it has.
     assert await page.evaluate("localStorage.getItem('basket').length") == BASKET
-    tables = profile_dir(crew.services, name) / LOCAL_STORAGE
     await until(lambda: any(tables.glob("*.ldb")), "localStorage has a table")
     return dataclasses.replace(doomed, page=page)
 
