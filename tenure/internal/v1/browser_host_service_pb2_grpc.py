@@ -225,7 +225,9 @@ class BrowserHostServiceServicer:
 
     def ReceiveProfile(self, request_iterator, context):
         """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
-        is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+        is there from an earlier stay is put aside, never deleted; an empty digest does only that. Refused where this host is the profile's
+        home. Idempotent: what is there already is answered, perhaps before all was sent.
+        Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,7 +58,9 @@ class BrowserHostServiceStub:
     """Reads a retired profile's directory, without caches. Errors: TOKEN_SUPERSEDED (not retired at this revision)."""
     ReceiveProfile: _aio.StreamUnaryMultiCallable[_browser_host_service_pb2.ReceiveProfileRequest, _browser_host_service_pb2.ReceiveProfileResponse]
     """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
-    is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+    is there from an earlier stay is put aside, never deleted; an empty digest does only that. Refused where this host is the profile's
+    home. Idempotent: what is there already is answered, perhaps before all was sent.
+    Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
     """
 
 class BrowserHostServiceServicer:
@@ -181,7 +183,9 @@ class BrowserHostServiceServicer:
         context: _aio.ServicerContext[_abc.AsyncIterator[_browser_host_service_pb2.ReceiveProfileRequest], _abc.Awaitable[_browser_host_service_pb2.ReceiveProfileResponse]],
     ) -> _abc.Awaitable[_browser_host_service_pb2.ReceiveProfileResponse]:
         """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
-        is there from an earlier stay is put aside, never deleted. Refused where this host is the profile's home. Idempotent.
+        is there from an earlier stay is put aside, never deleted; an empty digest does only that. Refused where this host is the profile's
+        home. Idempotent: what is there already is answered, perhaps before all was sent.
+        Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
         """
 
 def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _aio.Server) -> None: ...

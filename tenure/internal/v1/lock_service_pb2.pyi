@@ -1039,8 +1039,11 @@ class RegisterHostResponse(_message.Message):
 
     TTL_FIELD_NUMBER: _builtins.int
     REGISTRATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     registration: _builtins.int
     """Names this registration; send it with renewals."""
+    state: _host_pb2.HostState.ValueType
+    """READY, CORDONED or DRAINING, as it was last scheduled."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """Time to live from the moment that the request was sent."""
@@ -1050,10 +1053,11 @@ class RegisterHostResponse(_message.Message):
         *,
         ttl: _duration_pb2.Duration | None = ...,
         registration: _builtins.int = ...,
+        state: _host_pb2.HostState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["registration", b"registration", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registration", b"registration", "state", b"state", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1094,6 +1098,9 @@ class RenewHostResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TTL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    state: _host_pb2.HostState.ValueType
+    """READY, CORDONED or DRAINING, as it was last scheduled."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """Time to live from the moment that the request was sent."""
@@ -1102,10 +1109,11 @@ class RenewHostResponse(_message.Message):
         self,
         *,
         ttl: _duration_pb2.Duration | None = ...,
+        state: _host_pb2.HostState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

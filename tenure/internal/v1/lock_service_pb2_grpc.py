@@ -220,8 +220,8 @@ class LockServiceServicer:
 
     def ScheduleHost(self, request, context):
         """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
-        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
-        OUTCOME_UNKNOWN.
+        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive; to be made READY: nor ever scheduled),
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,8 +230,8 @@ class LockServiceServicer:
     def MoveHome(self, request, context):
         """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
         subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
-        Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
-        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
+        Errors: INVALID_FIELD (revision: it has changed; attest_destroyed: the old home is alive; digest: none of a used profile), NOT_FOUND, the
+        states that are not free, HOST_UNREACHABLE (`to` is not alive), STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

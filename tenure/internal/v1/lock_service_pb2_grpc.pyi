@@ -49,14 +49,14 @@ class LockServiceStub:
     """Lists the hosts alive, cordons included."""
     ScheduleHost: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ScheduleHostRequest, _lock_service_pb2.ScheduleHostResponse]
     """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
-    call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
-    OUTCOME_UNKNOWN.
+    call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive; to be made READY: nor ever scheduled),
+    STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
     MoveHome: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.MoveHomeRequest, _lock_service_pb2.MoveHomeResponse]
     """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
     subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
-    Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
-    STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
+    Errors: INVALID_FIELD (revision: it has changed; attest_destroyed: the old home is alive; digest: none of a used profile), NOT_FOUND, the
+    states that are not free, HOST_UNREACHABLE (`to` is not alive), STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
     FollowIncidents: _aio.UnaryStreamMultiCallable[_lock_service_pb2.FollowIncidentsRequest, _lock_service_pb2.FollowIncidentsResponse]
     """Streams the incidents that recovery has to work on, of every tenant: those in SUSPECTED_STALE, QUARANTINED and INSPECTED, and those in
@@ -175,8 +175,8 @@ class LockServiceServicer:
         context: _aio.ServicerContext[_lock_service_pb2.ScheduleHostRequest, _abc.Awaitable[_lock_service_pb2.ScheduleHostResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.ScheduleHostResponse]:
         """Says whether a host takes new profiles: READY, CORDONED or DRAINING. Durable, of the host's name and not of its lease. The subject of the
-        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive, and not to be made READY), STORE_UNAVAILABLE,
-        OUTCOME_UNKNOWN.
+        call is recorded. Idempotent. Errors: INVALID_FIELD (state), NOT_FOUND (not alive; to be made READY: nor ever scheduled),
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
     def MoveHome(
@@ -186,8 +186,8 @@ class LockServiceServicer:
     ) -> _abc.Awaitable[_lock_service_pb2.MoveHomeResponse]:
         """Gives a free profile another home (PROTOCOL.md 20): mod(p) = revision, free, and the old home retired or attested destroyed. The
         subject, the reason and the snapshot are recorded. Idempotent: a profile that is at home there already is answered.
-        Errors: INVALID_FIELD (revision: it has changed), NOT_FOUND, the states that are not free, HOST_UNREACHABLE (`to` is not alive),
-        STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
+        Errors: INVALID_FIELD (revision: it has changed; attest_destroyed: the old home is alive; digest: none of a used profile), NOT_FOUND, the
+        states that are not free, HOST_UNREACHABLE (`to` is not alive), STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
     def FollowIncidents(
