@@ -6,7 +6,7 @@ Pure: changes go in, guesses come out. A guess may be old, so nothing is decided
 from __future__ import annotations
 
 import bisect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -28,7 +28,9 @@ from lockservice.core.snapshot import (
     waiter_seen,
     worker_seen,
 )
+from lockservice.core.stored import Epoch
 from lockservice.etcd.txn import Op
+from lockservice.queue_log import QueueLog
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 
@@ -51,7 +53,10 @@ class Mirror:
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
         self.revision = 0
+        # Workers whose leases ended, or were ended, before our eyes.
+        self.workers_gone = 0
         self._unreadable: dict[bytes, str] = {}
+        self._queue_log = QueueLog()
         self._clear()
 
     # --- what goes in ------------------------------------------------------------------
@@ -62,6 +67,7 @@ class Mirror:
         for kv in kvs:
             self._put(kv)
         self.revision = revision
+        self._queue_log.begin(revision)
         return [Touched(profile) for profile in {*self._records, *self._queues}]
 
     def apply(self, events: Iterable[wire.Event]) -> list[Touched]:
@@ -135,6 +141,20 @@ class Mirror:
         seen = self._records.get(profile)
         return seen.record if seen else None
 
+    def seen(self, profile: ProfileName) -> tuple[Record, int] | None:
+        """A profile's record with its mod_revision."""
+        seen = self._records.get(profile)
+        return (seen.record, seen.mod) if seen else None
+
+    def profiles(self, tenant: str) -> list[ProfileName]:
+        """All of a tenant's that are stored."""
+        return [profile for profile in self._records if profile.tenant == tenant]
+
+    def changed_since(self, profile: ProfileName, revision: int) -> bool:
+        """Whether a profile's record or queue changed, or may have, after `revision`."""
+        seen = self._records.get(profile)
+        return (seen is not None and seen.mod > revision) or self._queue_log.changed_since(profile, revision)
+
     def bound(self) -> list[ProfileName]:
         """Profiles that are held or have an incident at work."""
         return list(self._bound)
@@ -172,6 +192,12 @@ class Mirror:
 
     def _clear(self) -> None:
         self.epoch = EpochSeen(0, 0)
+        # The etcd cluster that the epoch is good for.
+        self.cluster = ""
+        # How many profiles are in each state; how many a tenant has held, and places in queues.
+        self.states: Counter[State] = Counter()
+        self.tenant_holds: Counter[str] = Counter()
+        self.tenant_waiters: Counter[str] = Counter()
         self.workers: dict[str, WorkerSeen] = {}
         self.hosts: dict[str, KeyValue] = {}
         self._records: dict[ProfileName, _Seen] = {}
@@ -204,6 +230,7 @@ class Mirror:
                     self.hosts[host] = kv
                 case ("epoch",):
                     self.epoch = epoch_seen(kv)
+                    self.cluster = decode(Epoch, kv.value).cluster
         except Unreadable as error:
             self._unreadable[kv.key] = str(error)
         return []
@@ -217,7 +244,8 @@ class Mirror:
                 if self._consumed.pop((worker, profile), None) is not None:
                     self._riding[worker] -= 1
             case ("w", worker):
-                self.workers.pop(worker, None)
+                if self.workers.pop(worker, None) is not None:
+                    self.workers_gone += 1
                 self._lost.pop(worker, None)
                 self._riding.pop(worker, None)
                 # What it holds has no owner now.
@@ -233,6 +261,11 @@ class Mirror:
         held_before = self.hold(profile)
         record = decode(Record, kv.value)
         self._records[profile] = _Seen(record, kv.mod_revision)
+        if before is not None:
+            self.states[before.record.state] -= 1
+            self.tenant_holds[profile.tenant] -= before.record.state is State.HELD
+        self.states[record.state] += 1
+        self.tenant_holds[profile.tenant] += record.state is State.HELD
         if record.state is State.HELD or record.state in AT_WORK:
             self._bound.add(profile)
         else:
@@ -254,6 +287,8 @@ class Mirror:
             return []
         self._places[profile, waiter.request_id] = waiter
         self._riding[waiter.ask.worker] += 1
+        self.tenant_waiters[profile.tenant] += 1
+        self._queue_log.note(profile, waiter.create)
         bisect.insort(self._queues.setdefault(profile, []), waiter, key=lambda w: w[:2])
         return [Touched(profile, waiter.request_id)]
 
@@ -263,6 +298,8 @@ class Mirror:
             return []
         del self._places[profile, request_id]
         self._riding[waiter.ask.worker] -= 1
+        self.tenant_waiters[profile.tenant] -= 1
+        self._queue_log.note(profile, revision)
         queue = self._queues[profile]
         queue.pop(bisect.bisect_left(queue, waiter[:2], key=lambda w: w[:2]))
         if not queue:
