@@ -9,10 +9,11 @@ import grpc
 import grpc.aio
 
 from gateway import fields
+from gateway.backends import Backends
 from gateway.release import Releaser
 from servicekit.call import current_identity
 from tenure import names, token
-from tenure.errors import InvalidField, TenureError
+from tenure.errors import DrainRequired, TenureError, from_status
 from tenure.v1.hold_service_pb2 import (
     CancelWaitRequest,
     CancelWaitResponse,
@@ -23,7 +24,7 @@ from tenure.v1.hold_service_pb2 import (
     ReleaseHoldsResponse,
 )
 
-MAX_BULK = 1000
+# Hosts are asked to drain so many holds of one call at a time.
 IN_FLIGHT = 64
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,32 +33,30 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Releases:
     """ReleaseHold, ReleaseHolds and CancelWait, through the hosts."""
 
-    def __init__(self, releaser: Releaser) -> None:
+    def __init__(self, backends: Backends, releaser: Releaser) -> None:
+        self._backends = backends
         self._releaser = releaser
 
     async def ReleaseHold(self, request: ReleaseHoldRequest, context: Context) -> ReleaseHoldResponse:
         return await self._release(request)
 
     async def ReleaseHolds(self, request: ReleaseHoldsRequest, context: Context) -> ReleaseHoldsResponse:
-        if len(request.requests) > MAX_BULK:
-            raise InvalidField(
-                field="requests",
-                value=str(len(request.requests)),
-                problem="are too many",
-                remedy=f"send at most {MAX_BULK} a call",
-            )
+        # The lock service itself refuses what lives on a host, so all the others are done with this.
+        answer = await self._backends.invoke(self._backends.holds.ReleaseHolds, request)
         room = asyncio.Semaphore(IN_FLIGHT)
 
-        async def one(each: ReleaseHoldRequest) -> ReleaseHoldResult:
+        async def drain(asked: ReleaseHoldRequest, result: ReleaseHoldResult) -> None:
             async with room:
                 try:
-                    return ReleaseHoldResult(response=await self._release(each))
+                    result.response.CopyFrom(await self._release(asked))
                 except TenureError as error:
-                    return ReleaseHoldResult(error=error.to_status())
+                    result.error.CopyFrom(error.to_status())
 
         async with asyncio.TaskGroup() as group:
-            releasing = [group.create_task(one(each)) for each in request.requests]
-        return ReleaseHoldsResponse(results=[task.result() for task in releasing])
+            for asked, result in zip(request.requests, answer.results, strict=True):
+                if result.HasField("error") and isinstance(from_status(result.error), DrainRequired):
+                    group.create_task(drain(asked, result))
+        return answer
 
     async def CancelWait(self, request: CancelWaitRequest, context: Context) -> CancelWaitResponse:
         profile = names.resolve_profile(request.profile, current_identity().tenant)

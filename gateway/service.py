@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -63,12 +62,8 @@ def act_deadline(request: session_service_pb2.ActRequest) -> float:
 
 def acquire_deadline(request: bytes) -> float:
     """Seconds for an AcquireHold without a deadline; the request is passed on undecoded."""
-    return _for_waits([_decoded(hold_service_pb2.AcquireHoldRequest(), request)])
-
-
-def acquire_all_deadline(request: bytes) -> float:
-    """The same for AcquireHolds: for the longest of its waits."""
-    return _for_waits(_decoded(hold_service_pb2.AcquireHoldsRequest(), request).requests)
+    wait = _decoded(hold_service_pb2.AcquireHoldRequest(), request).wait.seconds
+    return max(limits.DEFAULT_DEADLINE_S, wait + limits.ACQUIRE_MARGIN_S)
 
 
 def _decoded(empty: Decoded, request: bytes) -> Decoded:
@@ -78,18 +73,12 @@ def _decoded(empty: Decoded, request: bytes) -> Decoded:
     return empty
 
 
-def _for_waits(requests: Iterable[hold_service_pb2.AcquireHoldRequest]) -> float:
-    longest = max((request.wait.seconds for request in requests), default=0)
-    return max(limits.DEFAULT_DEADLINE_S, longest + limits.ACQUIRE_MARGIN_S)
-
-
 DEADLINES = Deadlines(
     default_s=limits.DEFAULT_DEADLINE_S,
     methods={
         f"/{SESSIONS.full_name}/OpenSession": open_deadline,
         f"/{SESSIONS.full_name}/Act": act_deadline,
         f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
-        f"/{HOLDS.full_name}/AcquireHolds": acquire_all_deadline,
     },
 )
 
@@ -137,7 +126,7 @@ def add_services(server: Server, backends: Backends, settings: GatewaySettings, 
         {settings.lockservice: [WORKERS, HOLDS, PROFILES], settings.recovery: [INCIDENTS]},
     )
     # In this order: what HoldService has typed here comes before what is passed on.
-    handlers = (Releases(releaser).handler(), Steps(backends).handler(), forwarder)
+    handlers = (Releases(backends, releaser).handler(), Steps(backends).handler(), forwarder)
     server.serves(
         lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),
         *(service.full_name for service in FORWARDED),

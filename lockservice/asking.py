@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lockservice import fields
 from lockservice.core.release import Ending, Result
@@ -25,6 +26,13 @@ class Acquire:
     ask: Ask
     wait_s: float
     resume_state: bool
+
+
+class Release(NamedTuple):
+    """A checked ReleaseHold."""
+
+    profile: ProfileName
+    ending: Ending
 
 
 def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> Acquire:
@@ -54,6 +62,19 @@ def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> 
     return Acquire(profile, ask, wait_ms / 1000, request.resume_state)
 
 
+def acquire_at_once(request: AcquireHoldRequest, identity: Identity) -> Acquire:
+    """Check a request among many, none of which may wait. Raises as `acquire`."""
+    wanted = acquire(request, identity)
+    if wanted.wait_s:
+        raise InvalidField(
+            field="wait",
+            value=f"{wanted.wait_s:g}s",
+            problem="is not for many at once: two callers could wait for each other",
+            remedy="leave it out, or wait with AcquireHold",
+        )
+    return wanted
+
+
 def release(
     request: ReleaseHoldRequest,
     identity: Identity,
@@ -61,7 +82,7 @@ def release(
     drained: bool = False,
     used: bool = False,
     flushed_ms: int = 0,
-) -> tuple[ProfileName, Ending]:
+) -> Release:
     """Check a request. Raises InvalidId, InvalidField, PermissionDenied."""
     profile = fields.profile(request.profile, identity)
     try:
@@ -74,4 +95,5 @@ def release(
             remedy="send SUCCEEDED, FAILED_UNTOUCHED or NEEDS_REVIEW",
         ) from None
     number = token.check(request.fencing_token)
-    return profile, Ending(token=number, result=result, drained=drained, used=used, flushed_ms=flushed_ms)
+    ending = Ending(token=number, result=result, drained=drained, used=used, flushed_ms=flushed_ms)
+    return Release(profile, ending)

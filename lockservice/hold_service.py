@@ -1,12 +1,14 @@
-"""tenure.v1.HoldService. What it leaves out answers UNIMPLEMENTED: bulk."""
+"""tenure.v1.HoldService."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
 
-from lockservice import asking, checkpoint_store, fields
+from lockservice import asking, bulk, checkpoint_store, fields
+from lockservice.bulk import Bulk
 from lockservice.calls import deadline
 from lockservice.core.acquire import other_plan
 from lockservice.core.grant import fits
@@ -22,13 +24,15 @@ from lockservice.replica import Replica
 from lockservice.workers import Workers
 from servicekit.call import current_identity, require_role
 from tenure import request_id, token
-from tenure.errors import InvalidField, NotFound
+from tenure.errors import InvalidField, NotFound, OutcomeUnknown, TenureError
 from tenure.names import worker_id
 from tenure.v1 import hold_pb2
 from tenure.v1 import hold_service_pb2 as pb
 from tenure.v1.hold_service_pb2_grpc import HoldServiceServicer
 
 MAX_PAYLOAD = 256 * 1024
+# Of all checkpoints in one answer: gRPC clients take messages of 4 MiB if nobody told them otherwise.
+MAX_CHECKPOINTS = 2 * 1024 * 1024
 ADMIN_ROLE = "admin"
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,6 +43,7 @@ class HoldServicer(HoldServiceServicer):
     def __init__(self, replica: Replica, holds: Holds, workers: Workers) -> None:
         self._replica = replica
         self._holds = holds
+        self._bulk = Bulk(replica, holds)
         self._workers = workers
 
     async def acquire(self, wanted: asking.Acquire) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
@@ -52,6 +57,11 @@ class HoldServicer(HoldServiceServicer):
             deadline=end,
             resume=wanted.resume_state,
         )
+        return await self._with_checkpoint(wanted, hold, end)
+
+    async def _with_checkpoint(
+        self, wanted: asking.Acquire, hold: Hold, end: float
+    ) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
         resumed = hold.holding.origin is Origin.RESUMED
         if not wanted.resume_state and not resumed:
             return self._message(hold), None
@@ -77,6 +87,44 @@ class HoldServicer(HoldServiceServicer):
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: _Context) -> pb.ReleaseHoldResponse:
         profile, ending = asking.release(request, current_identity())
         return released_message(await self._holds.release(profile, ending, deadline()))
+
+    async def AcquireHolds(
+        self, request: pb.AcquireHoldsRequest, context: _Context
+    ) -> pb.AcquireHoldsResponse:
+        identity, end = current_identity(), deadline()
+
+        async def settle(wanted: list[asking.Acquire]) -> list[pb.AcquireHoldResponse | TenureError]:
+            return await self._told(wanted, await self._bulk.acquire(wanted, end), end)
+
+        answers = await bulk.answered(
+            request.requests, lambda each: asking.acquire_at_once(each, identity), settle
+        )
+        return pb.AcquireHoldsResponse(
+            results=[
+                pb.AcquireHoldResult(error=answer.to_status())
+                if isinstance(answer, TenureError)
+                else pb.AcquireHoldResult(response=answer)
+                for answer in answers
+            ]
+        )
+
+    async def ReleaseHolds(
+        self, request: pb.ReleaseHoldsRequest, context: _Context
+    ) -> pb.ReleaseHoldsResponse:
+        identity, end = current_identity(), deadline()
+
+        async def settle(wanted: list[asking.Release]) -> list[Released | TenureError]:
+            return await self._bulk.release(wanted, end)
+
+        answers = await bulk.answered(request.requests, lambda each: asking.release(each, identity), settle)
+        return pb.ReleaseHoldsResponse(
+            results=[
+                pb.ReleaseHoldResult(error=answer.to_status())
+                if isinstance(answer, TenureError)
+                else pb.ReleaseHoldResult(response=released_message(answer))
+                for answer in answers
+            ]
+        )
 
     async def RevokeHold(self, request: pb.RevokeHoldRequest, context: _Context) -> pb.RevokeHoldResponse:
         operator = require_role(ADMIN_ROLE)
@@ -166,8 +214,37 @@ class HoldServicer(HoldServiceServicer):
             raise NotFound(f"workflow_id '{workflow}' has no checkpoint on {profile}.", name=str(profile))
         return pb.GetCheckpointResponse(checkpoint=found)
 
+    async def _told(
+        self, wanted: Sequence[asking.Acquire], found: Sequence[Hold | TenureError], end: float
+    ) -> list[pb.AcquireHoldResponse | TenureError]:
+        """Holds as answers, with the checkpoints that belong to them, as far as one message has room."""
+        room = MAX_CHECKPOINTS
+        told: list[pb.AcquireHoldResponse | TenureError] = []
+        for item, hold in zip(wanted, found, strict=True):
+            if isinstance(hold, TenureError):
+                told.append(hold)
+                continue
+            try:
+                message, checkpoint = await self._with_checkpoint(item, hold, end)
+            except TenureError as error:
+                told.append(error)
+                continue
+            if checkpoint is not None and (room := room - checkpoint.ByteSize()) < 0:
+                told.append(_no_room_for_checkpoint(item))
+                continue
+            told.append(pb.AcquireHoldResponse(hold=message, checkpoint=checkpoint))
+        return told
+
     def _message(self, hold: Hold) -> hold_pb2.Hold:
         return hold_message(hold, self._workers.remaining_s(hold.holding.worker))
+
+
+def _no_room_for_checkpoint(wanted: asking.Acquire) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "The profile is acquired, but its checkpoint has no room in this answer. Ask for it again, with the "
+        "same request_id, in a call of fewer.",
+        request_id=wanted.ask.request_id,
+    )
 
 
 def released_message(released: Released) -> pb.ReleaseHoldResponse:

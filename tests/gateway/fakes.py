@@ -154,6 +154,24 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         return self._release(request)
 
+    async def ReleaseHolds(
+        self, request: hold_pb.ReleaseHoldsRequest, context: Any
+    ) -> hold_pb.ReleaseHoldsResponse:
+        await self.record.record(request)
+        answer = hold_pb.ReleaseHoldsResponse()
+        for asked in request.requests:
+            result = answer.results.add()
+            try:
+                name = names.resolve_profile(asked.profile, current_identity().tenant)
+                profile = self.profiles[str(name)]
+                if profile.home and profile.token == asked.fencing_token:
+                    raise errors.DrainRequired(profile=str(name), home=profile.home, token=profile.token)
+                copy = hold_pb.ReleaseHoldRequest(profile=str(name), fencing_token=asked.fencing_token)
+                result.response.CopyFrom(self._release(copy))
+            except errors.TenureError as error:
+                result.error.CopyFrom(error.to_status())
+        return answer
+
     def _release(self, request: hold_pb.ReleaseHoldRequest) -> hold_pb.ReleaseHoldResponse:
         profile = self.profiles[request.profile]
         if request.fencing_token in profile.released:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 import grpc.aio
 import pytest
 
+from gateway.holds import Releases
 from gateway.release import Releaser
 from servicekit import call
 from tenure import errors
@@ -124,19 +126,59 @@ async def test_a_host_that_cannot_drain_keeps_the_hold(system: System) -> None:
 async def test_releases_in_bulk_answer_each_for_itself(system: System) -> None:
     hold(system, 5, "hosts/a")
     hold(system, 6, profile=ProfileName("default", "q"))
+    hold(system, 7, profile=ProfileName("default", "r"))
     answer = await system.holds.ReleaseHolds(
         ReleaseHoldsRequest(
             requests=[
+                ReleaseHoldRequest(profile="r", fencing_token=7),
                 ReleaseHoldRequest(profile="p", fencing_token=5),
                 ReleaseHoldRequest(profile="q", fencing_token=1),
                 ReleaseHoldRequest(profile="..", fencing_token=1),
             ]
         )
     )
-    good, old, bad = answer.results
-    assert good.response.state == ProfileState.PROFILE_STATE_AVAILABLE
+    without_host, through_host, old, bad = answer.results
+    assert without_host.response.state == ProfileState.PROFILE_STATE_AVAILABLE
+    assert through_host.response.state == ProfileState.PROFILE_STATE_AVAILABLE
     assert isinstance(errors.from_status(old.error), errors.TokenSuperseded)
     assert isinstance(errors.from_status(bad.error), errors.InvalidId)
+
+
+async def test_releases_in_bulk_drain_what_has_a_home_and_send_the_rest_in_one_message(
+    system: System,
+) -> None:
+    hold(system, 5, "hosts/b")
+    rest = [f"q{number}" for number in range(5)]
+    for profile in rest:
+        hold(system, 6, profile=ProfileName("default", profile))
+    requests = [ReleaseHoldRequest(profile=profile, fencing_token=6) for profile in rest]
+    requests.insert(2, ReleaseHoldRequest(profile="p", fencing_token=5))
+    answer = await system.holds.ReleaseHolds(ReleaseHoldsRequest(requests=requests))
+    assert [each.response.state for each in answer.results] == 6 * [ProfileState.PROFILE_STATE_AVAILABLE]
+    [closed] = system.hosts[1].record.of(CloseHoldRequest)
+    assert (closed.profile, closed.fencing_token) == (str(P), 5)
+    assert [drained.release.profile for drained in system.lock.record.of(ReleaseDrainedRequest)] == [str(P)]
+    assert len(system.lock.record.of(ReleaseHoldsRequest)) == 1
+    assert not system.lock.record.of(ReleaseHoldRequest)
+
+
+async def test_one_host_away_makes_only_its_own_holds_of_a_bulk_release_suspect(system: System) -> None:
+    hold(system, 5, "hosts/gone")
+    hold(system, 6, profile=ProfileName("default", "q"))
+    releases = Releases(system.backends, Releaser(system.backends, host_patience_s=0))
+    call.identify(call.DEV_IDENTITY)
+    call.limit(30)
+    request = ReleaseHoldsRequest(
+        requests=[
+            ReleaseHoldRequest(profile="p", fencing_token=5),
+            ReleaseHoldRequest(profile="q", fencing_token=6),
+        ]
+    )
+    answer = await releases.ReleaseHolds(request, AsyncMock())
+    away, released = answer.results
+    assert isinstance(errors.from_status(away.error), errors.HostUnreachable)
+    assert released.response.state == ProfileState.PROFILE_STATE_AVAILABLE
+    assert system.lock.profiles[str(P)].suspect == {5}
 
 
 @pytest.mark.parametrize(

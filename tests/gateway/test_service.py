@@ -6,9 +6,9 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import tenure
-from gateway.service import acquire_all_deadline, acquire_deadline, act_deadline, open_deadline
+from gateway.service import acquire_deadline, act_deadline, open_deadline
 from tenure import errors
-from tenure.v1.hold_service_pb2 import AcquireHoldRequest, AcquireHoldsRequest
+from tenure.v1.hold_service_pb2 import AcquireHoldRequest
 from tenure.v1.host_service_pb2 import DrainHostRequest, ListHostsRequest
 from tenure.v1.session_pb2 import Action, Wait
 from tenure.v1.session_service_pb2 import ActRequest, OpenSessionRequest
@@ -52,8 +52,6 @@ def test_default_deadlines_cover_the_wait() -> None:
     assert acquire_deadline(AcquireHoldRequest().SerializeToString()) == 30
     waiting = AcquireHoldRequest(wait=Duration(seconds=60))
     assert acquire_deadline(waiting.SerializeToString()) == 70
-    both = AcquireHoldsRequest(requests=[AcquireHoldRequest(), waiting])
-    assert acquire_all_deadline(both.SerializeToString()) == 70
     assert acquire_deadline(b"\xff") == 30
     waits = [Action(wait=Wait(duration=Duration(seconds=each))) for each in (10, 20)]
     assert act_deadline(ActRequest(actions=waits, settle=Duration(seconds=5))) == 65

@@ -236,8 +236,3 @@ async def test_bad_input_is_named_and_changes_nothing(
     with pytest.raises(error):
         await a.call(a.holds.AcquireHold, pb.AcquireHoldRequest(**fields))  # type: ignore[arg-type]
     assert a.wire.sent == sent
-
-
-async def test_what_is_not_built_yet_says_so(a: Running) -> None:
-    with pytest.raises(errors.Unimplemented):
-        await a.call(a.holds.AcquireHolds, pb.AcquireHoldsRequest())
