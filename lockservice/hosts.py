@@ -1,4 +1,4 @@
-"""Hosts: where each is, and that it lives."""
+"""Hosts: where each is, that it lives, and whether it takes new profiles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import asyncio
 import structlog
 from google.protobuf import json_format
 
-from lockservice.etcd.txn import on_lease
+from lockservice.core import schedule
+from lockservice.core.decision import Refuse, Write
+from lockservice.core.schedule import READY
+from lockservice.core.stored import Schedule
+from lockservice.etcd.txn import on_lease, txn
+from lockservice.granter import now_ms
 from lockservice.leases import LeaseKeys
 from lockservice.replica import Replica
 from tenure.errors import LeaseExpired, TenureError
 from tenure.names import host_id
-from tenure.v1.host_pb2 import Host
+from tenure.v1.host_pb2 import Host, HostState
 
 TTL_S = 10
 _REVOKE_S = 2.0
@@ -68,9 +73,47 @@ class Hosts:
         return renewal.ttl
 
     async def alive(self, deadline: float) -> list[Host]:
-        """The hosts whose leases live, by name."""
+        """The hosts whose leases live, by name, as they are scheduled."""
         await self._replica.committer.until_loaded(deadline)
-        return [json_format.Parse(kv.value, Host()) for _, kv in sorted(self._mirror.hosts.items())]
+        return [self._told(name, kv.value) for name, kv in sorted(self._mirror.hosts.items())]
+
+    def state(self, name: str) -> HostState.ValueType:
+        """How a host was last scheduled, as far as this replica has heard; READY when nobody ever did."""
+        known = self._mirror.schedules.get(name)
+        return HostState.Value(f"HOST_STATE_{known.state if known else READY}")
+
+    async def schedule(self, name: str, state: str, by: str, deadline: float) -> Host:
+        """Cordon a host, drain it, or take that back; one that is not alive is told by its name and state.
+
+        Durable, and idempotent: whoever said it first stays on record. Raises NotFound, StoreUnavailable,
+        OutcomeUnknown.
+        """
+        committer, keys = self._replica.committer, self._replica.keys
+        await committer.until_loaded(deadline)
+        wanted = Schedule(state=state, by=by, since_ms=now_ms())
+        while True:
+            found = schedule.seen(await committer.look_up(schedule.reads(keys, name), deadline))
+            decision = schedule.decide(keys, name, found, wanted)
+            if isinstance(decision, Refuse):
+                raise decision.error
+            if not isinstance(decision, Write):
+                break
+            if (await committer.commit(txn(decision.compares, decision.ops), deadline)).succeeded:
+                _log.info("host scheduled", host=name, state=state, by=by)
+                break
+        known = self._mirror.hosts.get(name)
+        host = self._told(name, known.value if known else None)
+        # Decided just now, which this replica's watch may not have shown yet.
+        host.state = HostState.Value(f"HOST_STATE_{state}")
+        return host
+
+    def _told(self, name: str, facts: bytes | None) -> Host:
+        host = Host(name=f"hosts/{name}")
+        if facts is not None:
+            # What a newer host tells beyond this is not asked for here.
+            json_format.Parse(facts, host, ignore_unknown_fields=True)
+        host.state = self.state(name)
+        return host
 
 
 def _stored(host: Host) -> bytes:

@@ -11,7 +11,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from lockservice import asking, fields
 from lockservice.calls import deadline
+from lockservice.core import schedule
 from lockservice.core.document import decode
+from lockservice.core.move import Wanted
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Snapshot, epoch_seen
 from lockservice.encode import host_name, state_of, timestamp
@@ -20,6 +22,7 @@ from lockservice.holds import Holds
 from lockservice.hosts import Hosts
 from lockservice.implicit import ImplicitWorkers
 from lockservice.incident_service import IncidentServicer
+from lockservice.moving import move_home
 from lockservice.replica import Replica
 from lockservice.worker_service import MIN_TTL_MS
 from lockservice.workers import Workers
@@ -28,6 +31,7 @@ from tenure import request_id, token
 from tenure.errors import InvalidField
 from tenure.internal.v1 import lock_service_pb2 as pb
 from tenure.names import host_id, worker_id
+from tenure.v1.host_pb2 import HostState
 from tenure.v1.incident_pb2 import SuspicionCause
 
 MAX_QUERIES = 60
@@ -169,13 +173,46 @@ class LockServicer(IncidentServicer):
         self, request: pb.RegisterHostRequest, context: _Context
     ) -> pb.RegisterHostResponse:
         registration, ttl_s = await self._hosts.register(request.host, deadline())
-        return pb.RegisterHostResponse(ttl=Duration(seconds=ttl_s), registration=registration)
+        return pb.RegisterHostResponse(
+            ttl=Duration(seconds=ttl_s),
+            registration=registration,
+            state=self._hosts.state(host_id(request.host.name)),
+        )
 
     async def RenewHost(self, request: pb.RenewHostRequest, context: _Context) -> pb.RenewHostResponse:
         ttl_s = await self._hosts.renew(request.registration, request.host, deadline())
-        return pb.RenewHostResponse(ttl=Duration(seconds=ttl_s))
+        state = self._hosts.state(host_id(request.host.name))
+        return pb.RenewHostResponse(ttl=Duration(seconds=ttl_s), state=state)
 
     async def ListAliveHosts(
         self, request: pb.ListAliveHostsRequest, context: _Context
     ) -> pb.ListAliveHostsResponse:
         return pb.ListAliveHostsResponse(hosts=await self._hosts.alive(deadline()))
+
+    async def ScheduleHost(
+        self, request: pb.ScheduleHostRequest, context: _Context
+    ) -> pb.ScheduleHostResponse:
+        states = {HostState.Value(f"HOST_STATE_{state}"): state for state in schedule.STATES}
+        if request.state not in states:
+            raise InvalidField(
+                field="state",
+                value=str(int(request.state)),
+                problem="is not one that a host can be scheduled to",
+                remedy="send READY, CORDONED or DRAINING",
+            )
+        name, by = host_id(request.host), current_identity().subject
+        host = await self._hosts.schedule(name, states[request.state], by, deadline())
+        return pb.ScheduleHostResponse(host=host)
+
+    async def MoveHome(self, request: pb.MoveHomeRequest, context: _Context) -> pb.MoveHomeResponse:
+        identity = current_identity()
+        wanted = Wanted(
+            revision=request.revision,
+            to=host_id(request.to, "to"),
+            reason=fields.text(request.reason, "reason", required=True, longest=fields.MAX_REASON),
+            by=identity.subject,
+            digest=fields.text(request.digest, "digest"),
+            attested=request.attest_destroyed,
+        )
+        profile = fields.profile(request.profile, identity)
+        return pb.MoveHomeResponse(revision=await move_home(self._replica, profile, wanted, deadline()))

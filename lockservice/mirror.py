@@ -28,7 +28,7 @@ from lockservice.core.snapshot import (
     waiter_seen,
     worker_seen,
 )
-from lockservice.core.stored import Epoch
+from lockservice.core.stored import Epoch, Schedule
 from lockservice.etcd.txn import Op
 from lockservice.queue_log import QueueLog
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -200,6 +200,7 @@ class Mirror:
         self.tenant_waiters: Counter[str] = Counter()
         self.workers: dict[str, WorkerSeen] = {}
         self.hosts: dict[str, KeyValue] = {}
+        self.schedules: dict[str, Schedule] = {}
         self._records: dict[ProfileName, _Seen] = {}
         self._bound: set[ProfileName] = set()
         self._held: defaultdict[str, set[ProfileName]] = defaultdict(set)
@@ -228,6 +229,8 @@ class Mirror:
                         self.workers[worker] = seen
                 case ("h", host):
                     self.hosts[host] = kv
+                case ("x", host):
+                    self.schedules[host] = decode(Schedule, kv.value)
                 case ("epoch",):
                     self.epoch = epoch_seen(kv)
                     self.cluster = decode(Epoch, kv.value).cluster

@@ -16,6 +16,8 @@
     v/{tenant}/{profile}/{t}/{n}            a person's verdicts on it: a second one only where a workflow that
                                             a person let go on did not come
     h/{host}                                a host; on its lease
+    x/{host}                                whether it takes new profiles, and who said so; outlives its lease
+    m/{tenant}/{profile}/{revision}         a move to another home, by the revision of p that it was begun on
     a/{tenant}/{profile}/{n}                the worker of a request that named none; outlives it by a day
 
 A token orders the holds of *one* profile: profiles granted in one Txn of a batch share its revision, so
@@ -48,14 +50,14 @@ class Keys:
 
     @property
     def watched(self) -> KeyRange:
-        """One range with everything that `listed` has: epoch, h, i, k, p, q, v, w."""
-        return KeyRange(self.epoch, self._key("x"))
+        """One range with everything that `listed` has: epoch, h, i, k, m, p, q, v, w, x."""
+        return KeyRange(self.epoch, self._key("y"))
 
     @property
     def listed(self) -> tuple[KeyRange, ...]:
         """What a replica mirrors."""
         epoch = KeyRange(self.epoch, self.epoch + b"\0")
-        return (epoch, *(prefix(self._key(f"{kind}/")) for kind in "hkpqw"))
+        return (epoch, *(prefix(self._key(f"{kind}/")) for kind in "hkpqwx"))
 
     def record(self, profile: ProfileName) -> bytes:
         return self._key(f"p/{profile.tenant}/{profile.profile}")
@@ -126,6 +128,12 @@ class Keys:
 
     def host(self, host: str) -> bytes:
         return self._key(f"h/{host}")
+
+    def schedule(self, host: str) -> bytes:
+        return self._key(f"x/{host}")
+
+    def move(self, profile: ProfileName, revision: int) -> bytes:
+        return self._key(f"m/{profile.tenant}/{profile.profile}/{revision:016d}")
 
     def split(self, key: bytes) -> tuple[str, ...]:
         """The parts of a key of ours, without the root: `("p", tenant, profile)`."""

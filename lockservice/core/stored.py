@@ -118,3 +118,29 @@ class Verdict:
     resolve_ms: int
     revision: int
     attested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """`x/{host}`: whether a host takes new profiles, who said so and when. `state` as in the API, READY too:
+    who took a cordon back stays on record.
+    """
+
+    state: str
+    by: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """`m/…/{revision}`: a change of home. `source` is "" for a profile that had none; `digest` "" where there
+    was no directory, or where it was `attested` that the old home is destroyed with it.
+    """
+
+    source: str
+    to: str
+    reason: str
+    by: str
+    move_ms: int
+    digest: str = ""
+    attested: bool = False
