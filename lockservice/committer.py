@@ -1,30 +1,38 @@
-"""The only place that sends transitions to etcd.
-
-Each is one guarded Txn now; a batch of nested ones can be gathered here without anybody else noticing.
-"""
+"""The only place that sends transitions to etcd. Each is one guarded Txn, which may travel in a batch."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
-import grpc
-
-from lockservice.core.decision import Decision, Refuse, Write
+from lockservice.batcher import Batcher, Party, Request, failed
+from lockservice.core.decision import Decision, Refuse
+from lockservice.core.document import Unreadable
 from lockservice.core.keys import Keys
+from lockservice.core.settling import Settling, ordered
 from lockservice.core.snapshot import Sight, Snapshot
-from lockservice.etcd.errors import ClusterChanged, EtcdError, NotSent, OutcomeUnknown, Rejected
-from lockservice.etcd.kv import ATTEMPT_S, Kv
-from lockservice.etcd.txn import Op, Txn, delete, txn
+from lockservice.etcd.errors import EtcdError
+from lockservice.etcd.kv import Kv
+from lockservice.etcd.txn import Op, Txn
 from lockservice.mirror import Mirror, Touched
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+from tenure.names import ProfileName
 
-_PAUSE_S = 0.05
 _RETRY_S = 1.0
+# Decided at a time: a batch's worth, which flies while the next is decided.
+_AT_ONCE = 64
 
 T = TypeVar("T")
+
+
+class Case(NamedTuple, Generic[T]):
+    """One of many decisions. `look_first`: it is on what the mirror has not."""
+
+    sight: Sight
+    decide: Callable[[Snapshot], Decision[T]]
+    look_first: bool = False
 
 
 class Committer:
@@ -36,6 +44,7 @@ class Committer:
         self._mirror = mirror
         self._touched = touched
         self._loaded = asyncio.Event()
+        self.batcher = Batcher(self._send, self._applied)
 
     def loaded(self) -> None:
         """The mirror has its first snapshot: from now on guesses make sense."""
@@ -53,97 +62,149 @@ class Committer:
         that the world moved on in between. `look_first`: the decision is on what the mirror has not.
 
         Raises the decision's refusal, StoreUnavailable (nothing was changed) or OutcomeUnknown. `deadline` is
-        the loop's time. A refusal or an answer without a write is never taken from a guess.
+        the loop's time.
         """
         await self.until_loaded(deadline)
-        snapshot = self._mirror.guess(sight)
-        if look_first:
-            snapshot = sight.snapshot(await self.look_up(sight.ops(), deadline))
-        while True:
-            sight = sight.following(snapshot)
-            decision = decide(snapshot)
-            if isinstance(decision, Write):
-                answer = await self.commit(txn(decision.compares, decision.ops, sight.ops()), deadline)
-                if answer.succeeded:
-                    return decision.then(answer.header.revision)
-                snapshot = sight.snapshot(answer.responses)
-            elif not snapshot.proven:
-                snapshot = sight.snapshot(await self.look_up(sight.ops(), deadline))
-            elif isinstance(decision, Refuse):
-                raise decision.error
-            else:
-                return decision.value
+        settling = Settling(sight, decide, None if look_first else self._mirror.guess(sight))
+        while (request := settling.request()) is not None:
+            try:
+                settling.hear(await self.commit(request, deadline, sight.profile))
+            except errors.OutcomeUnknown as error:
+                raise _known(error, settling.reading) from None
+        assert settling.result is not None, "there is nothing left to send"
+        if isinstance(settling.result, Refuse):
+            raise settling.result.error
+        return settling.result.value
 
-    async def look_up(self, ops: Iterable[Op], deadline: float) -> list[wire.ResponseOp]:
-        """Read in order with all writes: the Txn writes too (it deletes a key that is not there), so it goes
-        through raft.
+    async def settle_many(self, cases: Sequence[Case[T]], deadline: float) -> list[T | errors.TenureError]:
+        """Settle many, each for itself as `settle` does, and return in order its answer or the error.
 
-        At most 127 reads. Raises StoreUnavailable.
+        They travel in the same batches, and those whose guess was wrong go together again. Raises
+        StoreUnavailable when none was tried.
         """
+        await self.until_loaded(deadline)
+        tries = [_Try(case) for case in cases]
+        todo = tries
+        parties: list[tuple[list[_Try[T]], Party]] = []
         try:
-            answer = await self.commit(txn([], [*ops, delete(self._keys.absent)]), deadline)
-        except errors.OutcomeUnknown:
-            raise errors.StoreUnavailable(retry_after_s=_RETRY_S) from None
+            while todo:
+                for start in range(0, len(todo), _AT_ONCE):
+                    sent = [each for each in todo[start : start + _AT_ONCE] if each.prepare(self._mirror)]
+                    if sent:
+                        requests = [Request(each.txn, each.case.sight.profile) for each in sent]
+                        parties.append((sent, self.batcher.enter(requests, deadline)))
+                        await asyncio.sleep(0)
+                todo = []
+                for sent, party in parties:
+                    for each, answer in zip(sent, await party.results(), strict=True):
+                        if not each.hear(answer):
+                            todo.append(each)
+                parties = []
+        finally:
+            for _, party in parties:
+                party.leave()
+        return [each.outcome() for each in tries]
+
+    async def look_up(
+        self, ops: Iterable[Op], deadline: float, profile: ProfileName | None = None
+    ) -> list[wire.ResponseOp]:
+        """Read in order with all writes. At most 127 reads. Raises StoreUnavailable."""
+        try:
+            answer = await self.commit(ordered(self._keys, ops), deadline, profile)
+        except errors.OutcomeUnknown as error:
+            raise _known(error, reading=True) from None
         return list(answer.responses)[:-1]
 
-    async def commit(self, request: Txn, deadline: float) -> wire.TxnResponse:
+    async def commit(
+        self, request: Txn, deadline: float, profile: ProfileName | None = None
+    ) -> wire.TxnResponse:
         """Send one Txn until it is known what became of it. Raises StoreUnavailable or OutcomeUnknown at the
         deadline.
 
-        After an unclear outcome the *identical* one is sent again: its compares forbid that both copies
-        apply, and when the second fails them the first has applied or never will.
+        `profile`: whose keys it writes, and compares; it never shares a batch with another of the same. None
+        only for a Txn that compares nothing but what it writes, and what no transition writes.
         """
-        loop = asyncio.get_running_loop()
-        unclear = False
-        problem = ""
-        while (left := deadline - loop.time()) > 0:
-            try:
-                answer = await self._kv.txn(request, min(left, ATTEMPT_S))
-            except NotSent as error:
-                problem = str(error)
-            except OutcomeUnknown as error:
-                unclear, problem = True, str(error)
-            except ClusterChanged as error:
-                raise _failed(unclear, str(error)) from None
-            except Rejected as error:
-                problem = str(error)
-                if not error.no_leader:
-                    raise _refused(unclear, error) from None
-            else:
-                if answer.succeeded:
-                    self._touched(self._mirror.learn(request.success, answer.header.revision))
-                return answer
-            await asyncio.sleep(min(_PAUSE_S, max(left, 0)))
-        raise _failed(unclear, problem or "no time was left")
+        return await self.batcher.one(request, profile, deadline)
 
     async def until_loaded(self, deadline: float) -> None:
         """Wait for the mirror's first snapshot. Raises StoreUnavailable."""
+        if self._loaded.is_set():
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self._loaded.wait()
         except TimeoutError:
-            raise _failed(unclear=False, problem="the store was not reached since the start") from None
+            raise failed(unclear=False, problem="the store was not reached since the start") from None
 
     async def read(self, answer: Awaitable[T]) -> T:
         """Await a read of etcd. Raises StoreUnavailable when it failed."""
         try:
             return await answer
         except EtcdError as error:
-            raise _failed(unclear=False, problem=str(error)) from None
+            raise failed(unclear=False, problem=str(error)) from None
+
+    async def aclose(self) -> None:
+        """End what is under way. Idempotent."""
+        await self.batcher.aclose()
+
+    async def _send(self, request: Txn, timeout: float) -> wire.TxnResponse:
+        return await self._kv.txn(request, timeout)
+
+    def _applied(self, done: Iterable[Txn], revision: int) -> None:
+        touched: list[Touched] = []
+        for request in done:
+            touched += self._mirror.learn(request.success, revision)
+        self._touched(touched)
 
 
-def _failed(unclear: bool, problem: str) -> errors.TenureError:
-    if unclear:
-        return errors.OutcomeUnknown(metadata={"store": problem}, retry_after_s=_RETRY_S)
-    return errors.StoreUnavailable(
-        f"The store (etcd) is not available; nothing was changed. Try again shortly. ({problem})",
-        retry_after_s=_RETRY_S,
-    )
+class _Try(Generic[T]):
+    """A case, and how far it is."""
+
+    def __init__(self, case: Case[T]) -> None:
+        self.case = case
+        self.txn: Txn
+        self._settling: Settling[T] | None = None
+        self._error: errors.TenureError | None = None
+
+    def prepare(self, mirror: Mirror) -> bool:
+        """Decide; whether there is a `txn` to send."""
+        if self._settling is None:
+            guess = None if self.case.look_first else mirror.guess(self.case.sight)
+            self._settling = Settling(self.case.sight, self.case.decide, guess)
+        try:
+            txn = self._settling.request()
+        except Unreadable as error:
+            self._error = errors.Internal(str(error))
+            return False
+        if txn is not None:
+            self.txn = txn
+        return txn is not None
+
+    def hear(self, answer: wire.TxnResponse | Exception) -> bool:
+        """Take the answer to `txn`; whether that was the end."""
+        assert self._settling is not None, "what was sent was prepared"
+        if isinstance(answer, errors.TenureError):
+            self._error = _known(answer, self._settling.reading)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            try:
+                self._settling.hear(answer)
+            except Unreadable as error:
+                self._error = errors.Internal(str(error))
+        return self._error is not None or self._settling.result is not None
+
+    def outcome(self) -> T | errors.TenureError:
+        if self._error is not None:
+            return self._error
+        assert self._settling is not None, "all were settled"
+        result = self._settling.result
+        assert result is not None, "all were settled"
+        return result.error if isinstance(result, Refuse) else result.value
 
 
-def _refused(unclear: bool, error: Rejected) -> errors.TenureError:
-    if unclear or error.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND):
-        # Out of space: transitions stall, safely, until somebody compacts and defragments. Or a lease ended
-        # while its first key was on the way.
-        return _failed(unclear, str(error))
-    return errors.Internal(f"The store refused a transition: {error}")
+def _known(error: errors.TenureError, reading: bool) -> errors.TenureError:
+    """A read of which no answer came has changed nothing."""
+    if reading and isinstance(error, errors.OutcomeUnknown):
+        return errors.StoreUnavailable(retry_after_s=_RETRY_S)
+    return error

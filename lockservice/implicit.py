@@ -76,7 +76,8 @@ class ImplicitWorkers:
         epoch = self._replica.mirror.epoch.mod
         while True:
             guards = [mod_is(keys.epoch, epoch), absent(asker), absent(keys.worker(worker))]
-            answer = await committer.commit(txn(guards, ops, [get(keys.epoch), get(asker)]), deadline)
+            reads = [get(keys.epoch), get(asker)]
+            answer = await committer.commit(txn(guards, ops, reads), deadline, profile)
             if answer.succeeded:
                 self._workers.remember(worker, sent + granted_s)
                 return worker, True
@@ -109,7 +110,7 @@ class ImplicitWorkers:
             absent(keys.consumed(worker, profile)),
         ]
         answer = await committer.commit(
-            txn(guards, [delete(asker), delete(keys.worker(worker))], [get(asker)]), deadline
+            txn(guards, [delete(asker), delete(keys.worker(worker))], [get(asker)]), deadline, profile
         )
         if answer.succeeded:
             await self._leases.revoke(alive[0].lease, deadline)

@@ -92,7 +92,9 @@ class Incidents:
 
         After an unclear outcome the copy that is sent again counts none of what the first one stored.
         """
-        answer = await self._committer.commit(evidence.add(self._keys, incident, items), deadline)
+        answer = await self._committer.commit(
+            evidence.add(self._keys, incident, items), deadline, incident.profile
+        )
         if answer.succeeded:
             return sum(response.response_txn.succeeded for response in answer.responses)
         if not answer.responses[0].response_range.kvs:

@@ -27,6 +27,7 @@ from lockservice.overseer import Overseer
 from lockservice.parking import Parking
 from lockservice.rounds import SWEEP_S
 from lockservice.suspects import Suspects
+from lockservice.watching import Watching
 
 _PAUSE_S = 0.2
 # A watch tells in under a millisecond, on a machine at its limits much later. Revisions of keys that are not
@@ -59,6 +60,7 @@ class Replica:
         self.suspects = Suspects(self.committer, self.keys)
         self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
         self.feed = IncidentFeed(self.mirror)
+        self.watching = Watching(self.mirror)
         self._endpoints = ",".join(endpoints)
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,6 +82,7 @@ class Replica:
         """End what callers wait for and follow: the service stops. They find the same at another replica."""
         self.parking.close()
         self.feed.close()
+        self.watching.close()
 
     async def __aenter__(self) -> Self:
         self._tasks = [
@@ -97,6 +100,7 @@ class Replica:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.committer.aclose()
         await self.etcd.aclose()
 
     async def _follow(self) -> None:
@@ -126,8 +130,10 @@ class Replica:
             case Changes():
                 self._touched(self.mirror.apply(item.events))
             case Resumed():
+                self.watching.hear(True)
                 await self._tell(None)
             case Lost():
+                self.watching.hear(False)
                 await self._tell(item.error)
         self._advanced.set()
         self._advanced = asyncio.Event()
@@ -139,6 +145,7 @@ class Replica:
         self.granter.look_at(touched)
         self.overseer.look_at(touched)
         self.feed.look_at(touched)
+        self.watching.look_at(touched)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

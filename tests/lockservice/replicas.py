@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import grpc.aio
 import pytest
 
 from lockservice.core.document import decode, encode
+from lockservice.core.gathering import outer
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Sight
 from lockservice.etcd.errors import OutcomeUnknown
@@ -52,7 +53,7 @@ class Gate:
 
 
 class Wire:
-    """Stands where a committer expects the KV service."""
+    """Stands where a committer expects the KV service. `sent` counts transitions, not batches."""
 
     def __init__(self, replica: Replica, mutation: Mutation | None = None) -> None:
         self._kv = replica.etcd.kv
@@ -73,9 +74,10 @@ class Wire:
         return gate
 
     async def txn(self, request: Txn, timeout: float) -> wire.TxnResponse:
-        self.sent += 1
+        self.sent += len(members(request))
+        assert independent(members(request)), "these must not meet in one batch"
         if self._mutation is not None:
-            request = self._mutation(request)
+            request = of_each(request, self._mutation)
         gate = next((gate for gate in self._gates if gate.matches(request)), None)
         if gate is None:
             return await self._kv.txn(request, timeout)
@@ -86,6 +88,43 @@ class Wire:
         if gate.lose_reply:
             raise OutcomeUnknown("the reply was lost")
         return answer
+
+
+def members(request: Txn) -> list[Txn]:
+    """The transitions of which a batch consists; a Txn that is none is its own only one."""
+    nested = [op.request_txn for op in request.success if op.HasField("request_txn")]
+    is_batch = len(nested) > 1 and len(nested) == len(request.success) and not request.compare
+    return nested if is_batch else [request]
+
+
+def of_each(request: Txn, mutation: Mutation) -> Txn:
+    """The same batch of changed transitions."""
+    return outer([mutation(member) for member in members(request)])
+
+
+def independent(requests: Sequence[Txn]) -> bool:
+    """Whether no transition writes what another one writes, or compares other than that a worker lives."""
+    written = [set(_written(request)) for request in requests]
+    for i, request in enumerate(requests):
+        others = set().union(*written[:i], *written[i + 1 :])
+        guarded = [c for c in request.compare if b"/w/" not in c.key]
+        if written[i] & others or any(_guards(compare, key) for compare in guarded for key in others):
+            return False
+    return True
+
+
+def _written(request: Txn) -> Iterator[bytes]:
+    for op in request.success:
+        if op.HasField("request_txn"):
+            yield from _written(op.request_txn)
+        elif op.HasField("request_put"):
+            yield op.request_put.key
+        elif op.HasField("request_delete_range") and not op.request_delete_range.key.endswith(b"/absent"):
+            yield op.request_delete_range.key
+
+
+def _guards(compare: wire.Compare, key: bytes) -> bool:
+    return compare.key <= key < compare.range_end if compare.range_end else compare.key == key
 
 
 def without_compares(*fragments: bytes, only: Callable[[Txn], bool] = lambda _: True) -> Mutation:

@@ -1,0 +1,292 @@
+"""Group commit: while Txns fly, the next batch gathers; everybody gets exactly the answer to their own.
+
+A lonely Txn goes at once and as it is. A batch that etcd refused is halved until the culprit is alone; one
+whose outcome is unclear is halved too, and each half sent again as it was, while somebody still wants it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Protocol
+
+import grpc
+import structlog
+
+from lockservice.core.gathering import Gatherer, outer, split
+from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown, Rejected
+from lockservice.etcd.kv import ATTEMPT_S
+from lockservice.etcd.txn import Txn
+from tenure import errors
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+from tenure.names import ProfileName
+
+# So many batches are under way at once. More would be smaller ones: etcd takes them one after the other.
+IN_FLIGHT = 3
+_PAUSE_S = 0.05
+_RETRY_S = 1.0
+
+_log = structlog.get_logger("batcher")
+
+
+class Observe(Protocol):
+    """Hears of each Txn that was sent: how many transitions, for how long, and what came of it: `answered`,
+    `rejected`, `not_sent` or `unclear`.
+    """
+
+    def batch(self, size: int, seconds: float, outcome: str) -> None: ...
+
+
+class Request:
+    """One Txn on its way. After an unclear outcome only it itself, identical, is sent again: its conditions
+    forbid that both copies apply, and when the second fails them the first has applied or never will.
+    """
+
+    __slots__ = ("lane", "outcome", "party", "problem", "sent", "size", "tenant", "txn", "unclear")
+
+    def __init__(self, txn: Txn, profile: ProfileName | None) -> None:
+        self.txn = txn
+        self.tenant = profile.tenant if profile else ""
+        self.lane: Hashable = profile or self
+        self.size = txn.ByteSize()
+        self.sent = False
+        self.unclear = False
+        self.problem = ""
+        self.outcome: wire.TxnResponse | Exception | None = None
+        self.party: Party
+
+    @property
+    def wanted(self) -> bool:
+        return not self.party.gone
+
+    def end(self, outcome: wire.TxnResponse | Exception) -> None:
+        """Tell the answer, once."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.party.heard()
+
+    def result(self) -> wire.TxnResponse | Exception:
+        """The answer, or what is known without one: nothing was changed by what was not sent."""
+        if self.outcome is not None:
+            return self.outcome
+        return failed(self.sent or self.unclear, self.problem or "no time was left")
+
+
+class Party:
+    """Requests, at least one, whose answers one caller waits for, until `deadline` (the loop's time)."""
+
+    __slots__ = ("_done", "_left", "deadline", "gone", "requests")
+
+    def __init__(self, requests: Sequence[Request], deadline: float) -> None:
+        self.requests = requests
+        self.deadline = deadline
+        self.gone = False
+        self._left = len(requests)
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for request in requests:
+            request.party = self
+
+    def heard(self) -> None:
+        self._left -= 1
+        if not self._left and not self._done.done():
+            self._done.set_result(None)
+
+    def leave(self) -> None:
+        """Nobody waits any more: what was not sent yet is not sent."""
+        self.gone = True
+
+    async def results(self) -> list[wire.TxnResponse | Exception]:
+        """Wait for all answers; what has none at the deadline gets StoreUnavailable or OutcomeUnknown.
+
+        From then on, and when the wait is cancelled, what was not sent yet is not sent any more.
+        """
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await self._done
+        except TimeoutError:
+            pass
+        finally:
+            self.leave()
+        return [request.result() for request in self.requests]
+
+
+class Batcher:
+    """Sends Txns by `send`, and tells `applied` what they did before their callers hear of it."""
+
+    def __init__(
+        self,
+        send: Callable[[Txn, float], Awaitable[wire.TxnResponse]],
+        applied: Callable[[Iterable[Txn], int], None],
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
+        self.observe: Observe | None = None
+        self._send = send
+        self._applied = applied
+        self._gatherer: Gatherer[Request] = Gatherer()
+        self._free = in_flight
+        self._closed = False
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def one(self, txn: Txn, profile: ProfileName | None, deadline: float) -> wire.TxnResponse:
+        """Send one Txn until it is known what became of it. Raises StoreUnavailable (nothing was changed) or
+        OutcomeUnknown at the deadline, and what etcd's refusal means.
+        """
+        party = Party([Request(txn, profile)], deadline)
+        if self._free and not self._gatherer:
+            self._free -= 1
+            try:
+                await self._fly(party.requests)
+            finally:
+                self._land()
+            result = party.requests[0].result()
+        else:
+            self._gather(party.requests)
+            [result] = await party.results()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def enter(self, requests: Sequence[Request], deadline: float) -> Party:
+        """Let requests go with the next batches; await the answers by `results`."""
+        party = Party(requests, deadline)
+        self._gather(requests)
+        return party
+
+    async def aclose(self) -> None:
+        """End what is under way; who waits is told that its outcome is not known. Idempotent."""
+        self._closed = True
+        for flight in self._flights:
+            flight.cancel()
+        await asyncio.gather(*self._flights, return_exceptions=True)
+        while batch := self._gatherer.take():
+            for request in batch:
+                request.end(request.result())
+
+    def _gather(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._gatherer.add(request)
+        self._start()
+
+    def _start(self) -> None:
+        if self._free and self._gatherer and not self._closed:
+            self._free -= 1
+            flight = asyncio.create_task(self._flight(), name="batches")
+            self._flights.add(flight)
+            flight.add_done_callback(self._flights.discard)
+
+    def _land(self) -> None:
+        self._free += 1
+        self._start()
+
+    async def _flight(self) -> None:
+        try:
+            while batch := self._gatherer.take():
+                # Another one, should this batch not take all.
+                self._start()
+                await self._fly_all(batch)
+        finally:
+            self._land()
+
+    async def _fly_all(self, batch: list[Request]) -> None:
+        try:
+            await self._fly(batch)
+        except Exception as error:
+            _log.exception("a batch failed by a mistake of ours")
+            for request in batch:
+                request.end(error)
+        finally:
+            for request in batch:
+                request.end(request.result())
+
+    async def _fly(self, batch: Sequence[Request]) -> None:
+        """Until each has its answer, or is not wanted any more."""
+        groups = deque([batch])
+        while groups:
+            group = [request for request in groups.popleft() if request.wanted]
+            if not group:
+                continue
+            left = max(request.party.deadline for request in group) - _now()
+            if left <= 0:
+                continue
+            again, pause = await self._attempt(group, min(left, ATTEMPT_S))
+            # At the end, so that one which is never answered does not keep the others waiting.
+            groups.extend(again)
+            if pause:
+                await asyncio.sleep(min(_PAUSE_S, left))
+
+    async def _attempt(self, group: list[Request], timeout: float) -> tuple[list[list[Request]], bool]:
+        """Send once. Returns what is to be sent again, and whether to wait before that."""
+        for request in group:
+            request.sent = True
+        started, outcome = _now(), "answered"
+        again: list[list[Request]] = []
+        try:
+            answer = await self._send(outer([request.txn for request in group]), timeout)
+        except NotSent as error:
+            outcome, again = "not_sent", [group]
+            _note(group, error)
+        except OutcomeUnknown as error:
+            outcome, again = "unclear", _halves(group)
+            _note(group, error, unclear=True)
+        except ClusterChanged as error:
+            outcome = "rejected"
+            for request in group:
+                request.end(failed(request.unclear, str(error)))
+        except Rejected as error:
+            outcome = "rejected"
+            _note(group, error)
+            if error.no_leader:
+                again = [group]
+            elif len(group) > 1:
+                return _halves(group), False
+            else:
+                group[0].end(_refused(group[0].unclear, error))
+        else:
+            self._answer(group, answer)
+        finally:
+            if self.observe is not None:
+                self.observe.batch(len(group), _now() - started, outcome)
+        return again, bool(again)
+
+    def _answer(self, group: list[Request], answer: wire.TxnResponse) -> None:
+        parts = split(answer, len(group))
+        done = [request.txn for request, part in zip(group, parts, strict=True) if part.succeeded]
+        if done:
+            self._applied(done, answer.header.revision)
+        for request, part in zip(group, parts, strict=True):
+            request.end(part)
+
+
+def failed(unclear: bool, problem: str) -> errors.TenureError:
+    """What is known of a Txn that etcd did not answer."""
+    if unclear:
+        return errors.OutcomeUnknown(metadata={"store": problem}, retry_after_s=_RETRY_S)
+    return errors.StoreUnavailable(
+        f"The store (etcd) is not available; nothing was changed. Try again shortly. ({problem})",
+        retry_after_s=_RETRY_S,
+    )
+
+
+def _refused(unclear: bool, error: Rejected) -> errors.TenureError:
+    if unclear or error.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND):
+        # Out of space: transitions stall, safely, until somebody compacts and defragments. Or a lease ended
+        # while its first key was on the way.
+        return failed(unclear, str(error))
+    return errors.Internal(f"The store refused a transition: {error}")
+
+
+def _note(group: list[Request], error: Exception, *, unclear: bool = False) -> None:
+    for request in group:
+        request.sent = False
+        request.unclear = request.unclear or unclear
+        request.problem = str(error)
+
+
+def _halves(group: list[Request]) -> list[list[Request]]:
+    middle = len(group) // 2
+    return [half for half in (group[:middle], group[middle:]) if half]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

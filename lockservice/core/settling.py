@@ -1,0 +1,73 @@
+"""A decision on its way: made on a guess, tried as a guarded Txn, and made again on what that Txn showed,
+until etcd agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from lockservice.core.decision import Decision, Refuse, Reply, Write
+from lockservice.core.keys import Keys
+from lockservice.core.snapshot import Sight, Snapshot
+from lockservice.etcd.txn import Op, Txn, delete, txn
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
+
+T = TypeVar("T")
+
+
+class Settling(Generic[T]):
+    """Send what `request` returns, let it `hear` the answer, and so on until `request` returns None: then
+    `result` is there.
+
+    A refusal, or an answer without a write, is never taken from a guess. `guess` None: nothing is tried
+    before a look.
+    """
+
+    def __init__(
+        self, sight: Sight, decide: Callable[[Snapshot], Decision[T]], guess: Snapshot | None
+    ) -> None:
+        self.result: Reply[T] | Refuse | None = None
+        self._sight = sight
+        self._decide = decide
+        self._snapshot = guess
+        self._write: Write[T] | None = None
+
+    @property
+    def reading(self) -> bool:
+        """What was requested last changes nothing."""
+        return self._write is None
+
+    def request(self) -> Txn | None:
+        """Decide, as far as that goes without etcd."""
+        if self.result is not None:
+            return None
+        snapshot = self._snapshot
+        if snapshot is None:
+            return ordered(self._sight.keys, self._sight.ops())
+        self._sight = self._sight.following(snapshot)
+        decision = self._decide(snapshot)
+        if isinstance(decision, Write):
+            self._write = decision
+            return txn(decision.compares, decision.ops, self._sight.ops())
+        if not snapshot.proven:
+            return ordered(self._sight.keys, self._sight.ops())
+        self.result = decision
+        return None
+
+    def hear(self, answer: wire.TxnResponse) -> None:
+        """Take the answer to the last request. Raises Unreadable."""
+        write, self._write = self._write, None
+        if write is None:
+            self._snapshot = self._sight.snapshot(answer.responses[:-1])
+        elif answer.succeeded:
+            self.result = Reply(write.then(answer.header.revision))
+        else:
+            self._snapshot = self._sight.snapshot(answer.responses)
+
+
+def ordered(keys: Keys, reads: Iterable[Op]) -> Txn:
+    """Reads, at most 127, in order with all writes: it writes too (it deletes a key that is not there), so it
+    goes through raft. That deletion's answer comes last.
+    """
+    return txn([], [*reads, delete(keys.absent)])
