@@ -17,7 +17,7 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 
 from gateway.backends import Backends
-from gateway.placement import choose_host
+from gateway.placement import choose_host, why_no_room
 from gateway.release import Releaser
 from gateway.validate import OpenPlan
 from gateway.workers import ImplicitWorkers
@@ -194,9 +194,9 @@ class Opening:
     def _choose(self, hosts: list[Host]) -> str:
         if not hosts:
             raise HostUnreachable("No browser host is registered. Is one running?")
-        chosen = choose_host(hosts, str(self._plan.profile))
+        chosen = choose_host(hosts, str(self._plan.profile), self._plan.proxy_key)
         if chosen is None:
-            raise NoRoom(retry_after_s=NO_ROOM_RETRY_S)
+            raise NoRoom(why_no_room(hosts), retry_after_s=NO_ROOM_RETRY_S)
         return chosen
 
     async def _open(self, hold: Hold, hosts: list[Host]) -> OpenBrowserResponse:

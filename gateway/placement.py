@@ -11,20 +11,34 @@ from collections.abc import Iterable
 from tenure.v1.host_pb2 import Host, HostState
 
 
-def choose_host(hosts: Iterable[Host], profile: str) -> str | None:
-    """Return the name of the host for a profile (by its name), or None when none has room."""
+def choose_host(hosts: Iterable[Host], profile: str, proxy_key: str = "") -> str | None:
+    """Return the name of the host for a profile (by its name), or None when none has room.
+
+    A browser that is warm with another proxy comes next to one with this: it is closed first.
+    """
     candidates = [host for host in hosts if _takes(host)]
-    best = min(candidates, key=lambda host: _rank(host, profile), default=None)
+    best = min(candidates, key=lambda host: _rank(host, profile, proxy_key), default=None)
     return None if best is None else best.name
+
+
+def why_no_room(hosts: Iterable[Host]) -> str:
+    """Say what keeps every host from taking a new profile; "" when they are just full."""
+    states = {host.state for host in hosts}
+    if HostState.HOST_STATE_READY in states:
+        return ""
+    return (
+        "Every host is cordoned or draining, so none takes a new profile. An administrator can take "
+        "that back: `tenure host list` shows them, `tenure host uncordon HOST` does it."
+    )
 
 
 def _takes(host: Host) -> bool:
     return host.state == HostState.HOST_STATE_READY and _free(host) + len(host.warm) > 0
 
 
-def _rank(host: Host, profile: str) -> tuple[bool, int, int, str]:
-    cold = all(browser.profile != profile for browser in host.warm)
-    return (cold, -_free(host), -len(host.warm), host.name)
+def _rank(host: Host, profile: str, proxy_key: str) -> tuple[bool, bool, int, int, str]:
+    keys = [browser.proxy_key for browser in host.warm if browser.profile == profile]
+    return (proxy_key not in keys, not keys, -_free(host), -len(host.warm), host.name)
 
 
 def _free(host: Host) -> int:

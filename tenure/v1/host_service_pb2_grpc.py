@@ -75,7 +75,7 @@ class HostServiceServicer:
 
     def CordonHost(self, request, context):
         """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
-        Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+        Idempotent. Errors: INVALID_ID (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -83,7 +83,8 @@ class HostServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UncordonHost(self, request, context):
-        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost.
+        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent.
+        Errors: as CordonHost; NOT_FOUND only for a name that neither lives nor was ever cordoned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,11 +19,13 @@ class HostServiceStub:
     """Lists the hosts alive now. Errors: STORE_UNAVAILABLE."""
     CordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.CordonHostRequest, _host_service_pb2.CordonHostResponse]
     """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
-    Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+    Idempotent. Errors: INVALID_ID (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
     OUTCOME_UNKNOWN (call again).
     """
     UncordonHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.UncordonHostRequest, _host_service_pb2.UncordonHostResponse]
-    """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost."""
+    """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent.
+    Errors: as CordonHost; NOT_FOUND only for a name that neither lives nor was ever cordoned.
+    """
     DrainHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]
     """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
     after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
@@ -48,7 +50,7 @@ class HostServiceServicer:
         context: _aio.ServicerContext[_host_service_pb2.CordonHostRequest, _abc.Awaitable[_host_service_pb2.CordonHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.CordonHostResponse]:
         """Keeps new profiles away from a host; those at home there go on. Durable: also through a restart of the host. Administrators only.
-        Idempotent. Errors: INVALID_FIELD (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
+        Idempotent. Errors: INVALID_ID (host), NOT_FOUND (no host of that name is alive), PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """
 
@@ -57,7 +59,9 @@ class HostServiceServicer:
         request: _host_service_pb2.UncordonHostRequest,
         context: _aio.ServicerContext[_host_service_pb2.UncordonHostRequest, _abc.Awaitable[_host_service_pb2.UncordonHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.UncordonHostResponse]:
-        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent. Errors: as CordonHost."""
+        """Takes a cordon or a drain back, of a host that is not alive too. Administrators only. Idempotent.
+        Errors: as CordonHost; NOT_FOUND only for a name that neither lives nor was ever cordoned.
+        """
 
     def DrainHost(
         self,

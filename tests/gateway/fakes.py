@@ -113,6 +113,12 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         return lock_pb.ListAliveHostsResponse(hosts=self.hosts)
 
+    async def ScheduleHost(self, request: Any, context: Any) -> lock_pb.ScheduleHostResponse:
+        await self.record.record(request)
+        [host] = [host for host in self.hosts if host.name == request.host] or [Host(name=request.host)]
+        host.state = request.state
+        return lock_pb.ScheduleHostResponse(host=host)
+
     async def AcquireForSession(
         self, request: lock_pb.AcquireForSessionRequest, context: Any
     ) -> lock_pb.AcquireForSessionResponse:

@@ -1,4 +1,4 @@
-from gateway.placement import choose_host
+from gateway.placement import choose_host, why_no_room
 from tenure.v1.host_pb2 import Host, HostState, WarmBrowser
 
 P = "tenants/t/profiles/p"
@@ -12,6 +12,15 @@ def host(name: str, browsers: int = 0, warm: tuple[str, ...] = (), **fields: obj
 
 def test_a_warm_browser_comes_before_room() -> None:
     assert choose_host([host("a"), host("b", 4, (P,))], P) == "b"
+
+
+def test_a_warm_browser_with_the_proxy_comes_before_one_with_another() -> None:
+    miami = WarmBrowser(profile=P, proxy_key="miami__fl")
+    hosts = [host("a", warm=(P,)), host("b", 3)]
+    hosts[1].warm.append(miami)
+    assert choose_host(hosts, P, "miami__fl") == "b"
+    assert choose_host(hosts, P) == "a"
+    assert choose_host(hosts, P, "austin__tx") == "a"
 
 
 def test_most_room_comes_next_and_names_break_ties() -> None:
@@ -34,3 +43,10 @@ def test_hosts_that_take_no_new_profiles_are_left_out() -> None:
 def test_nobody_has_room() -> None:
     assert choose_host([host("a", 4), host("b", 4)], P) is None
     assert choose_host([], P) is None
+
+
+def test_that_every_host_is_cordoned_is_told_apart_from_no_room() -> None:
+    cordoned = host("a", state=HostState.HOST_STATE_CORDONED)
+    draining = host("b", state=HostState.HOST_STATE_DRAINING)
+    assert "uncordon" in why_no_room([cordoned, draining])
+    assert why_no_room([cordoned, host("c", 4)]) == ""
