@@ -6,10 +6,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockservice.core.hold import Hold
 from lockservice.core.record import Record, State
+from lockservice.core.snapshot import Waiter
 from lockservice.core.steps import Stored
 from tenure import token as tokens
 from tenure.names import ProfileName
-from tenure.v1 import hold_pb2, profile_pb2
+from tenure.v1 import hold_pb2, profile_pb2, profile_service_pb2
 
 
 def state_of(state: State | None) -> hold_pb2.ProfileState.ValueType:
@@ -78,6 +79,17 @@ def profile_message(profile: ProfileName, record: Record, mod: int, waiters: int
     if record.state is State.RESUME_PENDING and record.holding is not None:
         message.workflow_id = record.holding.workflow_id
     return message
+
+
+def waiter_message(position: int, waiter: Waiter) -> profile_service_pb2.Waiter:
+    """A place in a queue."""
+    return profile_service_pb2.Waiter(
+        position=position,
+        worker=f"workers/{waiter.ask.worker}",
+        run_id=waiter.ask.run_id,
+        since=timestamp(waiter.ask.joined_ms),
+        request_id=waiter.request_id,
+    )
 
 
 def step_message(stored: Stored) -> hold_pb2.Step:

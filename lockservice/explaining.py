@@ -13,7 +13,7 @@ from lockservice.core.record import State
 from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.core.steps import Stored
 from lockservice.core.stored import Decided, Step
-from lockservice.encode import hold_message, profile_message, step_message, timestamp
+from lockservice.encode import hold_message, profile_message, step_message, timestamp, waiter_message
 from lockservice.etcd.txn import get, last_by_key
 from lockservice.replica import Replica
 from lockservice.workers import Workers
@@ -83,15 +83,7 @@ def message(facts: Facts, explained: Explanation) -> pb.ExplainProfileResponse:
     """The answer."""
     answer = pb.ExplainProfileResponse(
         profile=profile_message(facts.profile, facts.record, facts.mod, len(facts.queue)),
-        queue=[
-            pb.Waiter(
-                position=position,
-                worker=f"workers/{waiter.ask.worker}",
-                run_id=waiter.ask.run_id,
-                since=timestamp(waiter.ask.joined_ms),
-            )
-            for position, waiter in enumerate(facts.queue, 1)
-        ],
+        queue=[waiter_message(position, waiter) for position, waiter in enumerate(facts.queue, 1)],
         next=explained.next,
         next_time=timestamp(explained.next_ms),
         advice=[profile_pb2.Advice(text=each.text, command=each.command) for each in explained.advice],

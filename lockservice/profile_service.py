@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from itertools import islice
 from typing import Any
 
 import grpc.aio
@@ -10,16 +13,18 @@ import structlog
 
 from lockservice import explaining, fields, paging
 from lockservice.calls import deadline
-from lockservice.core import usage
+from lockservice.core import cursor, usage
+from lockservice.core.cursor import Scope
 from lockservice.core.decision import Decision
 from lockservice.core.document import decode
 from lockservice.core.explain import explain
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Sight, Snapshot
-from lockservice.encode import profile_message
+from lockservice.encode import profile_message, waiter_message
 from lockservice.etcd.txn import KeyRange
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
+from lockservice.watching import Bookmark, Shown
 from lockservice.workers import Workers
 from servicekit.call import current_identity, require_role
 from tenure import names
@@ -29,6 +34,9 @@ from tenure.names import ProfileName
 from tenure.v1 import hold_pb2, profile_pb2
 from tenure.v1 import profile_service_pb2 as pb
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceServicer
+
+# Of a queue so many places are shown to those who watch.
+MAX_SHOWN = 100
 
 _log = structlog.get_logger("profiles")
 
@@ -83,6 +91,47 @@ class ProfileServicer(ProfileServiceServicer):
                     break
         next_token = paging.token(keys.split(start[:-1])[2]) if more and profiles else ""
         return pb.ListProfilesResponse(profiles=profiles, next_page_token=next_token)
+
+    async def WatchProfiles(
+        self, request: pb.WatchProfilesRequest, context: _Context
+    ) -> AsyncIterator[pb.WatchProfilesResponse]:
+        identity = current_identity()
+        tenant = names.check_parent(request.parent, identity.tenant)
+        profile = fields.profile(request.profile, identity) if request.profile else None
+        reached = cursor.parse(request.resume_cursor)
+        await self._replica.committer.until_loaded(deadline())
+        if profile is not None:
+            await self._until_known(profile)
+        scope = Scope(profile.tenant if profile else tenant, profile, request.queues)
+        async with aclosing(self._replica.watching.follow(scope, reached)) as items:
+            async for item in items:
+                if isinstance(item, Bookmark):
+                    yield pb.WatchProfilesResponse(bookmark=item.cursor)
+                elif (message := self._shown(item, request.queues)) is not None:
+                    yield message
+
+    async def _until_known(self, profile: ProfileName) -> None:
+        """Return when the mirror has a profile. Raises NotFound, StoreUnavailable."""
+        replica = self._replica
+        if replica.mirror.seen(profile) is None:
+            read = replica.etcd.kv.get(replica.keys.record(profile), _left())
+            if (found := await replica.committer.read(read)) is None:
+                raise NotFound(name=str(profile))
+            await replica.catch_up(found.mod_revision)
+
+    def _shown(self, item: Shown, queues: bool) -> pb.WatchProfilesResponse | None:
+        """A profile as the mirror has it now; None for one that it has not yet."""
+        mirror = self._replica.mirror
+        if (seen := mirror.seen(item.profile)) is None:
+            return None
+        queue = mirror.queue(item.profile)
+        message = profile_message(item.profile, *seen, len(queue))
+        shown = islice(queue, MAX_SHOWN if queues else 0)
+        return pb.WatchProfilesResponse(
+            snapshot=message if item.first else None,
+            change=None if item.first else message,
+            queue=[waiter_message(position, waiter) for position, waiter in enumerate(shown, 1)],
+        )
 
     async def UpdateProfile(
         self, request: pb.UpdateProfileRequest, context: _Context

@@ -119,6 +119,7 @@ class Replica:
             with contextlib.suppress(ClusterChanged):
                 async for item in items:
                     await self._take(item)
+        self.watching.hear(False)
         await self._tell("another etcd cluster answers")
 
     async def _take(self, item: Item) -> None:
