@@ -74,7 +74,7 @@ async def following(
 
 
 async def until_bookmark(items: AsyncGenerator[Shown | Bookmark, None]) -> tuple[list[Shown], str]:
-    shown = []
+    shown: list[Shown] = []
     async for item in items:
         if isinstance(item, Bookmark):
             return shown, item.cursor
