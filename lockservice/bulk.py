@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from lockservice.asking import Acquire, Release
-from lockservice.core import acquire, release
+from lockservice.committer import Case
 from lockservice.core.acquire import Queued
-from lockservice.core.decision import Decision
 from lockservice.core.hold import Hold
 from lockservice.core.release import Released
-from lockservice.core.snapshot import NOTHING_CONSUMED, Sight, Snapshot
-from lockservice.granter import now_ms
+from lockservice.core.snapshot import NOTHING_CONSUMED
 from lockservice.holds import Holds
 from lockservice.replica import Replica
 from tenure.errors import InvalidField, TenureError
@@ -67,88 +64,54 @@ class Bulk:
     """
 
     def __init__(self, replica: Replica, holds: Holds) -> None:
-        self._keys = replica.keys
         self._mirror = replica.mirror
         self._committer = replica.committer
         self._holds = holds
 
     async def acquire(self, wanted: Sequence[Acquire], deadline: float) -> list[Hold | TenureError]:
-        """Rule 3 for each; nobody waits. Not atomic as a whole."""
-        # Whose checkpoint is asked for has more to look at first.
-        plain = [item for item in wanted if not item.resume_state]
-        settled = await self._settle_many(self._acquiring(plain), deadline)
-        found = {
-            item.profile: outcome
-            for item, outcome in zip(plain, settled, strict=True)
-            # Queued: an earlier call of this id waited. Its place is given up, as nobody waits now.
-            if not isinstance(outcome, Queued)
-        }
-        others = [item for item in wanted if item.profile not in found]
-        outcomes = await asyncio.gather(*(_outcome(self._one(item, deadline)) for item in others))
-        found |= {item.profile: outcome for item, outcome in zip(others, outcomes, strict=True)}
-        return [found[item.profile] for item in wanted]
+        """Rule 3 for each; nobody waits. Not atomic as a whole. Raises StoreUnavailable: none was tried."""
+        outcomes = await self._committer.settle_many(self._acquiring(wanted), deadline)
+        return [
+            # An earlier call of this id waited. Its place is given up, as nobody waits now.
+            await self._end_wait(item, deadline) if isinstance(outcome, Queued) else outcome
+            for item, outcome in zip(wanted, outcomes, strict=True)
+        ]
 
     async def release(self, wanted: Sequence[Release], deadline: float) -> list[Released | TenureError]:
-        """Rules 6 and 7 for each. Not atomic as a whole."""
-        return await self._settle_many([self._releasing(item) for item in wanted], deadline)
+        """Rules 6 and 7 for each. Not atomic as a whole. Raises StoreUnavailable: none was tried."""
+        return await self._committer.settle_many([self._holds.releasing(*item) for item in wanted], deadline)
 
-    async def _settle_many(
-        self, wanted: Iterable[tuple[Sight, Callable[[Snapshot], Decision[Answer]]]], deadline: float
-    ) -> list[Answer | TenureError]:
-        return await asyncio.gather(*(_outcome(self._committer.settle(s, d, deadline)) for s, d in wanted))
-
-    def _acquiring(
-        self, wanted: Iterable[Acquire]
-    ) -> list[tuple[Sight, Callable[[Snapshot], Decision[Hold | Queued]]]]:
+    def _acquiring(self, wanted: Iterable[Acquire]) -> list[Case[Hold | Queued]]:
         # The keys that this very call adds to a lease count, though the mirror has them later.
-        adding: Counter[str] = Counter()
-        made = []
+        leases: dict[str, int] = {}
+        cases = []
         for item in wanted:
             worker = item.ask.worker
-            sight = Sight(
-                keys=self._keys, profile=item.profile, worker=worker, request_id=item.ask.request_id
+            lease_keys = leases.setdefault(worker, self._mirror.lease_keys(worker))
+            case = self._holds.acquiring(
+                item.profile,
+                item.ask,
+                tenant=item.profile.tenant,
+                waits=False,
+                resume=item.resume_state,
+                lease_keys=lease_keys,
             )
-            lease_keys = self._mirror.lease_keys(worker) + adding[worker]
-            made.append((sight, self._acquire_decision(item, lease_keys)))
-            adding[worker] += self._mirror.guess(sight).consumed == NOTHING_CONSUMED
-        return made
+            leases[worker] += self._mirror.guess(case.sight).consumed == NOTHING_CONSUMED
+            cases.append(case)
+        return cases
 
-    def _acquire_decision(
-        self, item: Acquire, lease_keys: int
-    ) -> Callable[[Snapshot], Decision[Hold | Queued]]:
-        return lambda snapshot: acquire.decide(
-            self._keys,
-            item.profile,
-            snapshot,
-            item.ask,
-            tenant=item.profile.tenant,
-            waits=False,
-            lease_keys=lease_keys,
-            now_ms=now_ms(),
-        )
-
-    def _releasing(self, item: Release) -> tuple[Sight, Callable[[Snapshot], Decision[Released]]]:
-        sight = Sight(keys=self._keys, profile=item.profile, token=item.ending.token)
-        return sight, lambda snapshot: release.decide(
-            self._keys, item.profile, snapshot, item.ending, now_ms()
-        )
-
-    async def _one(self, item: Acquire, deadline: float) -> Hold:
-        return await self._holds.acquire(
-            item.profile,
-            item.ask,
-            tenant=item.profile.tenant,
-            wait_s=0,
-            deadline=deadline,
-            resume=item.resume_state,
-        )
-
-
-async def _outcome(work: Awaitable[Answer]) -> Answer | TenureError:
-    try:
-        return await work
-    except TenureError as error:
-        return error
+    async def _end_wait(self, item: Acquire, deadline: float) -> Hold | TenureError:
+        try:
+            return await self._holds.acquire(
+                item.profile,
+                item.ask,
+                tenant=item.profile.tenant,
+                wait_s=0,
+                deadline=deadline,
+                resume=item.resume_state,
+            )
+        except TenureError as error:
+            return error
 
 
 def _twice(items: Iterable[Acquire | Release | TenureError]) -> InvalidField:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import TypeVar
 
 from lockservice import checkpoint_store
+from lockservice.committer import Case
 from lockservice.core import acquire, cancel, checkpoints, release, steps, verify
 from lockservice.core.acquire import Queued
 from lockservice.core.cancel import Cancelled, Left
@@ -27,6 +29,8 @@ from tenure.names import IncidentName, ProfileName
 # A parked call looks again so often even if nothing woke it.
 _RECHECK_S = 5.0
 
+T = TypeVar("T")
+
 
 class Holds:
     """The hold operations of one replica. `deadline` is the event loop's time, and every method may raise
@@ -45,29 +49,12 @@ class Holds:
         """Rule 3. Cancelled while it waits, it keeps its place. `resume`: the workflow's checkpoint is asked
         for, so one of another plan than the ask's is refused. Raises what AcquireHold documents.
         """
-        sight = Sight(keys=self._keys, profile=profile, worker=ask.worker, request_id=ask.request_id)
-        of_plan = resume and bool(ask.plan)
-        if of_plan:
-            checkpoint = get(self._keys.checkpoint(profile, ask.workflow_id))
-            sight = dataclasses.replace(sight, extra=(checkpoint,))
-
-        def decide(snapshot: Snapshot) -> Decision[Hold | Queued]:
-            return acquire.decide(
-                self._keys,
-                profile,
-                snapshot,
-                ask,
-                tenant=tenant,
-                waits=wait_s > 0,
-                lease_keys=self._mirror.lease_keys(ask.worker),
-                now_ms=now_ms(),
-                saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
-            )
-
+        case = self.acquiring(profile, ask, tenant=tenant, waits=wait_s > 0, resume=resume)
+        sight = case.sight
         loop = asyncio.get_running_loop()
         end = loop.time() + wait_s
         with self._replica.parking.park(profile, ask.request_id) as wake:
-            outcome = await self._committer.settle(sight, decide, deadline, look_first=of_plan)
+            outcome = await self._settle(case, deadline)
             while isinstance(outcome, Queued) and loop.time() < end:
                 wake.clear()
                 guess = self._mirror.guess(sight)
@@ -84,7 +71,7 @@ class Holds:
                         retry_after_s=0.1,
                     )
                 if guess.place is None or may_have(guess, guess.place, now_ms()):
-                    outcome = await self._committer.settle(sight, decide, deadline, look_first=of_plan)
+                    outcome = await self._settle(case, deadline)
                 if isinstance(outcome, Queued):
                     await _set_before(wake, min(end, loop.time() + _RECHECK_S))
         if isinstance(outcome, Hold):
@@ -93,12 +80,46 @@ class Holds:
 
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
         """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
+        return await self._settle(self.releasing(profile, ending), deadline)
+
+    def acquiring(
+        self,
+        profile: ProfileName,
+        ask: Ask,
+        *,
+        tenant: str,
+        waits: bool,
+        resume: bool,
+        lease_keys: int | None = None,
+    ) -> Case[Hold | Queued]:
+        """What an acquire is to settle. `lease_keys`: how many keys the worker's lease has; None is as many
+        as the mirror knows of.
+        """
+        sight = Sight(keys=self._keys, profile=profile, worker=ask.worker, request_id=ask.request_id)
+        of_plan = resume and bool(ask.plan)
+        if of_plan:
+            checkpoint = get(self._keys.checkpoint(profile, ask.workflow_id))
+            sight = dataclasses.replace(sight, extra=(checkpoint,))
+
+        def decide(snapshot: Snapshot) -> Decision[Hold | Queued]:
+            return acquire.decide(
+                self._keys,
+                profile,
+                snapshot,
+                ask,
+                tenant=tenant,
+                waits=waits,
+                lease_keys=self._mirror.lease_keys(ask.worker) if lease_keys is None else lease_keys,
+                now_ms=now_ms(),
+                saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
+            )
+
+        return Case(sight, decide, look_first=of_plan)
+
+    def releasing(self, profile: ProfileName, ending: Ending) -> Case[Released]:
+        """What a release is to settle."""
         sight = Sight(keys=self._keys, profile=profile, token=ending.token)
-
-        def decide(snapshot: Snapshot) -> Decision[Released]:
-            return release.decide(self._keys, profile, snapshot, ending, now_ms())
-
-        return await self._committer.settle(sight, decide, deadline)
+        return Case(sight, lambda snapshot: release.decide(self._keys, profile, snapshot, ending, now_ms()))
 
     async def cancel(
         self, profile: ProfileName, *, worker: str, tenant: str, request_id: str, deadline: float
@@ -184,6 +205,9 @@ class Holds:
                 snapshot = await self._look_at_holder(profile, deadline)
             answers.append((verify.why_not(profile, snapshot, token, host), snapshot.record))
         return answers
+
+    async def _settle(self, case: Case[T], deadline: float) -> T:
+        return await self._committer.settle(case.sight, case.decide, deadline, look_first=case.look_first)
 
     async def _look_at_holder(self, profile: ProfileName, deadline: float) -> Snapshot:
         """A proven snapshot that shows whether the holder, if any, is alive."""
