@@ -1,0 +1,105 @@
+"""The sequential specification of one profile: what each call may do and be told. Pure.
+
+Small on purpose: holder, queue, state. What happens by itself (a grant to the head, suspicion of the dead, a
+workflow that did not come) is a `drift`; a lease that ends is an entry of the history, open for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+FREE = frozenset({"AVAILABLE", "RETRY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request of one worker; tuples of ids are what the API names."""
+
+    worker: str
+    request: str
+    workflow: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A profile. `floor`: the highest token so far; `used`: the highest request id of each worker; `old`:
+    held since before the epoch was raised.
+    """
+
+    state: str = "AVAILABLE"
+    token: int = 0
+    floor: int = 0
+    holder: Ask | None = None
+    queue: tuple[Ask, ...] = ()
+    used: tuple[tuple[str, str], ...] = ()
+    gone: frozenset[str] = frozenset()
+    incident: int = 0
+    old: bool = False
+
+    @property
+    def free(self) -> bool:
+        return self.state in FREE
+
+    def used_by(self, worker: str) -> str:
+        return dict(self.used).get(worker, "")
+
+    def using(self, ask: Ask) -> Model:
+        """The request id is used up."""
+        used = {**dict(self.used), ask.worker: max(self.used_by(ask.worker), ask.request)}
+        return replace(self, used=tuple(sorted(used.items())))
+
+    def without(self, ask: Ask) -> Model:
+        """It left the queue."""
+        return replace(self, queue=tuple(each for each in self.queue if not same(each, ask)))
+
+    def granted(self, ask: Ask, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+        """Held by it now, with a token above all before; nothing when that cannot be."""
+        token = tokens.get((ask.worker, ask.request), 0)
+        if token > self.floor and ask.worker not in self.gone:
+            held = replace(self, state="HELD", token=token, floor=token, holder=ask, incident=0, old=False)
+            yield held.without(ask).using(ask)
+
+    def holds(self, token: int) -> bool:
+        """Whether this is the current hold's token."""
+        return self.state == "HELD" and self.token == token
+
+    def holds_well(self, token: int) -> bool:
+        """Whether its owner may act."""
+        return self.holds(token) and not self.old and self.holder is not None and self.lives(self.holder)
+
+    def lives(self, ask: Ask) -> bool:
+        return ask.worker not in self.gone
+
+    def suspected(self) -> Model:
+        return replace(self, state="SUSPECTED_STALE", incident=self.token, token=0, old=False)
+
+    def passed_on(self, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+        """Released: to the head of the queue, or to nobody."""
+        if self.queue:
+            yield from self.granted(self.queue[0], tokens)
+        else:
+            yield replace(self, state="AVAILABLE", token=0, holder=None, old=False)
+
+    def decided(self, outcome: str) -> Model:
+        """What a decision or a verdict makes of it."""
+        if outcome in ("MANUAL_REVIEW", "RESUME_PENDING"):
+            return replace(self, state=outcome)
+        return replace(self, state=outcome, incident=0, holder=None)
+
+
+def same(one: Ask | None, other: Ask) -> bool:
+    return one is not None and (one.worker, one.request) == (other.worker, other.request)
+
+
+def drifts(model: Model, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+    """What the service may do by itself now."""
+    if model.state == "HELD" and model.holder and (model.old or not model.lives(model.holder)):
+        yield model.suspected()
+    if model.free and model.queue:
+        yield from model.granted(model.queue[0], tokens)
+    if model.state == "RESUME_PENDING" and model.holder is not None:
+        yield model.decided("MANUAL_REVIEW")
+        for ask in model.queue:
+            if ask.workflow == model.holder.workflow:
+                yield from model.granted(ask, tokens)

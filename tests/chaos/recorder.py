@@ -1,0 +1,35 @@
+"""Writes down every call, before it is made and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.chaos.call import Call
+
+
+class Recorder:
+    """Keeps calls in memory and tells `sink` of each twice: when it begins and when it ended."""
+
+    def __init__(self, sink: Callable[[Call], None] | None = None) -> None:
+        self.calls: list[Call] = []
+        self._sink = sink
+
+    def begin(self, client: str, op: str, profile: str, at: str, **args: Any) -> Call:
+        """A call that is about to be made. Should nobody end it, its outcome stays unclear."""
+        call = Call(client=client, op=op, profile=profile, args=args, start=time.monotonic(), at=at)
+        self.calls.append(call)
+        self._tell(call)
+        return call
+
+    def end(self, call: Call, outcome: str, *, reason: str = "", **answer: Any) -> Call:
+        """The call was answered."""
+        call.outcome, call.reason, call.answer = outcome, reason, answer
+        call.end = time.monotonic()
+        self._tell(call)
+        return call
+
+    def _tell(self, call: Call) -> None:
+        if self._sink is not None:
+            self._sink(call)

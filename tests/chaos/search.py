@@ -1,0 +1,160 @@
+"""Is there an order of all calls of a profile, each somewhere between its start and its end, that the
+specification allows? Pure.
+
+The search of Wing and Gong with Lowe's memory of what was tried (as in Porcupine), one profile at a time. A
+call with an unclear outcome may take effect at any time after its start, or never. Which request got which
+token is taken from the store's history, which shortens the search much; when it got it stays open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tests.chaos.answers import TAKES
+from tests.chaos.call import REFUSED, UNCLEAR, Call
+from tests.chaos.model import Model, drifts
+
+# Refusals that say nothing of the profile.
+_SILENT = frozenset(
+    {"STORE_UNAVAILABLE", "QUOTA_EXCEEDED", "INVALID_FIELD", "INVALID_ID", "INTERNAL", "NO_ROOM", "NOT_FOUND"}
+)
+# These are never taken for done without being a step of the search: what they do shows later.
+_WEIGHTY = frozenset({"bump", "switch"})
+
+Tokens = dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`linear` is None when the search was given up. `stuck`: the calls at which the best attempt ended."""
+
+    linear: bool | None
+    explored: int
+    stuck: Sequence[Call] = ()
+    model: Model | None = None
+
+
+def entries(calls: Sequence[Call], profile: str, tokens: Tokens) -> list[Call]:
+    """What the search has to put in order: calls, places taken, leases' ends and raised epochs."""
+    found: list[Call] = []
+    workers = {call.args.get("worker") for call in calls if call.profile == profile}
+    workers |= {worker for worker, _ in tokens}
+    for call in calls:
+        if call.op == "bump" or (call.op == "ends" and call.args["worker"] in workers):
+            found.append(call)
+        if call.profile != profile or call.op not in TAKES:
+            continue
+        waits = call.op == "acquire" and call.args.get("waits")
+        if waits:
+            found.append(replace(call, op="join", end=math.inf, outcome=UNCLEAR, reason="", answer={}))
+        if call.outcome == REFUSED and call.reason in _SILENT:
+            if not waits:
+                continue
+            # It may have had a place by then.
+            call = replace(call, outcome=UNCLEAR)
+        found.append(replace(call, end=math.inf) if call.outcome == UNCLEAR else call)
+    return sorted(found, key=lambda call: call.start)
+
+
+def search(history: Sequence[Call], tokens: Tokens, *, budget: int = 200_000) -> Verdict:
+    """Look for an order of `history` (see `entries`), trying at most `budget` states."""
+    return _Search(history, tokens).run(budget)
+
+
+class _Search:
+    def __init__(self, history: Sequence[Call], tokens: Tokens) -> None:
+        self._calls = history
+        self._tokens = tokens
+        self._must = sum(1 << i for i, call in enumerate(history) if not math.isinf(call.end))
+        self._best: tuple[int, int, Model] = (-1, 0, Model())
+
+    def run(self, budget: int) -> Verdict:
+        first = self._absorb(0, Model())
+        stack, seen = [first], {first}
+        while stack:
+            done, model = stack.pop()
+            if not self._must & ~done:
+                return Verdict(True, len(seen))
+            if (count := (done & self._must).bit_count()) > self._best[0]:
+                self._best = (count, done, model)
+            for after in self._next(done, model):
+                node = self._absorb(*after)
+                if node not in seen:
+                    seen.add(node)
+                    stack.append(node)
+            if len(seen) > budget:
+                return Verdict(None, len(seen))
+        _, done, model = self._best
+        return Verdict(False, len(seen), [self._calls[i] for i in self._ready(done)], model)
+
+    def _ready(self, done: int) -> list[int]:
+        """The entries that may come next: those that began before any that is left had ended."""
+        ready: list[int] = []
+        first_end = math.inf
+        for i, call in enumerate(self._calls):
+            if call.start > first_end:
+                break
+            if not done >> i & 1:
+                ready.append(i)
+                first_end = min(first_end, call.end)
+        return [i for i in ready if self._calls[i].start <= first_end]
+
+    def _next(self, done: int, model: Model) -> Iterable[tuple[int, Model]]:
+        # What comes last is tried first: calls before what happens by itself, and those that must before
+        # those that may.
+        for after in drifts(model, self._tokens):
+            yield done, after
+        for i in sorted(self._ready(done), key=lambda i: (not math.isinf(self._calls[i].end), -i)):
+            call = self._calls[i]
+            for after in self._take(model, call):
+                if after != model or call.op in _WEIGHTY:
+                    yield done | 1 << i, after
+
+    def _absorb(self, done: int, model: Model) -> tuple[int, Model]:
+        """Put every call that changes nothing now, and may come now, in its order at once: that is never
+        worse than later, since what it names is over for good or still true.
+        """
+        grown = True
+        while grown:
+            grown = False
+            for i in self._ready(done):
+                call = self._calls[i]
+                if math.isinf(call.end) or call.op in _WEIGHTY:
+                    continue
+                if any(after == model for after in self._take(model, call)):
+                    done |= 1 << i
+                    grown = True
+        return done, model
+
+    def _take(self, model: Model, call: Call) -> Iterable[Model]:
+        if call.args.get("token", 0) > model.floor:
+            # Nobody can name a token before it was granted.
+            return ()
+        return TAKES[call.op](model, call, self._tokens)
+
+
+def shortest(history: Sequence[Call], tokens: Tokens, *, budget: int = 200_000) -> tuple[Call, Verdict]:
+    """The call whose end makes a history impossible, and the search up to there.
+
+    Of a history that has an order every beginning has one too, where calls still under way count as unclear.
+    """
+    ends = sorted(call.end for call in history if not math.isinf(call.end))
+    low, high = 0, len(ends) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if search(_until(history, ends[middle]), tokens, budget=budget).linear is False:
+            high = middle
+        else:
+            low = middle + 1
+    last = next(call for call in history if call.end == ends[low])
+    return last, search(_until(history, ends[low]), tokens, budget=budget)
+
+
+def _until(history: Sequence[Call], end: float) -> list[Call]:
+    return [
+        call if call.end <= end else replace(call, end=math.inf, outcome=UNCLEAR, reason="", answer={})
+        for call in history
+        if call.start <= end
+    ]
