@@ -6,7 +6,9 @@ messages, status, details and trailing metadata come back as they were sent.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -25,6 +27,8 @@ class Forwarder(grpc.GenericRpcHandler):
 
     def __init__(self, channels: Channels, services: Mapping[str, list[ServiceDescriptor]]) -> None:
         self._identity = channels.identity
+        self._watches: set[Any] = set()
+        self._parted = False
         self._handlers = {
             f"/{service.full_name}/{method.name}": self._handler(
                 channels.to(address), f"/{service.full_name}/{method.name}", method
@@ -39,6 +43,12 @@ class Forwarder(grpc.GenericRpcHandler):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         return self._handlers.get(handler_call_details.method)
 
+    def part(self) -> None:
+        """End every watch, which would not end by itself: the gateway stops. Readers resume elsewhere."""
+        self._parted = True
+        for watch in tuple(self._watches):
+            watch.cancel()
+
     def _handler(
         self, channel: grpc.aio.Channel, path: str, method: MethodDescriptor
     ) -> grpc.RpcMethodHandler[Any, Any]:
@@ -50,6 +60,9 @@ class Forwarder(grpc.GenericRpcHandler):
             case True, False:
                 single = self._single(channel.stream_unary(path))
                 return grpc.stream_unary_rpc_method_handler(single)
+            case False, True if method.name.startswith("Watch"):
+                watch = self._watch(channel.unary_stream(path))
+                return grpc.unary_stream_rpc_method_handler(watch)
             case False, True:
                 stream = self._stream(channel.unary_stream(path))
                 return grpc.unary_stream_rpc_method_handler(stream)
@@ -80,6 +93,31 @@ class Forwarder(grpc.GenericRpcHandler):
             finally:
                 outgoing.cancel()  # the reader may have gone before the stream's end
             context.set_trailing_metadata(await outgoing.trailing_metadata())
+
+        return forward
+
+    def _watch(self, target: Any) -> Any:
+        """A stream without an end: it has one when this gateway stops."""
+
+        def started(*args: Any, **kwargs: Any) -> Any:
+            outgoing = target(*args, **kwargs)
+            self._watches.add(outgoing)
+            outgoing.add_done_callback(self._watches.discard)
+            if self._parted:
+                outgoing.cancel()
+            return outgoing
+
+        stream = self._stream(started)
+
+        async def forward(request: Any, context: Context) -> AsyncIterator[bytes]:
+            try:
+                async with aclosing(stream(request, context)) as messages:
+                    async for message in messages:
+                        yield message
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._parted or (task is not None and task.cancelling()):
+                    raise  # the reader's doing
 
         return forward
 

@@ -96,15 +96,18 @@ async def serve(settings: GatewaySettings, shutdown: asyncio.Event) -> None:
 async def _serve(
     server: Server, backends: Backends, settings: GatewaySettings, http: str, shutdown: asyncio.Event
 ) -> None:
-    add_services(server, backends, settings, http)
+    forwarder = add_services(server, backends, settings, http)
     server.depends_on("lockservice", backends.channels.to(settings.lockservice))
     await server.start()
     await server.ready()
     await shutdown.wait()
+    forwarder.part()
 
 
-def add_services(server: Server, backends: Backends, settings: GatewaySettings, http: str) -> None:
-    """Register every service of the API, those behind the gateway too. `http` is the HTTP side's address."""
+def add_services(server: Server, backends: Backends, settings: GatewaySettings, http: str) -> Forwarder:
+    """Register every service of the API, those behind the gateway too: answers what passes them on. `http` is
+    the HTTP side's address.
+    """
     releaser = Releaser(backends)
     server.serves(
         partial(
@@ -131,3 +134,4 @@ def add_services(server: Server, backends: Backends, settings: GatewaySettings, 
         lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),
         *(service.full_name for service in FORWARDED),
     )
+    return forwarder

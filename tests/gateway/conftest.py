@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 
 from gateway.backends import Backends
+from gateway.forward import Forwarder
 from gateway.http import HttpServer
 from gateway.service import DEADLINES, add_services
 from gateway.settings import GatewaySettings
@@ -45,6 +46,7 @@ class System:
     backends: Backends
     gateway: Server
     http: HttpServer
+    forwarder: Forwarder
 
     def __post_init__(self) -> None:
         self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
@@ -105,8 +107,8 @@ async def system() -> AsyncIterator[System]:
             await HttpServer.start(settings.http_listen, backends, gateway.away)
         )
         await stack.enter_async_context(gateway)
-        add_services(gateway, backends, settings, http.address)
+        forwarder = add_services(gateway, backends, settings, http.address)
         await gateway.start()
         await gateway.ready()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(gateway.address))
-        yield System(channel, lock, incidents, hosts, host_servers, backends, gateway, http)
+        yield System(channel, lock, incidents, hosts, host_servers, backends, gateway, http, forwarder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -71,6 +72,22 @@ async def test_a_stream_of_answers_passes_with_its_end(system: System) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await anext(watch)
     assert isinstance(errors.from_rpc_error(caught.value), errors.StoreUnavailable)
+
+
+async def test_a_watch_ends_when_the_gateway_stops(system: System) -> None:
+    reached = asyncio.Event()
+
+    async def silent() -> None:
+        reached.set()
+        await forever()
+
+    system.lock.record.hooks["WatchProfilesRequest"] = silent
+    watch = system.profiles.WatchProfiles(WatchProfilesRequest())
+    await reached.wait()
+    system.forwarder.part()
+    assert [message async for message in watch] == []
+    assert await watch.code() is grpc.StatusCode.OK
+    assert [message async for message in system.profiles.WatchProfiles(WatchProfilesRequest())] == []
 
 
 async def test_streams_both_ways_pass_message_by_message(system: System) -> None:
