@@ -6,6 +6,7 @@ browser, so `(profile_dir, proxy_key)` hits, and another key closes it first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,10 +47,14 @@ class Evictable(Protocol):
 
 
 class Cache:
-    """Counts the places that browsers take, also those that are just being launched."""
+    """Counts the places that browsers take, also those that are just being launched.
+
+    `draining`: the host is to be emptied, so none stays once nobody holds it.
+    """
 
     def __init__(self, capacity: int, profiles: Mapping[str, Evictable]) -> None:
         self.capacity = capacity
+        self.draining = False
         self._profiles = profiles
         self._taken: set[str] = set()
 
@@ -74,6 +79,12 @@ class Cache:
                 refused.add(chosen)
         # Safe without a lock: nothing is awaited between the last look at the count and this.
         self._taken.add(key)
+
+    async def empty(self) -> None:
+        """Close every browser that nobody holds or is at work on, as far as that can be had now."""
+        idle = [self._profiles[each] for each in self._taken]
+        standings = [(each, each.standing()) for each in idle]
+        await asyncio.gather(*(each.evict() for each, now in standings if not (now.held or now.busy)))
 
     def free(self, key: str) -> None:
         """Give a place back. Idempotent."""

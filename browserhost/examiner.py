@@ -7,11 +7,12 @@ import os
 import time
 
 from browserhost import evidence, lock
+from browserhost.directory import filled
 from browserhost.inspect.profile import inspect
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.paths import ProfilePaths
 from browserhost.session import timestamp
-from browserhost.slot import Slot, filled
+from browserhost.slot import Slot
 from browserhost.tasks import in_thread
 from browserhost.witness.ledger import URL, Ledger
 from browserhost.witness.witness import Witness

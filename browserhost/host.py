@@ -17,12 +17,15 @@ from browserhost.paths import DataRoot
 from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
+from browserhost.tasks import Tasks
 from browserhost.workshop import Workshop
 from tenure.errors import HostUnreachable, ProfileCorrupt, TenureError
 from tenure.names import ProfileName
-from tenure.v1.host_pb2 import WarmBrowser
+from tenure.v1.host_pb2 import HostState, WarmBrowser
 
 TICK_S = 0.25
+DRAIN_EVERY_S = 1.0
+"""How often a host that is to be emptied looks for a browser that nobody holds any more."""
 
 _log = structlog.get_logger("host")
 
@@ -46,7 +49,7 @@ class Host:
         self._locks = locks
         self._endpoint = endpoint
         self._profiles = profiles
-        self._ticking: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._stopping = False
 
     @property
@@ -79,12 +82,23 @@ class Host:
         return (self._profiles[key] for key in sorted(self._profiles))
 
     def warm(self) -> list[WarmBrowser]:
-        """The live browsers."""
+        """The live browsers that nobody is in session with, each with its proxy's key."""
         return [
             WarmBrowser(profile=str(profile.name), proxy_key=profile.slot.record.known.proxy_key)
             for profile in self.known()
             if profile.warm
         ]
+
+    def scheduled(self, state: HostState.ValueType) -> None:
+        """Hear how the lock service has this host scheduled; UNSPECIFIED says nothing.
+
+        While it is DRAINING no browser stays once nobody holds it.
+        """
+        draining = state == HostState.HOST_STATE_DRAINING
+        if state == HostState.HOST_STATE_UNSPECIFIED or draining == self.cache.draining:
+            return
+        self.cache.draining = draining
+        _log.info("draining" if draining else "not draining any more", browsers=self.cache.taken)
 
     async def start(self) -> None:
         """Settle what an earlier host of this data left open (rule 17), before anything is served."""
@@ -97,15 +111,13 @@ class Host:
             except TenureError as error:
                 # It is not served either: whoever asks for it gets this error.
                 _log.error("not recovered", profile=str(paths.name), why=str(error))
-        self._ticking = asyncio.create_task(self._tick())
+        self._tasks.spawn(self._tick())
+        self._tasks.spawn(self._drain())
 
     async def aclose(self) -> None:
         """Cut every session and close every browser, all at once. Idempotent."""
         self._stopping = True
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
-            self._ticking = None
+        await self._tasks.aclose()
         closings = [profile.aclose() for profile in self._profiles.values()]
         for result in await asyncio.gather(*closings, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -116,6 +128,12 @@ class Host:
             for profile in list(self._profiles.values()):
                 profile.tick()
             await asyncio.sleep(TICK_S)
+
+    async def _drain(self) -> None:
+        while True:
+            if self.cache.draining:
+                await self.cache.empty()
+            await asyncio.sleep(DRAIN_EVERY_S)
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from browserhost.verifier import Proof
+from browserhost.whereabouts import Whereabouts
 from tenure.names import ProfileName
 
 
@@ -40,4 +41,4 @@ class LockService(Protocol):
 
     async def suspect(self, name: ProfileName, token: int, cause: str, detail: str) -> bool: ...
 
-    async def free_here(self, name: ProfileName) -> int | None: ...
+    async def locate(self, name: ProfileName) -> Whereabouts: ...

@@ -177,26 +177,34 @@ class Profile:
 
     @property
     def warm(self) -> bool:
-        return self.slot.browser is not None
+        """A live browser, and nobody in session: its last hold was released here, and no other has begun.
+
+        One of an incident is not, however idle: it stays as it is until somebody has decided.
+        """
+        browser, marker = self.slot.browser, self.slot.record.marker
+        lives = browser is not None and not browser.ended.done()
+        return lives and marker is not None and not marker.held and not self._busy
 
     async def evict(self) -> bool:
         """Close the browser if it is unheld and idle (rule 18); whether it is gone.
 
         A hold granted after that was seen waits for the queue, so nobody's browser is closed under him.
         """
+        return await self._tasks.whole(self._evict())
+
+    async def _evict(self) -> bool:
         try:
             # Detached: another profile's open asks for this, and its deadline and tenant are not this one's.
-            revision = await self._tasks.spawn(self._locks.free_here(self.name), detached=True)
+            found = await self._tasks.spawn(self._locks.locate(self.name), detached=True)
         except TenureError as error:
             _log.warning("not evicted", profile=str(self.name), why=str(error))
             return False
         standing = self.standing()
-        if revision is None or standing.held or standing.busy:
+        if not found.closable_by(self._host) or standing.held or standing.busy:
             return False
         async with self._fence.queue:
             try:
-                if revision:
-                    await self._fence.retire(revision)
+                await self._fence.retire(found.revision)
             except DiskFull as full:
                 _log.warning("not evicted", profile=str(self.name), why=str(full))
                 return False

@@ -11,7 +11,7 @@ from servicekit.channels import Channels
 from tenure.errors import LeaseExpired, TenureError
 from tenure.internal.v1.lock_service_pb2 import RegisterHostRequest, RenewHostRequest
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
-from tenure.v1.host_pb2 import Host
+from tenure.v1.host_pb2 import Host, HostState
 
 ANSWER_S = 4.0
 _RETRY_S = 0.5
@@ -25,23 +25,27 @@ async def keep_registered(
     channels: Channels,
     facts: Callable[[], Host],
     registered: Callable[[], Awaitable[None]],
+    scheduled: Callable[[HostState.ValueType], None],
 ) -> None:
     """Register, renew at a third of the lease's time, register anew when it was lost; until cancelled.
 
-    `facts` gives the host as it stands now; `registered` is called after each registration.
+    `facts` gives the host as it stands now; `registered` is called after each registration, `scheduled`
+    with what each answer says of how the host is scheduled.
     """
     registration, pause = 0, _RETRY_S
     while True:
         try:
             if registration:
                 renew = RenewHostRequest(registration=registration, host=facts())
-                ttl = (await channels.invoke(stub.RenewHost, renew, timeout=ANSWER_S)).ttl
+                renewed = await channels.invoke(stub.RenewHost, renew, timeout=ANSWER_S)
+                ttl, state = renewed.ttl, renewed.state
             else:
                 register = RegisterHostRequest(host=facts())
                 answer = await channels.invoke(stub.RegisterHost, register, timeout=ANSWER_S)
-                registration, ttl = answer.registration, answer.ttl
+                registration, ttl, state = answer.registration, answer.ttl, answer.state
                 _log.info("registered", host=register.host.name, address=register.host.address)
                 await registered()
+            scheduled(state)
             # Soon after something changed the gateway should see it: warm profiles route.
             pause = min(ttl.ToNanoseconds() / 1e9 / 3, _LONGEST_WAIT_S)
         except LeaseExpired:

@@ -66,7 +66,7 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 keeping = Tasks()
                 facts = partial(_facts, host, workshop, server, endpoint)
                 registered = partial(server.available, "registration")
-                keeping.spawn(keep_registered(stub, channels, facts, registered))
+                keeping.spawn(keep_registered(stub, channels, facts, registered, host.scheduled))
                 await shutdown.wait()
                 # Browsers close while calls still drain: an open under way ends with its token's browser.
                 await keeping.aclose()

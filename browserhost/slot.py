@@ -7,7 +7,6 @@ next one.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -16,22 +15,19 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable, lock, start_url, starting
+from browserhost import durable, start_url, starting
 from browserhost import marker as marks
 from browserhost.browser import CloseReport, LaunchSpec
-from browserhost.inspect.profile import inspect
+from browserhost.directory import Directory
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
-from browserhost.tasks import in_thread
 from browserhost.workshop import Driven, LiveBrowser, Wanted, Workshop
 from tenure.errors import (
     BrowserCrashed,
     BrowserMissing,
     DiskFull,
     NavigationFailed,
-    ProfileCorrupt,
-    ProfileMissing,
     TenureError,
 )
 
@@ -39,13 +35,14 @@ _log = structlog.get_logger("slot")
 
 
 class Slot:
-    """Holds at most one live browser. `keep_warm`: it stays when its session ends."""
+    """Holds at most one live browser. `keep_warm`: it stays when its session ends, unless the host drains."""
 
     def __init__(self, paths: ProfilePaths, workshop: Workshop, record: Record) -> None:
         self.browser: LiveBrowser | None = None
         self.record = record
         self.keep_warm = True
         self.last_used = 0.0
+        self.directory = Directory(paths, workshop)
         self._paths = paths
         self._workshop = workshop
         self._key = str(paths.name)
@@ -121,7 +118,7 @@ class Slot:
         if self.browser is None and marker.token < token:
             # What an earlier hold left behind is judged at the next start, and this one never drove it.
             return
-        if self.browser is not None and self.keep_warm:
+        if self.browser is not None and self.keep_warm and not self._workshop.cache.draining:
             try:
                 await self.browser.flush()
             except TenureError as error:
@@ -213,15 +210,13 @@ class Slot:
         on_end: Callable[[LiveBrowser], None],
     ) -> LiveBrowser:
         before = self.record.marker
-        question = starting.before_start(filled(self._paths.profile_dir), before, wanted.used_elsewhere)
-        if question is starting.Start.MISSING:
-            raise ProfileMissing(profile=self._key, host=self._workshop.host)
+        question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
         await self._workshop.cache.reserve(self._key)
         try:
-            lock_fd = await self._take_lock(timings)
+            lock_fd = await self.directory.lock(timings)
             try:
                 if question is starting.Start.INSPECT:
-                    await self._inspect(wanted.token, timings)
+                    await self.directory.look(self.record.marker, wanted.token, timings)
                 return await self._launch(wanted, proxy_server, lock_fd, on_end)
             finally:
                 # From here on keeper and Chrome have it; see browserhost.lock.
@@ -230,31 +225,6 @@ class Slot:
             if self.browser is None:
                 self._workshop.cache.free(self._key)
             raise
-
-    async def _take_lock(self, timings: dict[str, float]) -> int:
-        began = time.monotonic()
-        descriptor = await lock.wait_for_lock(self._paths.lock, self._workshop.lock_wait_s)
-        if descriptor is None:
-            raise ProfileCorrupt(
-                profile=self._key,
-                finding=f"LIVE: an earlier browser did not end within {self._workshop.lock_wait_s:g} s",
-            )
-        waited = time.monotonic() - began
-        if waited > 0.001:
-            timings["lock"] = waited
-        return descriptor
-
-    async def _inspect(self, token: int, timings: dict[str, float]) -> None:
-        began = time.monotonic()
-        found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.tmp_root)
-        timings["inspect"] = time.monotonic() - began
-        judgement = starting.after_inspection(found, self.record.marker, token)
-        if judgement.finding:
-            _log.warning("finding", profile=self._key, token=token, finding=judgement.finding)
-            line = f"{time.time():.3f} {token} {judgement.finding}".encode()
-            await in_thread(durable.append, self._paths.findings, line)
-        if not judgement.start:
-            raise ProfileCorrupt(profile=self._key, finding=judgement.finding)
 
     async def _launch(
         self,
@@ -312,12 +282,3 @@ class Slot:
             self.record.take_back(before, marker, ran=True)
             raise
         return browser
-
-
-def filled(directory: Path) -> bool:
-    """Whether there is a profile: an empty directory is as good as none."""
-    try:
-        with os.scandir(directory) as entries:
-            return any(entries)
-    except FileNotFoundError:
-        return False

@@ -22,10 +22,12 @@ from browserhost.paths import DataRoot
 from browserhost.picture import NoPicture, Picture
 from browserhost.profile import Profile
 from browserhost.verifier import Proof
+from browserhost.whereabouts import Whereabouts
 from browserhost.workshop import Workshop
 from tenure.errors import BrowserCrashed, StoreUnavailable, TenureError
 from tenure.internal.v1.lock_service_pb2 import TokenVerdict
 from tenure.names import ProfileName
+from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE, PROFILE_STATE_HELD
 
 ALICE = ProfileName("default", "alice")
 BOB = ProfileName("default", "bob")
@@ -200,10 +202,13 @@ class FakeLocks:
     away: bool = False
     deaf: bool = False
     busy: set[ProfileName] = field(default_factory=set)
+    homes: dict[ProfileName, str] = field(default_factory=dict)
+    """Where a profile is at home, when that is not HOST."""
     answer: asyncio.Event | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     back: asyncio.Event = field(default_factory=asyncio.Event)
+    located: asyncio.Event = field(default_factory=asyncio.Event)
     knows_incidents: bool = True
     revision: int = 1
     now: Callable[[], float] = boottime
@@ -232,11 +237,13 @@ class FakeLocks:
         self.suspects.append((name, token, cause))
         return self.knows_incidents
 
-    async def free_here(self, name: ProfileName) -> int | None:
+    async def locate(self, name: ProfileName) -> Whereabouts:
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
-        return None if name in self.busy else self.revision
+        self.located.set()
+        state = PROFILE_STATE_HELD if name in self.busy else PROFILE_STATE_AVAILABLE
+        return Whereabouts(self.homes.get(name, HOST), state, self.revision, name in self.used)
 
 
 class Machine:

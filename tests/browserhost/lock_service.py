@@ -20,6 +20,7 @@ from tenure.internal.v1.lock_service_pb2_grpc import (
     add_LockServiceServicer_to_server,
 )
 from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE
+from tenure.v1.host_pb2 import HOST_STATE_READY, HostState
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,6 +35,7 @@ class FakeLockService(LockServiceServicer):
     renewed: list[pb.RenewHostRequest] = field(default_factory=list)
     home: str = "hosts/h-1"
     state: int = PROFILE_STATE_AVAILABLE
+    scheduled: HostState.ValueType = HOST_STATE_READY
     away: int = 0
     forgotten: bool = False
     silent: bool = False
@@ -68,7 +70,7 @@ class FakeLockService(LockServiceServicer):
         self.registered.append(request)
         self.called.set()
         await self._fail(context)
-        response = pb.RegisterHostResponse(registration=7)
+        response = pb.RegisterHostResponse(registration=7, state=self.scheduled)
         response.ttl.FromMilliseconds(30)
         return response
 
@@ -80,7 +82,7 @@ class FakeLockService(LockServiceServicer):
             status = LeaseExpired(worker="h-1").to_status()
             context.set_trailing_metadata(((STATUS_DETAILS_KEY, status.SerializeToString()),))
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, status.message)
-        response = pb.RenewHostResponse()
+        response = pb.RenewHostResponse(state=self.scheduled)
         response.ttl.FromMilliseconds(30)
         return response
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from browserhost import slot
+from browserhost import directory, floor
 from browserhost.cache import Standing, victim
 from browserhost.inspect.verdict import Inspection, Verdict
 from tenure.errors import BrowserCrashed, NoRoom, ProfileCorrupt, ProxyDown
@@ -20,6 +20,10 @@ def small(machine: Machine) -> Machine:
     """Room for two."""
     machine.host.cache.capacity = 2
     return machine
+
+
+def warm(machine: Machine) -> list[tuple[str, str]]:
+    return [(each.profile, each.proxy_key) for each in machine.host.warm()]
 
 
 def standing(key: str, *, held: bool = False, busy: bool = False, last_used: float = 0.0) -> Standing:
@@ -113,7 +117,7 @@ async def test_an_unusable_warm_browser_is_judged_by_how_its_last_hold_left_it(
     machine.chrome.fail["hand_over"] = machine.chrome.fail["flush"] = BrowserCrashed(problem="hangs")
     machine.chrome.dies_clean = False
     unclean = Inspection(Verdict.UNCLEAN_CONSISTENT, ("exit_type is Crashed",))
-    monkeypatch.setattr(slot, "inspect", lambda *_: unclean)
+    monkeypatch.setattr(directory, "inspect", lambda *_: unclean)
     again = await machine.open(50)
     assert not again.reused
     assert "nobody held it" in machine.root.profile(ALICE).findings.read_text()
@@ -127,7 +131,10 @@ async def test_when_all_places_are_taken_the_least_recently_used_unheld_one_goes
     assert small.chrome.launched[0].closed
     assert not small.chrome.launched[1].closed
     assert small.host.cache.taken == 2
-    assert small.host.warm() == [str(BOB), str(CAROL)]
+    assert warm(small) == []
+    for token, name in ((42, BOB), (43, CAROL)):
+        await small.profile(name).close_hold(token)
+    assert warm(small) == [(str(BOB), ""), (str(CAROL), "")]
 
 
 async def test_a_held_browser_is_never_evicted(small: Machine) -> None:
@@ -147,6 +154,19 @@ async def test_one_whose_state_the_lock_service_does_not_vouch_for_is_not_evicte
     small.locks.busy.add(ALICE)
     await small.open(43, CAROL)
     assert [browser.closed for browser in small.chrome.launched[:2]] == [False, True]
+
+
+async def test_one_whose_home_is_elsewhere_makes_room_whoever_holds_the_profile(small: Machine) -> None:
+    """It was moved away while this host was not asked: nobody drives what is left of it here."""
+    await small.open(41, ALICE)
+    await small.profile(ALICE).close_hold(41)
+    await small.open(42, BOB)
+    small.locks.busy.add(ALICE)
+    small.locks.homes[ALICE], small.locks.revision = "hosts/other", 60
+    await small.open(43, CAROL)
+    assert small.chrome.launched[0].closed
+    # And no token up to that revision is served here, should it be proven late.
+    assert floor.load(small.root.profile(ALICE).floor) == 61
 
 
 async def test_a_profiles_own_place_is_enough_to_replace_its_browser(small: Machine) -> None:

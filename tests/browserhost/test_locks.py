@@ -12,12 +12,13 @@ from browserhost.clock import boottime
 from browserhost.locks import Locks
 from browserhost.registrar import keep_registered
 from browserhost.verifier import MAX_QUERIES
+from browserhost.whereabouts import Whereabouts
 from servicekit import call
 from servicekit.channels import Channels
 from tenure.errors import StoreUnavailable
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
 from tenure.v1 import host_pb2
-from tenure.v1.hold_pb2 import PROFILE_STATE_HELD
+from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE, PROFILE_STATE_HELD
 from tenure.v1.incident_pb2 import SUSPICION_CAUSE_BROWSER_LOST
 from tests.browserhost.fakes import ALICE, HOST
 from tests.browserhost.lock_service import FakeLockService, serving
@@ -91,15 +92,13 @@ async def test_a_suspicion_is_told_until_it_is_heard(
     )
 
 
-async def test_a_profile_is_free_here_only_at_home_and_unheld(served: Served, locks: Locks) -> None:
-    assert await locks.free_here(ALICE) == 7
-    served[0].home = "hosts/other"
-    assert await locks.free_here(ALICE) is None
-    served[0].home, served[0].state = HOST, PROFILE_STATE_HELD
-    assert await locks.free_here(ALICE) is None
+async def test_where_a_profile_is_at_home_is_asked_each_time(served: Served, locks: Locks) -> None:
+    assert await locks.locate(ALICE) == Whereabouts(HOST, PROFILE_STATE_AVAILABLE, 7)
+    served[0].home, served[0].state = "hosts/other", PROFILE_STATE_HELD
+    assert await locks.locate(ALICE) == Whereabouts("hosts/other", PROFILE_STATE_HELD, 7)
     served[0].away = 1
     with pytest.raises(StoreUnavailable):
-        await locks.free_here(ALICE)
+        await locks.locate(ALICE)
 
 
 async def test_a_host_registers_renews_and_registers_anew_when_it_was_forgotten(
@@ -113,8 +112,9 @@ async def test_a_host_registers_renews_and_registers_anew_when_it_was_forgotten(
     async def registered() -> None:
         told.set()
 
+    heard: list[int] = []
     facts = host_pb2.Host(name=HOST, capacity=3, warm=[host_pb2.WarmBrowser(profile=str(ALICE))])
-    keeping = asyncio.create_task(keep_registered(stub, channels, lambda: facts, registered))
+    keeping = asyncio.create_task(keep_registered(stub, channels, lambda: facts, registered, heard.append))
     await told.wait()
     assert len(service.registered) == 2
     while len(service.renewed) < 2:
@@ -122,9 +122,15 @@ async def test_a_host_registers_renews_and_registers_anew_when_it_was_forgotten(
         await service.called.wait()
     assert service.renewed[0].registration == 7
     assert service.renewed[0].host == facts
+    service.scheduled = host_pb2.HOST_STATE_DRAINING
     service.forgotten = True
     while len(service.registered) < 3:
         service.called.clear()
         await service.called.wait()
+    # Both kinds of answer say how the host is scheduled.
+    while len(service.renewed) < 5:
+        service.called.clear()
+        await service.called.wait()
+    assert {*heard} == {host_pb2.HOST_STATE_READY, host_pb2.HOST_STATE_DRAINING}
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)

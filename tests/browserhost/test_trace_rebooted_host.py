@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from browserhost import slot, starting
+from browserhost import directory, starting
 from browserhost.incidents import Incidents
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.starting import Judgement, Start
@@ -26,7 +26,7 @@ def unclean(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         looks.append("looked")
         return Inspection(Verdict.UNCLEAN_CONSISTENT, ("exit_type is Crashed",))
 
-    monkeypatch.setattr(slot, "inspect", look)
+    monkeypatch.setattr(directory, "inspect", look)
     return looks
 
 

@@ -1,0 +1,78 @@
+"""A profile's directory while no browser runs on it: locked, and judged before a start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import structlog
+
+from browserhost import durable, lock, starting
+from browserhost.inspect.profile import inspect
+from browserhost.marker import Marker
+from browserhost.paths import ProfilePaths
+from browserhost.tasks import in_thread
+from browserhost.workshop import Workshop
+from tenure.errors import ProfileCorrupt, ProfileMissing
+
+_log = structlog.get_logger("directory")
+
+
+class Directory:
+    """One profile's. Used by one at a time: whoever has the profile's browser lock."""
+
+    def __init__(self, paths: ProfilePaths, workshop: Workshop) -> None:
+        self._paths = paths
+        self._workshop = workshop
+        self._key = str(paths.name)
+
+    def before_start(self, marker: Marker | None, *, used_elsewhere: bool) -> starting.Start:
+        """What is to be done about a start. Raises ProfileMissing."""
+        question = starting.before_start(filled(self._paths.profile_dir), marker, used_elsewhere)
+        if question is starting.Start.MISSING:
+            raise ProfileMissing(profile=self._key, host=self._workshop.host)
+        return question
+
+    async def lock(self, timings: dict[str, float]) -> int:
+        """Our lock, once whatever had it has ended; its descriptor is the caller's to close.
+
+        Raises ProfileCorrupt when that takes too long.
+        """
+        began = time.monotonic()
+        descriptor = await lock.wait_for_lock(self._paths.lock, self._workshop.lock_wait_s)
+        if descriptor is None:
+            raise ProfileCorrupt(
+                profile=self._key,
+                finding=f"LIVE: an earlier browser did not end within {self._workshop.lock_wait_s:g} s",
+            )
+        waited = time.monotonic() - began
+        if waited > 0.001:
+            timings["lock"] = waited
+        return descriptor
+
+    async def look(self, marker: Marker | None, token: int, timings: dict[str, float]) -> None:
+        """Return when a browser may start on it under `token`; what is to be said of it goes on record.
+
+        Raises ProfileCorrupt.
+        """
+        began = time.monotonic()
+        found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.tmp_root)
+        timings["inspect"] = time.monotonic() - began
+        judgement = starting.after_inspection(found, marker, token)
+        if judgement.finding:
+            _log.warning("finding", profile=self._key, token=token, finding=judgement.finding)
+            line = f"{time.time():.3f} {token} {judgement.finding}".encode()
+            await in_thread(durable.append, self._paths.findings, line)
+        if not judgement.start:
+            raise ProfileCorrupt(profile=self._key, finding=judgement.finding)
+
+
+def filled(directory: Path) -> bool:
+    """Whether there is a profile: an empty directory is as good as none."""
+    try:
+        with os.scandir(directory) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False
