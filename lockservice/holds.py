@@ -112,6 +112,7 @@ class Holds:
                 lease_keys=self._mirror.lease_keys(ask.worker) if lease_keys is None else lease_keys,
                 now_ms=now_ms(),
                 saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
+                room=self._replica.room(profile),
             )
 
         return Case(sight, decide, look_first=of_plan)

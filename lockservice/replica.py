@@ -14,6 +14,7 @@ import structlog
 
 from lockservice import epoch
 from lockservice.committer import Committer
+from lockservice.core.caps import DEFAULT, Caps, Room
 from lockservice.core.document import Unreadable
 from lockservice.core.keys import Keys
 from lockservice.etcd.client import Etcd
@@ -28,6 +29,7 @@ from lockservice.parking import Parking
 from lockservice.rounds import SWEEP_S
 from lockservice.suspects import Suspects
 from lockservice.watching import Watching
+from tenure.names import ProfileName
 
 _PAUSE_S = 0.2
 # A watch tells in under a millisecond, on a machine at its limits much later. Revisions of keys that are not
@@ -50,6 +52,7 @@ class Replica:
         tell: Tell,
         tls: Tls | None = None,
         sweep_s: float = SWEEP_S,
+        caps: Caps = DEFAULT,
     ) -> None:
         self.keys = Keys(root)
         self.etcd = Etcd(endpoints, tls)
@@ -60,7 +63,8 @@ class Replica:
         self.suspects = Suspects(self.committer, self.keys)
         self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
         self.feed = IncidentFeed(self.mirror)
-        self.watching = Watching(self.mirror)
+        self.watching = Watching(self.mirror, caps)
+        self._caps = caps
         self._endpoints = ",".join(endpoints)
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +81,16 @@ class Replica:
                     await self._advanced.wait()
             except TimeoutError:
                 self._quiet = max(self._quiet, revision)
+
+    def room(self, profile: ProfileName) -> Room:
+        """What a profile's tenant has, and may have."""
+        mirror, tenant = self.mirror, profile.tenant
+        return Room(
+            self._caps,
+            mirror.tenant_holds[tenant],
+            mirror.tenant_waiters[tenant],
+            len(mirror.queue(profile)),
+        )
 
     def part(self) -> None:
         """End what callers wait for and follow: the service stops. They find the same at another replica."""

@@ -37,7 +37,7 @@ async def serve(settings: LockSettings, shutdown: asyncio.Event) -> None:
         else:
             await server.unavailable("etcd", why)
 
-    replica = Replica(settings.endpoints, settings.etcd_prefix, tell, settings.tls)
+    replica = Replica(settings.endpoints, settings.etcd_prefix, tell, settings.tls, caps=settings.caps)
     await server.unavailable("etcd", "not reached yet")
     async with replica, server:
         register(server, replica)

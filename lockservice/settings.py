@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from lockservice.core.caps import HOLDS, WAITERS, WATCHES, Caps
 from lockservice.core.keys import check_root
 from lockservice.etcd.connection import Tls, check_endpoints
 from servicekit.settings import ServiceSettings
@@ -56,6 +57,25 @@ class LockSettings(ServiceSettings):
         examples=["etcd.example.com"],
     )
 
+    tenant_waiters: int = Field(
+        default=WAITERS,
+        ge=1,
+        description="places in queues that a tenant may have, at most half of them for one profile",
+        examples=["10000"],
+    )
+    tenant_holds: int = Field(
+        default=HOLDS,
+        ge=1,
+        description="profiles that a tenant may hold; those who wait already are granted beyond it",
+        examples=["100000"],
+    )
+    tenant_watches: int = Field(
+        default=WATCHES,
+        ge=1,
+        description="WatchProfiles streams that a tenant may have at each replica",
+        examples=["1000"],
+    )
+
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if (self.etcd_cert is None) != (self.etcd_key is None):
@@ -66,6 +86,11 @@ class LockSettings(ServiceSettings):
             if path is not None and not path.is_file():
                 raise ValueError(f"{path} is not a file that can be read")
         return self
+
+    @property
+    def caps(self) -> Caps:
+        """How much of the service a tenant may have."""
+        return Caps(self.tenant_waiters, self.tenant_holds, self.tenant_watches)
 
     @property
     def endpoints(self) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from lockservice.core.caps import DEFAULT, Caps, no_watch
 from lockservice.core.cursor import Cursor, Origin, Scope
 from lockservice.mirror import Mirror, Touched
 from tenure.errors import StoreUnavailable
@@ -43,8 +44,9 @@ class Bookmark:
 class Watching:
     """The streams of one replica."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, caps: Caps = DEFAULT) -> None:
         self._mirror = mirror
+        self._caps = caps
         self._readers: defaultdict[str, set[_Reader]] = defaultdict(set)
         self._closed = False
         self._heard = False
@@ -59,9 +61,11 @@ class Watching:
 
     async def follow(self, scope: Scope, cursor: Cursor | None) -> AsyncGenerator[Shown | Bookmark, None]:
         """Tell of what changed after the cursor, or of all there is, and then of changes, until the watch
-        is closed. Raises StoreUnavailable once etcd has not been heard for some seconds: another replica
-        may know more.
+        is closed. Raises QuotaExceeded; and StoreUnavailable once etcd has not been heard for some seconds:
+        another replica may know more.
         """
+        if (full := no_watch(self._caps, self.count(scope.tenant))) is not None:
+            raise full
         reader = _Reader(scope)
         self._readers[scope.tenant].add(reader)
         try:

@@ -371,11 +371,12 @@ class Exhausted(TenureError):
 
 @dataclass(eq=False, kw_only=True)
 class QuotaExceeded(Exhausted):
-    """A limit of the tenant, the worker or the service."""
+    """A limit of the tenant, the worker or the service; `value` is how much it allows."""
 
     reason = "QUOTA_EXCEEDED"
     text = "The limit '{limit}' is reached."
     limit: str = ""
+    value: int = 0
 
 
 @dataclass(eq=False, kw_only=True)

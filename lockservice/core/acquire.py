@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from lockservice.core import caps
+from lockservice.core.caps import Room
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import encode
 from lockservice.core.grant import (
@@ -61,8 +63,10 @@ def decide(
     lease_keys: int,
     now_ms: int,
     saved_plan: str | None = None,
+    room: Room = caps.ALL,
 ) -> Decision[Hold | Queued]:
     """Decide an Acquire of `ask.request_id`. `lease_keys`: how many keys the worker's lease has, about.
+    `room`: what its tenant may have; it bounds what is new, never one that was decided before or resumes.
 
     `saved_plan`: that of the checkpoint that is asked for, where it matters and there is one, read with the
     snapshot: only an owner writes a checkpoint, so the compare of mod(p) guards it too.
@@ -85,9 +89,13 @@ def decide(
     if waited_for(snapshot.record, ask, now_ms) or not fits(ask, saved_plan):
         return Refuse(other_plan(profile, ask))
     if is_free(snapshot.record) and snapshot.head is None:
+        if (full := room.no_hold()) is not None:
+            return Refuse(full)
         return _grant(keys, profile, snapshot, ask, worker, (empty(keys.queue(profile)),), now_ms)
     if not waits or (snapshot.record is not None and snapshot.record.state is State.DISABLED):
         return Refuse(why_not(profile, snapshot, ask.as_sent or profile.profile))
+    if (full := room.no_place()) is not None:
+        return Refuse(full)
     return _join(keys, profile, snapshot, ask, worker)
 
 
@@ -198,4 +206,5 @@ def _too_many_profiles() -> TenureError:
         "This worker has used as many profiles as one lease can carry (about 1,000). "
         "Register another worker for more.",
         limit="profiles a worker",
+        value=MAX_LEASE_KEYS,
     )

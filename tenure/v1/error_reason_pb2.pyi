@@ -62,7 +62,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. It is not known whether the call took effect. Repeat it only with the same request_id. Metadata: request_id."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 18
-    """RESOURCE_EXHAUSTED. A cap of the tenant is reached. RetryInfo is set."""
+    """RESOURCE_EXHAUSTED. A cap of the tenant, the worker or the service is reached. RetryInfo is set where waiting helps. Metadata: limit, value."""
     ERROR_REASON_NO_ROOM: _ErrorReason.ValueType  # 19
     """RESOURCE_EXHAUSTED. No host has room for another browser. RetryInfo is set."""
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 20
@@ -141,7 +141,7 @@ ERROR_REASON_HOST_UNREACHABLE: ErrorReason.ValueType  # 16
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 17
 """UNAVAILABLE. It is not known whether the call took effect. Repeat it only with the same request_id. Metadata: request_id."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 18
-"""RESOURCE_EXHAUSTED. A cap of the tenant is reached. RetryInfo is set."""
+"""RESOURCE_EXHAUSTED. A cap of the tenant, the worker or the service is reached. RetryInfo is set where waiting helps. Metadata: limit, value."""
 ERROR_REASON_NO_ROOM: ErrorReason.ValueType  # 19
 """RESOURCE_EXHAUSTED. No host has room for another browser. RetryInfo is set."""
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 20
