@@ -48,7 +48,7 @@ class Request:
     def __init__(self, txn: Txn, profile: ProfileName | None) -> None:
         self.txn = txn
         self.tenant = profile.tenant if profile else ""
-        self.lane: Hashable = profile or self
+        self.lane: Hashable = profile.profile if profile else self
         self.size = txn.ByteSize()
         self.sent = False
         self.unclear = False
@@ -231,8 +231,9 @@ class Batcher:
             _note(group, error, unclear=True)
         except ClusterChanged as error:
             outcome = "rejected"
+            # It may have been applied all the same, to a store that has another past.
             for request in group:
-                request.end(failed(request.unclear, str(error)))
+                request.end(failed(True, str(error)))
         except Rejected as error:
             outcome = "rejected"
             _note(group, error)

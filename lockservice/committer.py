@@ -44,6 +44,8 @@ class Committer:
         self._mirror = mirror
         self._touched = touched
         self._loaded = asyncio.Event()
+        # Why there is no first snapshot yet.
+        self.not_loaded = "the store was not reached since the start"
         self.batcher = Batcher(self._send, self._applied)
 
     def loaded(self) -> None:
@@ -134,7 +136,7 @@ class Committer:
             async with asyncio.timeout_at(deadline):
                 await self._loaded.wait()
         except TimeoutError:
-            raise failed(unclear=False, problem="the store was not reached since the start") from None
+            raise failed(unclear=False, problem=self.not_loaded) from None
 
     async def read(self, answer: Awaitable[T]) -> T:
         """Await a read of etcd. Raises StoreUnavailable when it failed."""

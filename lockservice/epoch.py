@@ -1,85 +1,123 @@
-"""The epoch in etcd: begun once, raised by hand after a restore, and good for one cluster.
+"""The epoch in etcd: begun once, raised by hand after a restore, and good for one history of one cluster.
 
-A restored backup has forgotten grants, and would issue their tokens again. It has another cluster id than the
-one that is stored beside the epoch; so a replica that finds them differ serves nothing until the epoch was
-raised, which puts every later token above every earlier one.
+A replica that finds another history than the epoch was begun or raised in serves nothing until the epoch was
+raised again, which puts every later token above every earlier one.
 """
 
 from __future__ import annotations
 
 from lockservice.core.document import decode, encode
 from lockservice.core.keys import Keys
-from lockservice.core.record import Record
-from lockservice.core.stored import Epoch
+from lockservice.core.lineage import Found, Known, problem
+from lockservice.core.stored import Epoch, Log
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.kv import ATTEMPT_S
-from lockservice.etcd.txn import get, mod_is, put, txn
+from lockservice.etcd.txn import Compare, Op, Txn, absent, delete, first, get, mod_is, put, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
-from tenure.token import MAX_EPOCH
+
+RAISE_EPOCH = "raise-epoch"
 
 
 class EpochNeeded(Exception):
-    """This cluster must not be served before somebody raised the epoch."""
+    """This store must not be served before somebody raised the epoch."""
 
-    def __init__(self, why: str, endpoints: str) -> None:
+    def __init__(self, why: str, endpoints: str, above: int) -> None:
+        at_least = f" --above={above}" if above else ""
         super().__init__(
             f"{why}. If it was restored from a backup, run "
-            f"`python -m lockservice raise-epoch --etcd={endpoints}`: every hold becomes suspect, "
-            "and no token is ever issued twice"
+            f"`python -m lockservice {RAISE_EPOCH} --etcd={endpoints}{at_least}`: every hold becomes "
+            "suspect, and no token is ever issued twice"
         )
 
 
-async def establish(etcd: Etcd, keys: Keys, endpoints: str) -> None:
-    """Begin the epoch in an empty store, or check that the store is the one it was begun or raised in.
+class Lineage:
+    """Lets nothing be sent to a store whose history is not the one that the epoch is good for."""
 
-    From then on the connection refuses answers of any other cluster. Raises EpochNeeded or EtcdError.
-    """
-    answer, epoch, mod = await _read(etcd, keys)
-    cluster = f"{answer.header.cluster_id:x}"
-    if epoch is None:
-        records = keys.records()
-        if (await etcd.kv.read(records, ATTEMPT_S, limit=1)).kvs:
-            raise EpochNeeded("the store has profiles but no epoch", endpoints)
-        fresh = Epoch(number=0, cluster=cluster)
-        # Guarded, so of several replicas that start at once one begins it and the others read it.
-        await etcd.kv.txn(txn([mod_is(keys.epoch, mod)], [put(keys.epoch, encode(fresh))]), ATTEMPT_S)
-        _, epoch, _ = await _read(etcd, keys)
-    if epoch is None or epoch.cluster != cluster:
-        was = epoch.cluster if epoch else "none"
-        raise EpochNeeded(f"etcd cluster {cluster} answers, but the epoch is of cluster {was}", endpoints)
-    etcd.connection.cluster_id = answer.header.cluster_id
+    def __init__(self, etcd: Etcd, keys: Keys, endpoints: str) -> None:
+        self._etcd = etcd
+        self._keys = keys
+        self._endpoints = endpoints
+        self._epoch: Epoch | None = None
+        etcd.connection.refuse("it is not known yet whether this is the store that was served before")
+
+    async def establish(self) -> None:
+        """Begin the epoch in an empty store, or prove that the store is the one it was begun or raised in.
+        Idempotent; from then on the connection refuses answers of any other.
+
+        Raises EpochNeeded or EtcdError.
+        """
+        found, mod = await self._prove()
+        if found.epoch is None or found.log is None:
+            # Guarded, so of several replicas that start at once one writes and the others read it.
+            log = Log(lead=await least_lead(self._etcd, self._keys))
+            begun = [put(self._keys.log, encode(log))]
+            if found.epoch is None:
+                begun.append(put(self._keys.epoch, encode(Epoch(number=0, cluster=found.cluster))))
+            await ordered(self._etcd, [mod_is(self._keys.epoch, mod), absent(self._keys.log)], begun)
+            found, _ = await self._prove()
+        assert found.epoch is not None, "an epoch, once it is there, is never deleted"
+        connection = self._etcd.connection
+        seen = found.revision
+        if self._epoch is not None and self._epoch.number == found.epoch.number:
+            seen = max(seen, connection.seen)
+        self._epoch = found.epoch
+        connection.trust(int(found.cluster, 16), seen)
+
+    async def _prove(self) -> tuple[Found, int]:
+        known = None
+        if self._epoch is not None:
+            # Read before the store is: its answer cannot be older.
+            known = Known(epoch=self._epoch, revision=self._etcd.connection.seen)
+        found, mod = await look(self._etcd, self._keys)
+        why = problem(found, known)
+        if why is not None:
+            stored = found.epoch.number if found.epoch else 0
+            served = self._epoch.number if self._epoch else 0
+            error = EpochNeeded(why, self._endpoints, served if served > stored else 0)
+            self._etcd.connection.refuse(str(error))
+            raise error
+        return found, mod
 
 
-async def raise_epoch(etcd: Etcd, keys: Keys) -> int:
-    """Raise the epoch above every one that is stored, and bind it to this cluster. Returns it.
-
-    Raises EtcdError; ValueError when there is none left; run it again after an unclear outcome: higher is
-    never wrong.
-    """
-    answer, epoch, mod = await _read(etcd, keys)
-    highest = epoch.number if epoch else 0
-    records = keys.records()
-    _, kvs = await etcd.kv.list((records,), ATTEMPT_S)
-    highest = max([highest, *(decode(Record, kv.value).epoch for kv in kvs)])
-    if highest >= MAX_EPOCH:
-        raise ValueError(f"epoch {highest} is the last one")
-    raised = Epoch(number=highest + 1, cluster=f"{answer.header.cluster_id:x}")
-    done = await etcd.kv.txn(
-        txn([mod_is(keys.epoch, mod)], [put(keys.epoch, encode(raised))], [get(keys.epoch)]), ATTEMPT_S
+async def look(etcd: Etcd, keys: Keys) -> tuple[Found, int]:
+    """What the store says of itself, and the mod_revision of its epoch (0: none). Raises EtcdError."""
+    reads = [get(keys.epoch), get(keys.log), first(keys.records())]
+    answer = await ordered(etcd, [], [*reads, delete(keys.absent)])
+    epoch, log, record = (list(each.response_range.kvs) for each in answer.responses[:3])
+    # After the Txn: so the member that answers has applied what the Txn showed.
+    status = await _status(etcd)
+    found = Found(
+        cluster=f"{answer.header.cluster_id:x}",
+        revision=answer.header.revision,
+        lead=status.raft_index - status.header.revision,
+        epoch=decode(Epoch, epoch[0].value) if epoch else None,
+        log=decode(Log, log[0].value) if log else None,
+        profiles=bool(record),
     )
-    if not done.succeeded:
-        raise ValueError("somebody else raised it at the same time; look at it before you raise it again")
-    return raised.number
+    return found, epoch[0].mod_revision if epoch else 0
 
 
-async def _read(etcd: Etcd, keys: Keys) -> tuple[wire.RangeResponse, Epoch | None, int]:
-    answer = await etcd.connection.unary(
-        "/etcdserverpb.KV/Range",
-        wire.RangeRequest(key=keys.epoch),
-        wire.RangeResponse,
+async def least_lead(etcd: Etcd, keys: Keys) -> int:
+    """A lead that the store has reached, and will not fall below. Raises EtcdError."""
+    status = await _status(etcd)
+    # The revision is read later than the log, so the difference is rather too small.
+    answer = await ordered(etcd, [], [delete(keys.absent)])
+    return status.raft_applied_index - answer.header.revision
+
+
+async def ordered(etcd: Etcd, compares: list[Compare], ops: list[Op]) -> wire.TxnResponse:
+    """Send a Txn that writes, to whatever cluster answers. Raises EtcdError."""
+    request: Txn = txn(compares, ops)
+    return await etcd.connection.unary(
+        "/etcdserverpb.KV/Txn", request, wire.TxnResponse, ATTEMPT_S, checked=False
+    )
+
+
+async def _status(etcd: Etcd) -> wire.StatusResponse:
+    return await etcd.connection.unary(
+        "/etcdserverpb.Maintenance/Status",
+        wire.StatusRequest(),
+        wire.StatusResponse,
         ATTEMPT_S,
         checked=False,
     )
-    if not answer.kvs:
-        return answer, None, 0
-    return answer, decode(Epoch, answer.kvs[0].value), answer.kvs[0].mod_revision

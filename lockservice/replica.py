@@ -12,14 +12,14 @@ from typing import Self
 
 import structlog
 
-from lockservice import epoch
 from lockservice.committer import Committer
 from lockservice.core.caps import DEFAULT, Caps, Room
 from lockservice.core.document import Unreadable
 from lockservice.core.keys import Keys
+from lockservice.epoch import EpochNeeded, Lineage
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import Tls
-from lockservice.etcd.errors import ClusterChanged, EtcdError
+from lockservice.etcd.errors import EtcdError
 from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
 from lockservice.granter import Granter
 from lockservice.incident_feed import IncidentFeed
@@ -65,7 +65,7 @@ class Replica:
         self.feed = IncidentFeed(self.mirror)
         self.watching = Watching(self.mirror, caps)
         self._caps = caps
-        self._endpoints = ",".join(endpoints)
+        self._lineage = Lineage(self.etcd, self.keys, ",".join(endpoints))
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
         self._advanced = asyncio.Event()
@@ -120,21 +120,19 @@ class Replica:
     async def _follow(self) -> None:
         while True:
             try:
-                await epoch.establish(self.etcd, self.keys, self._endpoints)
                 await self._watch()
-            except (EtcdError, epoch.EpochNeeded, Unreadable) as error:
+            except (EtcdError, EpochNeeded, Unreadable) as error:
+                self.committer.not_loaded = str(error)
+                self.watching.hear(False)
                 await self._tell(str(error))
             await asyncio.sleep(_PAUSE_S)
 
     async def _watch(self) -> None:
-        """Feed the mirror until another cluster answers."""
-        items = aiter(self.etcd.watch(self.keys.watched, self.keys.listed))
+        """Feed the mirror until another store answers than the one that was served."""
+        items = aiter(self.etcd.watch(self.keys.watched, self.keys.listed, self._lineage.establish))
         async with contextlib.aclosing(items):
-            with contextlib.suppress(ClusterChanged):
-                async for item in items:
-                    await self._take(item)
-        self.watching.hear(False)
-        await self._tell("another etcd cluster answers")
+            async for item in items:
+                await self._take(item)
 
     async def _take(self, item: Item) -> None:
         match item:

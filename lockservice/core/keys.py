@@ -1,6 +1,7 @@
 """Where everything lies in etcd.
 
     epoch                                   raised by hand after a restore
+    epoch/log                               which of etcd's logs the epoch is good for
     p/{tenant}/{profile}                    the profile's record
     w/{worker}                              alive; on the worker's lease
     q/{tenant}/{profile}/{n}                a place in the queue; on the waiter's lease
@@ -42,6 +43,10 @@ class Keys:
     @property
     def epoch(self) -> bytes:
         return self._key("epoch")
+
+    @property
+    def log(self) -> bytes:
+        return self._key("epoch/log")
 
     @property
     def absent(self) -> bytes:

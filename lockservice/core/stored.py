@@ -18,6 +18,15 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """`epoch/log`: the least by which etcd's raft log was ahead of its revision when the epoch was begun or
+    raised. See lockservice.core.lineage.
+    """
+
+    lead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """`w/{worker}`: never rewritten, so whoever read it once knows it."""
 

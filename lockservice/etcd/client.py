@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +21,14 @@ class Etcd:
         self.kv = Kv(self.connection)
         self.leases = Leases(self.connection)
 
-    def watch(self, watched: KeyRange, listed: tuple[KeyRange, ...] = ()) -> Watch:
+    def watch(
+        self,
+        watched: KeyRange,
+        listed: tuple[KeyRange, ...] = (),
+        vouch: Callable[[], Awaitable[None]] | None = None,
+    ) -> Watch:
         """Return a watch, to be iterated once. See Watch."""
-        return Watch(self.connection, self.kv, watched, listed)
+        return Watch(self.connection, self.kv, watched, listed, vouch)
 
     async def aclose(self) -> None:
         """Close streams, then channels. Idempotent."""

@@ -13,7 +13,15 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown, Rejected, classify
+from lockservice.etcd.errors import (
+    ClusterChanged,
+    NotSent,
+    OutcomeUnknown,
+    Refused,
+    Rejected,
+    WentBack,
+    classify,
+)
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 # A member that lost its leader refuses at once instead of letting the request wait (etcd
@@ -81,6 +89,9 @@ class Connection:
         self._leaving: set[asyncio.Task[None]] = set()
         # Set once the cluster is known: then an answer of another one is refused.
         self.cluster_id: int | None = None
+        # The highest revision that any answer showed.
+        self.seen = 0
+        self._refusal = ""
 
     async def ready(self, timeout: float | None) -> grpc.aio.Channel:
         """Return a connected channel. Raises NotSent after `timeout` seconds (None: never)."""
@@ -97,14 +108,19 @@ class Connection:
     async def unary(
         self, path: str, request: Message, answer: type[Response], timeout: float, *, checked: bool = True
     ) -> Response:
-        """Call once, never twice. Raises NotSent, Rejected, OutcomeUnknown or ClusterChanged.
+        """Call once, never twice. Raises NotSent, Rejected, OutcomeUnknown or ClusterChanged, which says
+        nothing of the request's outcome either.
 
         `timeout` (seconds) covers the wait for a connection too. A member that did not answer, or lost its
-        leader, is left for the next one. Not `checked`: an answer of any cluster will do.
+        leader, is left for the next one. Not `checked`: an answer of any cluster will do. Checked calls are
+        only those that etcd orders with all writes: their answers cannot be older than what was seen.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
+        if checked and self._refusal:
+            raise Refused(self._refusal)
         channel = await self.ready(timeout)
+        seen = self.seen
         call: grpc.aio.UnaryUnaryMultiCallable[Message, Response] = channel.unary_unary(
             path, request_serializer=_serialize, response_deserializer=_deserializer(answer)
         )
@@ -122,13 +138,38 @@ class Connection:
                 raise
             raise OutcomeUnknown("the channel was closed under the call") from None
         if checked:
-            self.check(response.header)  # type: ignore[attr-defined]  # every answer of etcd has a header
+            if self._refusal:
+                raise OutcomeUnknown(self._refusal)
+            self.check(response.header, seen)  # type: ignore[attr-defined]  # every answer has a header
         return response
 
-    def check(self, header: wire.ResponseHeader) -> None:
-        """Raise ClusterChanged when an answer is not from the expected cluster."""
+    def check(self, header: wire.ResponseHeader, seen: int = 0) -> None:
+        """Raise ClusterChanged when an answer is not from the expected cluster, WentBack when it is older
+        than revision `seen`. From then on it raises Refused, and nothing is sent, until somebody says
+        `trust`.
+        """
+        if self._refusal:
+            raise Refused(self._refusal)
+        error: ClusterChanged | None = None
         if self.cluster_id is not None and header.cluster_id != self.cluster_id:
-            raise ClusterChanged(self.cluster_id, header.cluster_id)
+            error = ClusterChanged(self.cluster_id, header.cluster_id)
+        elif header.revision < seen:
+            error = WentBack(header.cluster_id, seen, header.revision)
+        if error is not None:
+            self.refuse(str(error))
+            raise error
+        self.seen = max(self.seen, header.revision)
+
+    def refuse(self, why: str) -> None:
+        """Send nothing checked until `trust`. What is under way ends, its outcome unknown."""
+        if self.cluster_id is not None and not self._refusal:
+            self._renew(linger_s=0.0)
+        self._refusal = why
+
+    def trust(self, cluster_id: int, seen: int) -> None:
+        """The store is the one to serve, and its revision is never again below `seen`."""
+        self.cluster_id, self.seen = cluster_id, seen
+        self._refusal = ""
 
     def leave(self, channel: grpc.aio.Channel) -> None:
         """Go to the next member, unless somebody did so already, or just now: where none has a leader, going
@@ -139,10 +180,7 @@ class Connection:
             return
         self._stay_until = now + _STAY_S
         self._endpoints = [*self._endpoints[1:], self._endpoints[0]]
-        self._channel = self._open()
-        task = asyncio.create_task(_close_later(channel), name="etcd channel close")
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._renew(_LINGER_S)
 
     async def aclose(self) -> None:
         """Close all channels. Idempotent."""
@@ -151,6 +189,12 @@ class Connection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._channel.close()
+
+    def _renew(self, linger_s: float) -> None:
+        task = asyncio.create_task(_close_later(self._channel, linger_s), name="etcd channel close")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        self._channel = self._open()
 
     async def _connect(self) -> None:
         # Polled, because a wait for a state change of a channel that is left meanwhile would not end.
@@ -201,7 +245,7 @@ def _deserializer(answer: type[Response]) -> Callable[[bytes], Response]:
     return answer.FromString
 
 
-async def _close_later(channel: grpc.aio.Channel) -> None:
+async def _close_later(channel: grpc.aio.Channel, linger_s: float) -> None:
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(_LINGER_S)
+        await asyncio.sleep(linger_s)
     await channel.close()

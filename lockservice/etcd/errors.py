@@ -2,10 +2,12 @@
 
 EtcdError
 ├── NotSent            no member could be reached: nothing was changed
+│   └── Refused            the store is not known to be the one served before: nothing is sent to it
 ├── Rejected           etcd refused the request: nothing was changed
 ├── OutcomeUnknown     the request may or may not have been applied, and may still be
 ├── Compacted          a watch's next revision is gone: list again
 └── ClusterChanged     an answer came from another cluster than the one that is expected
+    └── WentBack           or from the same one, at an older revision
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ class EtcdError(Exception):
 
 class NotSent(EtcdError):
     """No member could be reached in time. Nothing was changed."""
+
+
+class Refused(NotSent):
+    """Somebody must look at the store before anything is sent to it: the text says why."""
 
 
 class Rejected(EtcdError):
@@ -70,6 +76,14 @@ class ClusterChanged(EtcdError):
         super().__init__(f"cluster {found:x} answered, cluster {expected:x} was expected")
         self.expected = expected
         self.found = found
+
+
+class WentBack(ClusterChanged):
+    """The cluster has forgotten writes: its data were replaced by older ones."""
+
+    def __init__(self, cluster: int, seen: int, found: int) -> None:
+        super().__init__(cluster, cluster)
+        self.args = (f"the store answered at revision {found}; it had been at revision {seen}",)
 
 
 def classify(error: grpc.aio.AioRpcError) -> EtcdError:

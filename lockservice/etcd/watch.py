@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from lockservice.etcd.connection import REQUIRE_LEADER, Connection, cancelled_by_caller
-from lockservice.etcd.errors import ClusterChanged, Compacted, EtcdError, OutcomeUnknown, classify
+from lockservice.etcd.errors import ClusterChanged, Compacted, EtcdError, OutcomeUnknown, Refused, classify
 from lockservice.etcd.kv import ATTEMPT_S, Kv
 from lockservice.etcd.txn import KeyRange
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -57,22 +57,32 @@ class Watch:
     """Iterate it to follow `watched`. `listed` (default: the same) is what a Snapshot reads: a watch has one
     range only, which may contain keys that are not worth listing.
 
-    Raises ClusterChanged, and nothing else: what was seen of another cluster says nothing of this one.
+    `vouch` is awaited before each stream: what answers now may have been replaced while nothing was heard.
+    Raises ClusterChanged or Refused, and what `vouch` raises but for other EtcdErrors: what was seen of
+    another store says nothing of this one.
     """
 
     def __init__(
-        self, connection: Connection, kv: Kv, watched: KeyRange, listed: tuple[KeyRange, ...] = ()
+        self,
+        connection: Connection,
+        kv: Kv,
+        watched: KeyRange,
+        listed: tuple[KeyRange, ...] = (),
+        vouch: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._connection = connection
         self._kv = kv
         self._watched = watched
         self._listed = listed or (watched,)
+        self._vouch = vouch
         # First revision not yet delivered. None: list first.
         self._position: int | None = None
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
         while True:
             try:
+                if self._vouch is not None:
+                    await self._vouch()
                 if self._position is None:
                     revision, kvs = await self._kv.list(self._listed, ATTEMPT_S)
                     self._position = revision + 1
@@ -81,7 +91,7 @@ class Watch:
                     yield item
             except Compacted:
                 self._position = None
-            except ClusterChanged:
+            except (ClusterChanged, Refused):
                 raise
             except EtcdError as error:
                 yield Lost(str(error))

@@ -15,10 +15,10 @@ import pytest
 
 from lockservice.core.record import State
 from lockservice.core.snapshot import Snapshot
-from lockservice.epoch import raise_epoch
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.txn import Compare, Txn, put, txn
 from lockservice.holds import Holds
+from lockservice.raising import raise_epoch
 from tenure import errors, token
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.names import ProfileName
@@ -271,6 +271,7 @@ async def test_16_a_restored_store_is_served_only_with_a_higher_epoch(
 ) -> None:
     if mutant:
         monkeypatch.setattr("lockservice.etcd.connection.Connection.check", lambda *_: None)
+        monkeypatch.setattr("lockservice.epoch.problem", lambda *_: None)
     async with running([etcd_member.endpoint], "/t/") as a:
         worker = await a.worker()
         early = await a.acquire("bob", worker)
