@@ -69,10 +69,12 @@ def test_a_process_that_was_started_on_the_directory_owns_it(tmp_path: Path) -> 
 
 def test_a_command_line_written_anew_with_blanks_names_it_too(tmp_path: Path) -> None:
     """As Chrome's does."""
-    argument = f"--user-data-dir={tmp_path} --remote-debugging-pipe"
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    argument = f"--user-data-dir={profile} --remote-debugging-pipe"
     with another_process("", argument) as pid:
-        assert [each.pid for each in owner.owners(tmp_path)] == [pid]
-        assert owner.owners(tmp_path.parent) == []
+        assert [each.pid for each in owner.owners(profile)] == [pid]
+        assert owner.owners(tmp_path) == []
 
 
 def test_so_does_one_that_has_a_file_of_it_open(tmp_path: Path) -> None:
