@@ -175,7 +175,9 @@ class WatchProfilesResponse(_message.Message):
     BOOKMARK_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     bookmark: _builtins.str
-    """The cursor reached: all before it was sent. One follows the snapshot, later ones come at least every 10 s."""
+    """The cursor reached: all before it was sent. One follows the snapshot, later ones come at least every 10 s. An empty one says that the
+    cursor sent, or the stream so far, counts no more: forget what is known, a snapshot follows.
+    """
     @_builtins.property
     def snapshot(self) -> _profile_pb2.Profile:
         """A profile as it was when the stream began."""
