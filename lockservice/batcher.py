@@ -230,7 +230,7 @@ class Batcher:
             outcome, again = "unclear", _halves(group)
             _note(group, error, unclear=True)
         except ClusterChanged as error:
-            outcome = "rejected"
+            outcome = "unclear"
             # It may have been applied all the same, to a store that has another past.
             for request in group:
                 request.end(failed(True, str(error)))
