@@ -71,7 +71,7 @@ class Host:
             paths = self._root.profile(name)
             slot = Slot(paths, self._workshop, Record(paths.marker, self._workshop.boot_id))
             try:
-                profile = Profile(paths, slot, self._locks, self._endpoint, self._workshop.host)
+                profile = Profile(paths, slot, self._locks, self._endpoint, self._workshop)
             except FloorUnreadable as error:
                 raise ProfileCorrupt(profile=key, finding=str(error)) from error
             self._profiles[key] = profile

@@ -5,6 +5,8 @@
     {data_root}/tenants/{t}/chrome-profile/{p}/            the user-data-dir; nothing here deletes it
     {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
     {data_root}/tenants/{t}/evidence/{p}/{token}/          what was witnessed under each token
+    {data_root}/tenants/{t}/incoming/{p}/                  what comes from another host, until it is verified
+    {data_root}/tenants/{t}/aside/{p}/{revision}-{n}/      directories of earlier stays, for good
 
 Ids are made canonical here once more, whoever calls, and a path that a symbolic link leads
 out of its tenant's folder is refused.
@@ -28,6 +30,8 @@ class ProfilePaths:
     profile_dir: Path
     custody_dir: Path
     evidence_dir: Path
+    staging_dir: Path
+    aside_dir: Path
 
     @property
     def floor(self) -> Path:
@@ -73,8 +77,17 @@ class DataRoot:
             tenant_dir / "chrome-profile" / profile,
             tenant_dir / "custody" / profile,
             tenant_dir / "evidence" / profile,
+            tenant_dir / "incoming" / profile,
+            tenant_dir / "aside" / profile,
         )
-        for place in (paths.profile_dir, paths.custody_dir, paths.evidence_dir):
+        places = (
+            paths.profile_dir,
+            paths.custody_dir,
+            paths.evidence_dir,
+            paths.staging_dir,
+            paths.aside_dir,
+        )
+        for place in places:
             # `resolve` follows every link on the way, so equality says that there is none.
             if place.resolve() != place:
                 raise InvalidId(

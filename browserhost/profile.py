@@ -24,6 +24,7 @@ from browserhost.ending import Ending
 from browserhost.examiner import Examiner
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.incidents import Incidents
+from browserhost.moving import Moving
 from browserhost.neighbours import Endpoint, LockService
 from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
 from browserhost.paths import ProfilePaths
@@ -34,7 +35,7 @@ from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.witness.ledger import SCREENSHOT, Item
 from browserhost.witness.witness import Witness
-from browserhost.workshop import LiveBrowser, Wanted
+from browserhost.workshop import LiveBrowser, Wanted, Workshop
 from tenure.errors import (
     BrowserCrashed,
     DiskFull,
@@ -55,8 +56,14 @@ class Profile:
     """Owns a profile's browser on this host. `aclose` when done."""
 
     def __init__(
-        self, paths: ProfilePaths, slot: Slot, locks: LockService, endpoint: Endpoint, host: str
+        self,
+        paths: ProfilePaths,
+        slot: Slot,
+        locks: LockService,
+        endpoint: Endpoint,
+        workshop: Workshop,
     ) -> None:
+        host = workshop.host
         self.name = paths.name
         self.slot = slot
         self._locks = locks
@@ -84,6 +91,16 @@ class Profile:
             self._incidents,
             self.witness,
             self.examiner,
+        )
+        self.moving = Moving(
+            paths,
+            workshop,
+            self._fence,
+            slot,
+            self._browser_lock,
+            locks,
+            self._underway,
+            self._tasks,
         )
         self._verifying: asyncio.Task[None] | None = None
         self._stopping = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
@@ -20,6 +22,7 @@ from tenure.names import IncidentName
 from tenure.v1.session_pb2 import PhaseTiming
 
 BLANK = "about:blank"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -110,6 +113,32 @@ class BrowserHost(ActingServicer):
         if item is None or not item.size:
             return pb.WitnessStepResponse()
         return pb.WitnessStepResponse(screenshot=evidence.name(incident, item))
+
+    async def RetireHome(self, request: pb.RetireHomeRequest, context: Context) -> pb.RetireHomeResponse:
+        moving = self._host.profile(parse_profile(request.profile)).moving
+        retired = await moving.retire(request.revision)
+        return pb.RetireHomeResponse(digest=retired.digest, size_bytes=retired.size)
+
+    async def SendProfile(
+        self, request: pb.SendProfileRequest, context: Context
+    ) -> AsyncIterator[pb.SendProfileResponse]:
+        moving = self._host.profile(parse_profile(request.profile)).moving
+        async with aclosing(moving.send(request.revision)) as parts:
+            async for part in parts:
+                yield pb.SendProfileResponse(chunk=part)
+
+    async def ReceiveProfile(
+        self, requests: AsyncIterator[pb.ReceiveProfileRequest], context: Context
+    ) -> pb.ReceiveProfileResponse:
+        messages = aiter(requests)
+        comes = (await anext(messages, pb.ReceiveProfileRequest())).header
+        if comes.digest and not _DIGEST.fullmatch(comes.digest):
+            raise InvalidField(
+                field="digest", value=comes.digest, problem="is none", remedy="send that of RetireHome"
+            )
+        moving = self._host.profile(parse_profile(comes.profile)).moving
+        parts = (message.chunk async for message in messages)
+        return pb.ReceiveProfileResponse(digest=await moving.receive(comes.revision, comes.digest, parts))
 
     async def DescribeSessions(
         self, request: pb.DescribeSessionsRequest, context: Context

@@ -46,7 +46,7 @@ class Whereabouts:
         if self.home == host and self.state not in FREE:
             return _not_free(name, self.state)
         if self.home != host or self.revision != revision:
-            return _changed(name, revision)
+            return changed(name, revision)
         return None
 
     def why_not_received(self, name: ProfileName, host: str, revision: int) -> TenureError | None:
@@ -54,10 +54,11 @@ class Whereabouts:
 
         What is at home here has a directory of its own, which nobody may put aside.
         """
-        return _changed(name, revision) if self.home == host or self.revision != revision else None
+        return changed(name, revision) if self.home == host or self.revision != revision else None
 
 
-def _changed(name: ProfileName, revision: int) -> TenureError:
+def changed(name: ProfileName, revision: int) -> TenureError:
+    """A move was begun on what the profile is no longer."""
     return TokenSuperseded(
         f"The profile '{name.profile}' has changed since revision {revision}. Begin the move anew.",
         profile=str(name),

@@ -11,18 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from browserhost.inspect import leveldb, owner, sqlite
+from browserhost.inspect.caches import is_cache
 from browserhost.inspect.last_url import last_url
 from browserhost.inspect.verdict import Inspection, Sight, judge
 
-# What Chrome makes anew without loss of anything that a login needs.
-_REGENERABLE = frozenset(
-    {
-        "BrowserMetrics", "Cache", "Code Cache", "DawnGraphiteCache", "DawnWebGPUCache", "GPUCache",
-        "GPUPersistentCache", "GrShaderCache", "OptimizationGuideModelsManifest", "Safe Browsing",
-        "ShaderCache", "Shared Dictionary", "component_crx_cache", "extensions_crx_cache",
-        "optimization_guide_model_store", "segmentation_platform",
-    }
-)  # fmt: skip
 _COOKIES = ("Default/Cookies", "Default/Network/Cookies")
 # Stores that Chrome would silently replace by empty ones: they are checked whatever their first bytes say.
 _KNOWN = (*_COOKIES, "Default/History", "Default/Login Data", "Default/Web Data")
@@ -146,7 +138,7 @@ class _Look:
 
 def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
     for folder, below, names in os.walk(root):
-        below[:] = sorted(set(below) - _REGENERABLE)
+        below[:] = sorted(name for name in below if not is_cache(name))
         yield Path(folder), set(names)
 
 

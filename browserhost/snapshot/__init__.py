@@ -1,0 +1,1 @@
+"""A profile directory on its way to another host: what belongs to it, its digest, its archive."""
