@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -39,7 +40,7 @@ class Granter:
         self._committer = committer
         self._mirror = mirror
         self._parking = parking
-        self._rounds = Rounds(self._grant, mirror.queued, sweep_s)
+        self._rounds = Rounds(self._grant, self._level, sweep_s)
 
     @property
     def _keys(self) -> Keys:
@@ -47,14 +48,17 @@ class Granter:
 
     def look_at(self, touched: list[Touched]) -> None:
         """Note profiles that may be grantable now."""
-        for profile, _ in touched:
-            place = self._claimant(profile)
+        for profile, request_id in touched:
+            place = self._claimant(profile, request_id)
             if place is not None and not self._parking.is_parked(profile, place.request_id):
                 self._rounds.note(profile, random.uniform(*JITTER_S))
 
     async def run(self) -> None:
         """Grant until cancelled."""
         await self._rounds.run()
+
+    def _level(self) -> list[ProfileName]:
+        return [profile for profile in self._mirror.unheld_queues() if self._claimant(profile) is not None]
 
     async def _grant(self, profile: ProfileName) -> None:
         place = self._claimant(profile)
@@ -75,14 +79,19 @@ class Granter:
         if granted is not None:
             _log.info("granted to the head of the queue", profile=str(profile), request=place.request_id)
 
-    def _claimant(self, profile: ProfileName) -> Waiter | None:
-        """Whoever is to be granted a profile now, as far as the mirror shows."""
+    def _claimant(self, profile: ProfileName, request_id: str = "") -> Waiter | None:
+        """Whoever is to be granted a profile now, as far as the mirror shows. `request_id`: nothing happened
+        but to that place, so that of those who might resume no other need be looked at.
+        """
         snapshot = self._mirror.guess(Sight(keys=self._keys, profile=profile))
         if grant.is_free(snapshot.record):
             return snapshot.head
         if snapshot.record is not None and snapshot.record.state is State.RESUME_PENDING:
             now = now_ms()
-            waiting = self._mirror.queue(profile)
+            waiting: Sequence[Waiter] = self._mirror.queue(profile)
+            if request_id:
+                place = self._mirror.place(profile, request_id)
+                waiting = (place,) if place is not None else ()
             return next((w for w in waiting if grant.resumes(snapshot.record, w.ask, now)), None)
         return None
 

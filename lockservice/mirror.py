@@ -180,6 +180,15 @@ class Mirror:
         """Profiles that somebody waits for."""
         return list(self._queues)
 
+    def unheld_queues(self) -> list[ProfileName]:
+        """Profiles that somebody waits for and that may be to be had."""
+        found = [*(self._queues.keys() - self._bound)]
+        if self.states[State.RESUME_PENDING]:
+            # Bound, but to a workflow that may be waiting.
+            bound = self._queues.keys() & self._bound
+            found += [each for each in bound if self._records[each].record.state is State.RESUME_PENDING]
+        return found
+
     def place(self, profile: ProfileName, request_id: str) -> Waiter | None:
         return self._places.get((profile, request_id))
 

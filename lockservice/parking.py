@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from lockservice.core.grant import is_free
 from lockservice.core.record import State
 from lockservice.core.snapshot import Sight
 from lockservice.mirror import Mirror, Touched
@@ -63,15 +64,21 @@ class Parking:
 
     def _concerned(
         self, profile: ProfileName, request_id: str, places: dict[str, set[asyncio.Event]]
-    ) -> list[str]:
+    ) -> Iterable[str]:
+        """Of those parked, whom a change may have brought something: as few as can be, for all others slept
+        on in vain. `request_id` is of the place that changed; "" when the record did.
+        """
         snapshot = self._mirror.guess(Sight(keys=self._mirror.keys, profile=profile))
-        record = snapshot.record
-        if record is not None and record.state in (State.RESUME_PENDING, State.DISABLED):
-            # It may be anybody's who resumes, and nobody's who waits in vain.
+        record, head = snapshot.record, snapshot.head
+        if is_free(record) and head is not None:
+            return (request_id, head.request_id)
+        if request_id or record is None:
+            return (request_id,)
+        if record.state is State.DISABLED:
+            # They wait in vain.
             return list(places)
-        concerned = [request_id] if request_id else []
-        if record is not None and record.holding is not None:
-            concerned.append(record.holding.request_id)
-        if snapshot.head is not None:
-            concerned.append(snapshot.head.request_id)
-        return concerned
+        if record.state is State.RESUME_PENDING:
+            workflow = record.holding.workflow_id if record.holding else ""
+            waiting = self._mirror.queue(profile)
+            return [place.request_id for place in waiting if place.ask.workflow_id == workflow]
+        return (record.holding.request_id,) if record.holding is not None else ()

@@ -6,16 +6,22 @@ So a level and not an edge: whatever got lost, the next look finds it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import heapq
+import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any
 
 import structlog
 
+from lockservice.core.turns import Turns
 from tenure.names import ProfileName
 
 SWEEP_S = 1.0
 # So many looks are under way at once: a worker may die with a thousand holds.
-_AT_ONCE = 64
+AT_ONCE = 64
 
 _log = structlog.get_logger("rounds")
 
@@ -23,53 +29,96 @@ _log = structlog.get_logger("rounds")
 class Rounds:
     """Calls `look` for each profile that was noted, when it is due, and every `sweep_s` seconds, a bit less
     at random so that replicas do not march in step, for each that `level` names.
+
+    Tenants take turns, so that a storm in one delays nobody else's by more than one look of each tenant; and
+    a profile is looked at by one call at a time.
     """
 
     def __init__(
         self,
-        look: Callable[[ProfileName], Awaitable[None]],
+        look: Callable[[ProfileName], Coroutine[Any, Any, None]],
         level: Callable[[], Iterable[ProfileName]],
         sweep_s: float,
     ) -> None:
         self._look = look
         self._level = level
         self._sweep_s = sweep_s
+        # When each noted profile is due; and those moments in order, some of which count no more.
         self._due: dict[ProfileName, float] = {}
+        self._moments: list[tuple[float, int, ProfileName]] = []
+        self._noted = itertools.count()
+        self._turns = Turns()
+        self._looking: dict[ProfileName, asyncio.Task[None]] = {}
         self._stirred = asyncio.Event()
 
     def note(self, profile: ProfileName, after_s: float) -> None:
         """Look at a profile in `after_s` seconds, unless that is due earlier anyway."""
-        self._due.setdefault(profile, asyncio.get_running_loop().time() + after_s)
-        self._stirred.set()
+        at = asyncio.get_running_loop().time() + after_s
+        if at >= self._due.get(profile, float("inf")):
+            return
+        self._due[profile] = at
+        heapq.heappush(self._moments, (at, next(self._noted), profile))
+        if self._moments[0][2] is profile:
+            self._stirred.set()
 
     async def run(self) -> None:
         """Look until cancelled."""
+        next_sweep = self._after_pause()
+        try:
+            while True:
+                self._stirred.clear()
+                self._take_due()
+                if asyncio.get_running_loop().time() >= next_sweep:
+                    next_sweep = self._sweep()
+                self._start()
+                at = min(next_sweep, self._moments[0][0]) if self._moments else next_sweep
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(at):
+                        await self._stirred.wait()
+        finally:
+            looking = list(self._looking.values())
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+
+    def _take_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._moments and self._moments[0][0] <= now:
+            at, _, profile = heapq.heappop(self._moments)
+            if self._due.get(profile) == at:
+                del self._due[profile]
+                self._turns.add(profile)
+
+    def _sweep(self) -> float:
+        """Give all that matter a turn. Returns when to do it again."""
         loop = asyncio.get_running_loop()
-        next_sweep = loop.time() + self._pause_s()
-        while True:
-            self._stirred.clear()
-            try:
-                async with asyncio.timeout_at(min([next_sweep, *self._due.values()])):
-                    await self._stirred.wait()
-            except TimeoutError:
-                now = loop.time()
-                due = [profile for profile, at in self._due.items() if at <= now]
-                for profile in due:
-                    del self._due[profile]
-                await self._look_at(due)
-                if now >= next_sweep:
-                    await self._look_at(list(self._level()))
-                    next_sweep = loop.time() + self._pause_s()
+        began = loop.time()
+        for profile in self._level():
+            self._turns.add(profile)
+        # Where very much is to be looked through, a tenth of the time is enough for it.
+        return max(self._after_pause(), loop.time() + 9 * (loop.time() - began))
 
-    async def _look_at(self, profiles: list[ProfileName]) -> None:
-        for start in range(0, len(profiles), _AT_ONCE):
-            batch = profiles[start : start + _AT_ONCE]
-            for profile, outcome in zip(
-                batch, await asyncio.gather(*map(self._look, batch), return_exceptions=True), strict=True
-            ):
-                if isinstance(outcome, Exception):
-                    # One that cannot be read must not keep the others from being looked at.
-                    _log.error("not looked at", profile=str(profile), exc_info=outcome)
+    def _start(self) -> None:
+        """Look at those whose turn it is, as many as may be looked at at once."""
+        busy = []
+        while self._turns and len(self._looking) < AT_ONCE:
+            profile = self._turns.take()
+            if profile in self._looking:
+                busy.append(profile)
+                continue
+            task = asyncio.create_task(self._look(profile), name=f"look at {profile}")
+            self._looking[profile] = task
+            task.add_done_callback(partial(self._looked, profile))
+        for profile in busy:
+            # What happened while it was looked at is looked at after that.
+            self._turns.add(profile)
 
-    def _pause_s(self) -> float:
-        return self._sweep_s * random.uniform(0.5, 1)
+    def _looked(self, profile: ProfileName, task: asyncio.Task[None]) -> None:
+        del self._looking[profile]
+        self._stirred.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # One that cannot be read must not keep the others from being looked at.
+            _log.error("not looked at", profile=str(profile), exc_info=error)
+
+    def _after_pause(self) -> float:
+        return asyncio.get_running_loop().time() + self._sweep_s * random.uniform(0.5, 1)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lockservice.rounds import Rounds
+from lockservice.rounds import AT_ONCE, Rounds
 from tenure.names import ProfileName
 
 ALICE, BOB, CAROL = (ProfileName("default", name) for name in ("alice", "bob", "carol"))
@@ -52,3 +52,59 @@ async def test_the_sweep_finds_what_nobody_noted_and_one_that_fails_harms_no_oth
     async with going([ALICE, BOB, CAROL], 0.01) as (_, looks):
         for _ in range(3):
             assert {await looks.seen.get() for _ in range(3)} == {ALICE, BOB, CAROL}
+
+
+async def test_a_storm_in_one_tenant_delays_anothers_look_by_one() -> None:
+    order: list[ProfileName] = []
+    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def look(profile: ProfileName) -> None:
+        order.append(profile)
+        gate = asyncio.Event()
+        gates.put_nowait(gate)
+        await gate.wait()
+
+    storm = [ProfileName("loud", f"p{i}") for i in range(5 * AT_ONCE)]
+    quiet = ProfileName("quiet", "p")
+    rounds = Rounds(look, list[ProfileName], 3600)
+    task = asyncio.create_task(rounds.run())
+    for profile in storm:
+        rounds.note(profile, 0)
+    open_gates = [await gates.get() for _ in range(AT_ONCE)]
+    assert gates.empty(), "no more than that at once"
+    rounds.note(quiet, 0)
+    # Noted after hundreds of others; two looks more, and it is under way.
+    for gate in open_gates[:2]:
+        gate.set()
+        await gates.get()
+    assert quiet in order[AT_ONCE:]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_happens_during_a_look_is_looked_at_after_it_and_not_beside_it() -> None:
+    seen: asyncio.Queue[ProfileName] = asyncio.Queue()
+    gate = asyncio.Event()
+
+    async def look(profile: ProfileName) -> None:
+        seen.put_nowait(profile)
+        await gate.wait()
+
+    rounds = Rounds(look, list[ProfileName], 3600)
+    task = asyncio.create_task(rounds.run())
+    rounds.note(ALICE, 0)
+    assert await seen.get() == ALICE
+    rounds.note(ALICE, 0)
+    rounds.note(BOB, 0)
+    assert await seen.get() == BOB
+    gate.set()
+    assert await seen.get() == ALICE
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_earlier_moment_counts_though_a_later_one_was_noted_first() -> None:
+    async with going([], 3600) as (rounds, looks):
+        rounds.note(ALICE, 3600)
+        rounds.note(ALICE, 0)
+        assert await looks.seen.get() == ALICE
