@@ -20,6 +20,7 @@ WRITES = "integration/test_trace_writes.py"
 INCIDENT = "integration/test_trace_incident.py"
 IMPLICIT = "integration/test_hold_implicit.py"
 WATCH = "integration/test_hold_watch.py"
+MOVE = "lockservice/test_move.py"
 RELEASED = "browserhost/test_trace_released.py"
 TWO_HOSTS = "browserhost/test_trace_two_hosts.py"
 DEADLINE = "browserhost/test_trace_deadline.py"
@@ -138,6 +139,11 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
                 RELEASED,
                 "test_a_home_that_was_retired_meanwhile_serves_no_late_answer",
                 "test_mutant_a_floor_that_is_not_checked_again_serves_at_a_retired_home",
+            ),
+            Shown(
+                MOVE,
+                "test_a_move_that_was_overtaken_does_not_apply_and_without_its_compare_does",
+                "test_a_move_that_was_overtaken_does_not_apply_and_without_its_compare_does",
             ),
         ),
     ),

@@ -209,6 +209,8 @@ class FakeLocks:
     told: asyncio.Event = field(default_factory=asyncio.Event)
     back: asyncio.Event = field(default_factory=asyncio.Event)
     located: asyncio.Event = field(default_factory=asyncio.Event)
+    slow: asyncio.Event | None = None
+    """What the answer to where a profile is at home waits for, on its way."""
     knows_incidents: bool = True
     revision: int = 1
     now: Callable[[], float] = boottime
@@ -241,9 +243,12 @@ class FakeLocks:
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
-        self.located.set()
         state = PROFILE_STATE_HELD if name in self.busy else PROFILE_STATE_AVAILABLE
-        return Whereabouts(self.homes.get(name, HOST), state, self.revision, name in self.used)
+        found = Whereabouts(self.homes.get(name, HOST), state, self.revision, name in self.used)
+        self.located.set()
+        if self.slow is not None:
+            await self.slow.wait()
+        return found
 
 
 class Machine:
