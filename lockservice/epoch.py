@@ -6,13 +6,15 @@ raised again, which puts every later token above every earlier one.
 
 from __future__ import annotations
 
+import dataclasses
+
 from lockservice.core.document import decode, encode
 from lockservice.core.keys import Keys
-from lockservice.core.lineage import Found, Known, problem
+from lockservice.core.lineage import Found, Known, problem, went_back
 from lockservice.core.stored import Epoch, Log
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.kv import ATTEMPT_S
-from lockservice.etcd.txn import Compare, Op, Txn, absent, delete, first, get, mod_is, put, txn
+from lockservice.etcd.txn import Txn, absent, mod_is, put, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 RAISE_EPOCH = "raise-epoch"
@@ -37,7 +39,7 @@ class Lineage:
         self._etcd = etcd
         self._keys = keys
         self._endpoints = endpoints
-        self._epoch: Epoch | None = None
+        self._known: Known | None = None
         etcd.connection.refuse("it is not known yet whether this is the store that was served before")
 
     async def establish(self) -> None:
@@ -53,63 +55,76 @@ class Lineage:
             begun = [put(self._keys.log, encode(log))]
             if found.epoch is None:
                 begun.append(put(self._keys.epoch, encode(Epoch(number=0, cluster=found.cluster))))
-            await ordered(self._etcd, [mod_is(self._keys.epoch, mod), absent(self._keys.log)], begun)
+            await write(self._etcd, txn([mod_is(self._keys.epoch, mod), absent(self._keys.log)], begun))
             found, _ = await self._prove()
         assert found.epoch is not None, "an epoch, once it is there, is never deleted"
-        connection = self._etcd.connection
         seen = found.revision
-        if self._epoch is not None and self._epoch.number == found.epoch.number:
-            seen = max(seen, connection.seen)
-        self._epoch = found.epoch
-        connection.trust(int(found.cluster, 16), seen)
+        if self._known is not None and self._known.epoch.number == found.epoch.number:
+            seen = max(seen, self._etcd.connection.seen)
+        self._known = Known(epoch=found.epoch, revision=seen)
+        self._etcd.connection.trust(int(found.cluster, 16), seen)
 
     async def _prove(self) -> tuple[Found, int]:
-        known = None
-        if self._epoch is not None:
-            # Read before the store is: its answer cannot be older.
-            known = Known(epoch=self._epoch, revision=self._etcd.connection.seen)
+        if self._known is not None:
+            # Noted before the store is read: its answer cannot be older.
+            self._known = dataclasses.replace(self._known, revision=self._etcd.connection.seen)
         found, mod = await look(self._etcd, self._keys)
-        why = problem(found, known)
+        why = problem(found, self._known)
         if why is not None:
             stored = found.epoch.number if found.epoch else 0
-            served = self._epoch.number if self._epoch else 0
+            served = self._known.epoch.number if self._known else 0
             error = EpochNeeded(why, self._endpoints, served if served > stored else 0)
+            if self._known is not None:
+                self._known = dataclasses.replace(self._known, went_back=went_back(found, self._known))
             self._etcd.connection.refuse(str(error))
             raise error
         return found, mod
 
 
 async def look(etcd: Etcd, keys: Keys) -> tuple[Found, int]:
-    """What the store says of itself, and the mod_revision of its epoch (0: none). Raises EtcdError."""
-    reads = [get(keys.epoch), get(keys.log), first(keys.records())]
-    answer = await ordered(etcd, [], [*reads, delete(keys.absent)])
-    epoch, log, record = (list(each.response_range.kvs) for each in answer.responses[:3])
-    # After the Txn: so the member that answers has applied what the Txn showed.
+    """What the store says of itself, and the mod_revision of its epoch (0: none). Raises EtcdError.
+
+    Only reads: what makes entries in etcd's log and no revisions would raise the lead of a restored store.
+    """
+    epoch = await _read(etcd, keys.epoch)
+    log = await _read(etcd, keys.log)
+    records = keys.records()
+    record = await _read(etcd, records.start, records.end)
+    # After the others: so the member that answers has applied what they showed.
     status = await _status(etcd)
     found = Found(
-        cluster=f"{answer.header.cluster_id:x}",
-        revision=answer.header.revision,
+        cluster=f"{epoch.header.cluster_id:x}",
+        revision=epoch.header.revision,
         lead=status.raft_index - status.header.revision,
-        epoch=decode(Epoch, epoch[0].value) if epoch else None,
-        log=decode(Log, log[0].value) if log else None,
-        profiles=bool(record),
+        epoch=decode(Epoch, epoch.kvs[0].value) if epoch.kvs else None,
+        log=decode(Log, log.kvs[0].value) if log.kvs else None,
+        profiles=bool(record.kvs),
     )
-    return found, epoch[0].mod_revision if epoch else 0
+    return found, epoch.kvs[0].mod_revision if epoch.kvs else 0
 
 
 async def least_lead(etcd: Etcd, keys: Keys) -> int:
     """A lead that the store has reached, and will not fall below. Raises EtcdError."""
     status = await _status(etcd)
     # The revision is read later than the log, so the difference is rather too small.
-    answer = await ordered(etcd, [], [delete(keys.absent)])
-    return status.raft_applied_index - answer.header.revision
+    return status.raft_applied_index - (await _read(etcd, keys.epoch)).header.revision
 
 
-async def ordered(etcd: Etcd, compares: list[Compare], ops: list[Op]) -> wire.TxnResponse:
-    """Send a Txn that writes, to whatever cluster answers. Raises EtcdError."""
-    request: Txn = txn(compares, ops)
-    return await etcd.connection.unary(
+async def write(etcd: Etcd, request: Txn) -> bool:
+    """Send a Txn to whatever cluster answers; whether its conditions held. Raises EtcdError."""
+    answer = await etcd.connection.unary(
         "/etcdserverpb.KV/Txn", request, wire.TxnResponse, ATTEMPT_S, checked=False
+    )
+    return answer.succeeded
+
+
+async def _read(etcd: Etcd, key: bytes, end: bytes = b"") -> wire.RangeResponse:
+    return await etcd.connection.unary(
+        "/etcdserverpb.KV/Range",
+        wire.RangeRequest(key=key, range_end=end, limit=1),
+        wire.RangeResponse,
+        ATTEMPT_S,
+        checked=False,
     )
 
 

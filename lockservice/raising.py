@@ -13,11 +13,11 @@ from lockservice.core.document import Unreadable, decode, encode
 from lockservice.core.keys import Keys
 from lockservice.core.record import Record, State
 from lockservice.core.stored import Epoch, Log
-from lockservice.epoch import RAISE_EPOCH, least_lead, look, ordered
+from lockservice.epoch import RAISE_EPOCH, least_lead, look, write
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import EtcdError, NotSent
 from lockservice.etcd.kv import ATTEMPT_S
-from lockservice.etcd.txn import KeyRange, mod_is, put
+from lockservice.etcd.txn import KeyRange, mod_is, put, txn
 from lockservice.settings import LockSettings
 from servicekit.settings import load
 from tenure.token import MAX_EPOCH
@@ -79,8 +79,8 @@ async def raise_epoch(
     when there is none left or somebody else raises it. Run it again after an unclear outcome: higher is never
     wrong.
     """
-    counted = await _count(etcd, keys, report)
     found, mod = await look(etcd, keys)
+    counted = await _count(etcd, keys, report)
     if found.epoch is None and counted.unreadable and not above:
         raise ValueError(
             f"the store has no epoch, and {counted.unreadable} profiles of a newer version: take that version"
@@ -90,10 +90,8 @@ async def raise_epoch(
         raise ValueError(f"epoch {highest} is the last one")
     epoch = Epoch(number=highest + 1, cluster=found.cluster)
     log = Log(lead=await least_lead(etcd, keys))
-    done = await ordered(
-        etcd, [mod_is(keys.epoch, mod)], [put(keys.epoch, encode(epoch)), put(keys.log, encode(log))]
-    )
-    if not done.succeeded:
+    raised = [put(keys.epoch, encode(epoch)), put(keys.log, encode(log))]
+    if not await write(etcd, txn([mod_is(keys.epoch, mod)], raised)):
         raise ValueError("somebody else raised it at the same time; look at it before you raise it again")
     return epoch.number
 

@@ -34,15 +34,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What this process has served: the epoch with its cluster, and the highest revision seen."""
+    """What this process has served: the epoch with its cluster, the highest revision seen, and, once it saw
+    that the store had gone back, how: it may since have come as far again, on another way.
+    """
 
     epoch: Epoch
     revision: int
+    went_back: str | None = None
 
 
 def problem(found: Found, known: Known | None) -> str | None:
     """Why a store must not be served before somebody raised the epoch; None when it may be."""
-    if known is not None and (why := _went_back(found, known)) is not None:
+    if known is not None and (why := went_back(found, known)) is not None:
         return why
     if found.epoch is None:
         return "the store has profiles but no epoch" if found.profiles else None
@@ -52,24 +55,25 @@ def problem(found: Found, known: Known | None) -> str | None:
     least = found.log.lead if found.log else 0
     if found.lead < least:
         return (
-            f"etcd's log is younger than its data (by {found.lead} entries it is ahead of revision "
-            f"{found.revision}, where it was ahead by {least} before), so they come from a backup"
+            f"etcd's log is younger than its data: it was at least {least} entries ahead of the revision, "
+            f"and is {found.lead} ahead of revision {found.revision}, so they come from a backup"
         )
     return None
 
 
-def _went_back(found: Found, known: Known) -> str | None:
+def went_back(found: Found, known: Known) -> str | None:
+    """What of the store this process knows better; None when nothing."""
     number = known.epoch.number
+    if found.epoch is not None and found.epoch.number > number:
+        return None
+    if known.went_back is not None:
+        return known.went_back
     if found.epoch is None:
         return f"the store has no epoch, and this replica has served it in epoch {number}"
-    if found.epoch.number > number:
-        return None
     if found.epoch.number < number:
         return f"the store is in epoch {found.epoch.number}, and this replica has served it in epoch {number}"
     if found.cluster != known.epoch.cluster:
         return f"etcd cluster {found.cluster} answers, and this replica has served {known.epoch.cluster}"
     if found.revision < known.revision:
-        return (
-            f"the store is at revision {found.revision}, and this replica has seen revision {known.revision}"
-        )
+        return f"the store is at revision {found.revision}, and this replica has seen {known.revision}"
     return None

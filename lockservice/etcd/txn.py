@@ -108,11 +108,6 @@ def get_all(keys: KeyRange) -> Op:
     return Op(request_range=wire.RangeRequest(key=keys.start, range_end=keys.end))
 
 
-def first(keys: KeyRange) -> Op:
-    """Read the lowest key of a range, without sorting the rest."""
-    return Op(request_range=wire.RangeRequest(key=keys.start, range_end=keys.end, limit=1))
-
-
 def first_created(keys: KeyRange) -> Op:
     """Read the oldest key of a range."""
     return _one(keys, wire.RangeRequest.SORT_ORDER_ASCEND, wire.RangeRequest.SORT_TARGET_CREATE)

@@ -5,7 +5,6 @@ mutant.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -236,35 +235,6 @@ async def test_15_mutant_with_a_shared_limit_never_picks_the_release_up(
 # --- 16: a restored backup issues an old token again -----------------------------------
 
 
-async def restored(member: Member, backup: Path) -> None:
-    member.kill()
-    data = member.directory / "restored"
-    member.name = "restored"
-    await asyncio.to_thread(
-        subprocess.run,
-        [
-            *("etcdctl", "snapshot", "restore", str(backup), "--data-dir", str(data)),
-            *("--name", member.name, "--initial-cluster", member.peer),
-            *("--initial-advertise-peer-urls", member.peer.partition("=")[2]),
-            *("--initial-cluster-token", "restored"),
-        ],
-        check=True,
-        capture_output=True,
-        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},
-    )
-    await member.restart()
-
-
-async def back_up(member: Member, to: Path) -> None:
-    await asyncio.to_thread(
-        subprocess.run,
-        ["etcdctl", "--endpoints", member.endpoint, "snapshot", "save", str(to)],
-        check=True,
-        capture_output=True,
-        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},
-    )
-
-
 @pytest.mark.parametrize("mutant", [False, True])
 async def test_16_a_restored_store_is_served_only_with_a_higher_epoch(
     etcd_member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: bool
@@ -275,9 +245,9 @@ async def test_16_a_restored_store_is_served_only_with_a_higher_epoch(
     async with running([etcd_member.endpoint], "/t/") as a:
         worker = await a.worker()
         early = await a.acquire("bob", worker)
-        await back_up(etcd_member, tmp_path / "backup")
+        await etcd_member.control("snapshot", "save", str(tmp_path / "backup"))
         late = await a.acquire("alice", worker)
-        await restored(etcd_member, tmp_path / "backup")
+        await etcd_member.restore(tmp_path / "backup", "--initial-cluster-token", "restored")
         if mutant:
             # One revision further on: the one whose token was issued before the restore.
             assert (await a.acquire("alice", worker)).fencing_token == late.fencing_token
