@@ -25,7 +25,10 @@ REST_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a report. `ratio` is value by baseline; a figure of its own has its goal as baseline."""
+    """One line of a report. `ratio` is value by baseline; a figure of its own has its goal as baseline.
+
+    `goal` is the ratio's, in words, and `met` whether it reaches it; "" and None where there is none.
+    """
 
     name: str
     value: float
@@ -33,17 +36,33 @@ class Figure:
     ratio: float
     unit: str
     n: int
+    goal: str = ""
+    met: bool | None = None
 
 
-def paired(name: str, values: Sequence[float], baselines: Sequence[float], unit: str = "ms") -> Figure:
-    """Medians of two series taken in turns."""
+def paired(
+    name: str,
+    values: Sequence[float],
+    baselines: Sequence[float],
+    unit: str = "ms",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Figure:
+    """Medians of two series taken in turns. The bounds are of their ratio, and one of them will do."""
     value, baseline = median(values), median(baselines)
-    return Figure(name, round(value, 3), round(baseline, 3), round(value / baseline, 3), unit, len(values))
+    ratio = round(value / baseline, 3)
+    goal, met = "", None
+    if at_least is not None:
+        goal, met = f"≥ {at_least:g}", ratio >= at_least
+    elif at_most is not None:
+        goal, met = f"≤ {at_most:g}", ratio <= at_most
+    return Figure(name, round(value, 3), round(baseline, 3), ratio, unit, len(values), goal, met)
 
 
 def against_goal(name: str, value: float, goal: float, unit: str, n: int) -> Figure:
-    """An absolute figure beside the goal that it should stay below."""
-    return Figure(name, round(value, 3), goal, round(value / goal, 3), unit, n)
+    """An absolute figure beside the goal that it should not exceed."""
+    return Figure(name, round(value, 3), goal, round(value / goal, 3), unit, n, "≤ 1", value <= goal)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -67,12 +86,14 @@ def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> P
     """Write the report and print it. Returns its path."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{suite}.json"
-    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+    lines = [asdict(figure) for figure in figures]
+    path.write_text(json.dumps(lines, indent=2, ensure_ascii=False) + "\n")
     table = Table(title=f"{suite} ({path})")
-    for heading in ("name", "value", "baseline", "ratio", "unit", "n"):
+    for heading in ("name", "value", "baseline", "ratio", "unit", "n", "goal", ""):
         table.add_column(heading, justify="left" if heading in {"name", "unit"} else "right")
     for figure in figures:
-        table.add_row(*(str(value) for value in asdict(figure).values()))
+        *shown, met = asdict(figure).values()
+        table.add_row(*map(str, shown), "" if met is None else "met" if met else "missed")
     console = Console()
     console.print(table)
     for note in notes:
