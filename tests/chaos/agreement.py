@@ -21,7 +21,7 @@ def disagreements(calls: Sequence[Call], ledger: Ledger, *, quiet: bool) -> list
         found += _acquired(call, ledger)
         found += _released(call, ledger)
         found += _given_up(call, ledger)
-        if call.outcome == REFUSED and (call.reason == "INTERNAL" or (quiet and call.reason in _AWAY)):
+        if call.reason == "INTERNAL" or (quiet and call.reason in _AWAY):
             text = f"told {call.reason} while nothing was wrong"
             found.append(Violation("answers are true", call.profile, text, token=call.args.get("token", 0)))
     return found + _owners(calls) + _ends(calls, ledger) + _decisions(calls) + _accepted(calls)

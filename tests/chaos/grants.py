@@ -82,8 +82,8 @@ def queued(ledger: Ledger, world: World, revision: Revision) -> None:
     for (_, name, request), written in revision.of("q"):
         if written.value is None:
             continue
-        ledger.joined += 1
         ask = decode(Ask, written.value)
+        ledger.joined.setdefault((name, ask.worker, request), revision.number)
         before = world.profile(name)
         if written.version != 1:
             ledger.broken("a place is one request's", name, revision.number, f"…{request[-6:]} was rewritten")

@@ -30,15 +30,15 @@ class Grant:
 
 @dataclass(slots=True)
 class Ledger:
-    """`grants` by (profile, token), `asked` by (profile, worker, request); `places` are those left at the
-    end; `moves` counts transitions.
+    """`grants` by (profile, token), `asked` and `joined`, a place's revision, by (profile, worker, request);
+    `places` are those left at the end; `moves` counts transitions.
     """
 
     violations: list[Violation] = field(default_factory=list)
     grants: dict[tuple[str, int], Grant] = field(default_factory=dict)
     asked: dict[tuple[str, str, str], Grant] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
-    joined: int = 0
+    joined: dict[tuple[str, str, str], int] = field(default_factory=dict)
     places: dict[str, list[Place]] = field(default_factory=dict)
     states: dict[str, State | None] = field(default_factory=dict)
     decided: dict[tuple[str, int], str] = field(default_factory=dict)

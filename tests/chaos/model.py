@@ -7,9 +7,21 @@ workflow that did not come) is a `drift`; a lease that ends is an entry of the h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from tenure import token as tokens
 
 FREE = frozenset({"AVAILABLE", "RETRY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the store's history says of requests, (worker, request) each: the token that was granted, and the
+    revision at which a place was taken. When, as the callers saw it, stays open.
+    """
+
+    tokens: dict[tuple[str, str], int] = field(default_factory=dict)
+    places: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,7 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Model:
     """A profile. `floor`: the highest token so far; `used`: the highest request id of each worker; `old`:
-    held since before the epoch was raised.
+    held since before the epoch was raised; `at`: the store's revision of the last grant or place.
     """
 
     state: str = "AVAILABLE"
@@ -36,6 +48,7 @@ class Model:
     gone: frozenset[str] = frozenset()
     incident: int = 0
     old: bool = False
+    at: int = 0
 
     @property
     def free(self) -> bool:
@@ -53,11 +66,14 @@ class Model:
         """It left the queue."""
         return replace(self, queue=tuple(each for each in self.queue if not same(each, ask)))
 
-    def granted(self, ask: Ask, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+    def granted(self, ask: Ask, told: Told) -> Iterator[Model]:
         """Held by it now, with a token above all before; nothing when that cannot be."""
-        token = tokens.get((ask.worker, ask.request), 0)
-        if token > self.floor and ask.worker not in self.gone:
-            held = replace(self, state="HELD", token=token, floor=token, holder=ask, incident=0, old=False)
+        token = told.tokens.get((ask.worker, ask.request), 0)
+        at = tokens.unpack(token).revision if token else 0
+        if token > self.floor and at > self.at and ask.worker not in self.gone:
+            held = replace(
+                self, state="HELD", token=token, floor=token, holder=ask, incident=0, old=False, at=at
+            )
             yield held.without(ask).using(ask)
 
     def holds(self, token: int) -> bool:
@@ -74,10 +90,16 @@ class Model:
     def suspected(self) -> Model:
         return replace(self, state="SUSPECTED_STALE", incident=self.token, token=0, old=False)
 
-    def passed_on(self, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+    def joined(self, ask: Ask, told: Told) -> Iterator[Model]:
+        """In the queue now; nothing when the store never had that place, or had it earlier."""
+        at = told.places.get((ask.worker, ask.request), 0)
+        if at > self.at:
+            yield replace(self.using(ask), queue=(*self.queue, ask), at=at)
+
+    def passed_on(self, told: Told) -> Iterator[Model]:
         """Released: to the head of the queue, or to nobody."""
         if self.queue:
-            yield from self.granted(self.queue[0], tokens)
+            yield from self.granted(self.queue[0], told)
         else:
             yield replace(self, state="AVAILABLE", token=0, holder=None, old=False)
 
@@ -92,14 +114,14 @@ def same(one: Ask | None, other: Ask) -> bool:
     return one is not None and (one.worker, one.request) == (other.worker, other.request)
 
 
-def drifts(model: Model, tokens: dict[tuple[str, str], int]) -> Iterator[Model]:
+def drifts(model: Model, told: Told) -> Iterator[Model]:
     """What the service may do by itself now."""
     if model.state == "HELD" and model.holder and (model.old or not model.lives(model.holder)):
         yield model.suspected()
     if model.free and model.queue:
-        yield from model.granted(model.queue[0], tokens)
+        yield from model.granted(model.queue[0], told)
     if model.state == "RESUME_PENDING" and model.holder is not None:
         yield model.decided("MANUAL_REVIEW")
         for ask in model.queue:
             if ask.workflow == model.holder.workflow:
-                yield from model.granted(ask, tokens)
+                yield from model.granted(ask, told)

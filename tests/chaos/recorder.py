@@ -16,14 +16,14 @@ class Recorder:
         self.calls: list[Call] = []
         self._sink = sink
 
-    def begin(self, client: str, op: str, profile: str, at: str, **args: Any) -> Call:
+    def begin(self, client: str, op: str, profile: str, at: str, /, **args: Any) -> Call:
         """A call that is about to be made. Should nobody end it, its outcome stays unclear."""
         call = Call(client=client, op=op, profile=profile, args=args, start=time.monotonic(), at=at)
         self.calls.append(call)
         self._tell(call)
         return call
 
-    def end(self, call: Call, outcome: str, *, reason: str = "", **answer: Any) -> Call:
+    def end(self, call: Call, outcome: str, /, *, reason: str = "", **answer: Any) -> Call:
         """The call was answered."""
         call.outcome, call.reason, call.answer = outcome, reason, answer
         call.end = time.monotonic()

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from tests.chaos.call import OK, REFUSED, UNCLEAR, Call
-from tests.chaos.search import Tokens, entries, search, shortest
+from tests.chaos.model import Told
+from tests.chaos.search import entries, search, shortest
 
-TOKENS: Tokens = {("a", "1"): 10, ("b", "2"): 20, ("c", "3"): 30}
+TOLD = Told(
+    tokens={("a", "1"): 10, ("b", "2"): 20, ("c", "3"): 30},
+    places={("b", "2"): 12, ("c", "3"): 14},
+)
 
 
 def call(
@@ -32,7 +36,7 @@ def call(
 
 def acquire(who: str, start: float, end: float, told: str = OK, waits: float = 0) -> Call:
     worker, request = who[0], who[1]
-    answer = {"token": TOKENS[worker, request]} if told == OK else {}
+    answer = {"token": TOLD.tokens[worker, request]} if told == OK else {}
     return call("acquire", start, end, told, answer, worker=worker, request=request, waits=waits)
 
 
@@ -42,7 +46,7 @@ def release(token: int, start: float, end: float, state: str = "AVAILABLE", told
 
 
 def linear(*calls: Call) -> bool | None:
-    return search(entries(calls, "p", TOKENS), TOKENS).linear
+    return search(entries(calls, "p", TOLD), TOLD).linear
 
 
 def test_one_after_the_other_has_an_order() -> None:
@@ -142,7 +146,7 @@ def test_an_incident_goes_its_way_once() -> None:
 
 def test_the_shortest_impossible_beginning_is_named() -> None:
     calls = (acquire("a1", 0, 1), acquire("b2", 2, 3), release(20, 4, 5), acquire("c3", 6, 7))
-    last, verdict = shortest(entries(calls, "p", TOKENS), TOKENS)
+    last, verdict = shortest(entries(calls, "p", TOLD), TOLD)
     assert (last.op, last.args["worker"]) == ("acquire", "b")
     assert verdict.model is not None
     assert verdict.model.holder is not None
@@ -151,4 +155,4 @@ def test_the_shortest_impossible_beginning_is_named() -> None:
 
 def test_a_search_that_takes_too_long_is_given_up_and_says_so() -> None:
     calls = (acquire("a1", 0, 1), acquire("b2", 2, 3))
-    assert search(entries(calls, "p", TOKENS), TOKENS, budget=0).linear is None
+    assert search(entries(calls, "p", TOLD), TOLD, budget=0).linear is None

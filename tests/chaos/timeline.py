@@ -104,7 +104,7 @@ def apply(world: World, revision: Revision) -> None:
     for key, written in revision.writes.items():
         kind, *parts = key.split("/")
         match kind:
-            case "epoch":
+            case "epoch" if not parts:
                 world.epoch = decode(Epoch, written.value).number if written.value else 0
             case "w":
                 _alive(world, parts[0], written)
