@@ -16,7 +16,7 @@ from browserhost.opening import Opening
 from browserhost.paths import parse_evidence, parse_profile
 from browserhost.session import timestamp
 from tenure import token as tokens
-from tenure.errors import InvalidField, NotFound
+from tenure.errors import InvalidField, NotFound, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tenure.names import IncidentName
 from tenure.v1.session_pb2 import PhaseTiming
@@ -138,7 +138,13 @@ class BrowserHost(ActingServicer):
             )
         moving = self._host.profile(parse_profile(comes.profile)).moving
         parts = (message.chunk async for message in messages)
-        return pb.ReceiveProfileResponse(digest=await moving.receive(comes.revision, comes.digest, parts))
+        try:
+            received = await moving.receive(comes.revision, comes.digest, parts)
+        except TenureError:
+            await _drained(parts)
+            raise
+        await _drained(parts)
+        return pb.ReceiveProfileResponse(digest=received)
 
     async def DescribeSessions(
         self, request: pb.DescribeSessionsRequest, context: Context
@@ -153,6 +159,12 @@ class BrowserHost(ActingServicer):
             and str(profile.name).startswith(below)
         ]
         return pb.DescribeSessionsResponse(sessions=sessions)
+
+
+async def _drained(parts: AsyncIterator[bytes]) -> None:
+    """Take what is still sent: grpc tells whoever is cut short of that, and not of our answer."""
+    async for _ in parts:
+        pass
 
 
 def _incident(profile: str, token: int) -> IncidentName:

@@ -17,6 +17,7 @@ from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
 from tenure.names import ProfileName
 from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
 from tenure.v1.host_pb2 import Host
+from tenure.v1.profile_service_pb2_grpc import ProfileServiceStub
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 
@@ -28,6 +29,7 @@ class Backends:
         self.lock = LockServiceStub(channel)
         self.holds = HoldServiceStub(channel)
         self.workers = WorkerServiceStub(channel)
+        self.profiles = ProfileServiceStub(channel)
         self.channels = channels
         self.invoke = channels.invoke
         self._hosts: dict[str, BrowserHostServiceStub] = {}

@@ -88,6 +88,13 @@ def plan(text: str) -> str:
     return _label(text, "plan", limits.MAX_PLAN)
 
 
+def reason(text: str) -> str:
+    """Return why something is done, for the record: some text."""
+    if not text.strip():
+        raise InvalidField(field="reason", value=text, problem="is empty", remedy="say why, for the record")
+    return _label(text, "reason", limits.MAX_REASON)
+
+
 def _label(text: str, field: str, longest: int) -> str:
     if len(text) > longest:
         problem = f"has {len(text)} characters"

@@ -7,6 +7,7 @@ from servicekit.deadlines import DEFAULT_S
 DEFAULT_DEADLINE_S = DEFAULT_S
 OPEN_DEADLINE_S = 120.0
 ACQUIRE_MARGIN_S = 10.0
+MOVE_DEADLINE_S = 600.0
 
 MAX_WAIT_S = 24 * 3600.0
 MAX_RUNTIME_S = 24 * 3600.0
@@ -17,12 +18,14 @@ DEFAULT_LEASE_TTL_S = 600.0
 MAX_RUN_ID = 128
 MAX_PLAN = 256
 MAX_URL = 8192
+MAX_REASON = 2000
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
 LIMITS = {
     "default_deadline_seconds": int(DEFAULT_DEADLINE_S),
     "open_deadline_seconds": int(OPEN_DEADLINE_S),
+    "move_deadline_seconds": int(MOVE_DEADLINE_S),
     "max_wait_seconds": int(MAX_WAIT_S),
     "max_runtime_seconds": int(MAX_RUNTIME_S),
     "max_lease_ttl_seconds": int(MAX_LEASE_TTL_S),

@@ -15,6 +15,7 @@ from gateway.backends import Backends
 from gateway.forward import Forwarder
 from gateway.holds import Releases
 from gateway.http import HttpServer
+from gateway.move import Moves
 from gateway.release import Releaser
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
@@ -79,6 +80,7 @@ DEADLINES = Deadlines(
         f"/{SESSIONS.full_name}/OpenSession": open_deadline,
         f"/{SESSIONS.full_name}/Act": act_deadline,
         f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
+        f"/{PROFILES.full_name}/MoveProfile": limits.MOVE_DEADLINE_S,
     },
 )
 
@@ -128,8 +130,9 @@ def add_services(server: Server, backends: Backends, settings: GatewaySettings, 
         backends.channels,
         {settings.lockservice: [WORKERS, HOLDS, PROFILES], settings.recovery: [INCIDENTS]},
     )
-    # In this order: what HoldService has typed here comes before what is passed on.
-    handlers = (Releases(backends, releaser).handler(), Steps(backends).handler(), forwarder)
+    # In this order: what is typed here of a service comes before what is passed on.
+    typed = (Releases(backends, releaser), Steps(backends), Moves(backends))
+    handlers = (*(each.handler() for each in typed), forwarder)
     server.serves(
         lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),
         *(service.full_name for service in FORWARDED),

@@ -135,9 +135,10 @@ class ProfileServiceServicer:
         """Gives a free profile another home (PROTOCOL.md 20): the old host closes its browser and will never serve it again under what was
         granted so far, the directory is copied, verified, and only then is the home another; or, where the old host is gone for good, a person
         attests that it is destroyed. Nothing is deleted. Administrators only; on record. Repeat it after any failure: what was not moved is
-        where it was, and a profile that is there already is answered.
-        Errors: INVALID_FIELD (to, reason, etag, attest_destroyed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY and the other states
-        that are not free, HOST_UNREACHABLE, NO_ROOM, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        where it was, and a profile that is there already is answered. Default deadline: 10 min.
+        Errors: INVALID_FIELD (reason; attest_destroyed; etag: it has changed, perhaps while it was moved), NOT_FOUND, INVALID_ID,
+        PERMISSION_DENIED, PROFILE_BUSY and the other states that are not free, PROFILE_MISSING, PROFILE_CORRUPT, HOST_UNREACHABLE,
+        NO_ROOM (`to` takes no new profiles), DISK_FULL, STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,7 +59,8 @@ class BrowserHostServiceStub:
     ReceiveProfile: _aio.StreamUnaryMultiCallable[_browser_host_service_pb2.ReceiveProfileRequest, _browser_host_service_pb2.ReceiveProfileResponse]
     """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
     is there from an earlier stay is put aside, never deleted; an empty digest does only that. Refused where this host is the profile's
-    home. Idempotent: what is there already is answered, perhaps before all was sent.
+    home. Idempotent: what is there already is answered. Answers once all was sent, also when it refuses: a sender that is cut short
+    does not hear why.
     Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
     """
 
@@ -184,7 +185,8 @@ class BrowserHostServiceServicer:
     ) -> _abc.Awaitable[_browser_host_service_pb2.ReceiveProfileResponse]:
         """Takes a profile's directory from another host: complete, verified against its digest and on disk before the answer. A directory that
         is there from an earlier stay is put aside, never deleted; an empty digest does only that. Refused where this host is the profile's
-        home. Idempotent: what is there already is answered, perhaps before all was sent.
+        home. Idempotent: what is there already is answered. Answers once all was sent, also when it refuses: a sender that is cut short
+        does not hear why.
         Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
         """
 
