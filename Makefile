@@ -37,8 +37,8 @@ lint: setup ## Check style, types, import directions, protos and generated code
 	scripts/breaking
 	scripts/protos --check
 
-bench: setup ## Measure; SUITE=browser writes build/bench/browser.json
-	@$(BIN)/python -m tests.bench.$(SUITE)
+bench: setup ## Measure; SUITE=browser, recovery or lock writes build/bench/$(SUITE).json
+	@$(BIN)/python -m tests.bench.$(SUITE) $(ARGS)
 
 protos: setup ## Generate the Python code of protos/
 	@scripts/protos
