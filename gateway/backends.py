@@ -25,7 +25,7 @@ class Backends:
     """Stubs, and where things are. Every answer is fresh: hosts move."""
 
     def __init__(self, channels: Channels, lockservice: str) -> None:
-        channel = channels.to(lockservice)
+        channel = channels.spread(lockservice)
         self.lock = LockServiceStub(channel)
         self.holds = HoldServiceStub(channel)
         self.workers = WorkerServiceStub(channel)

@@ -31,7 +31,7 @@ class Forwarder(grpc.GenericRpcHandler):
         self._parted = False
         self._handlers = {
             f"/{service.full_name}/{method.name}": self._handler(
-                channels.to(address), f"/{service.full_name}/{method.name}", method
+                channels.spread(address), f"/{service.full_name}/{method.name}", method
             )
             for address, described in services.items()
             for service in described

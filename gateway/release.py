@@ -8,6 +8,7 @@ answer cannot promise that: then the hold becomes suspect instead of free.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -15,7 +16,6 @@ from gateway.backends import Backends
 from tenure.errors import DrainRequired, HostUnreachable, OutcomeUnknown
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
 from tenure.internal.v1.lock_service_pb2 import (
-    LocateProfileResponse,
     ReleaseDrainedRequest,
     SuspectHoldRequest,
 )
@@ -28,6 +28,7 @@ from tenure.v1.hold_service_pb2 import (
     ReleaseHoldRequest,
     ReleaseHoldResponse,
 )
+from tenure.v1.host_pb2 import Host
 from tenure.v1.incident_pb2 import SuspicionCause
 
 # How long a host gets to come back (its supervisor starts it again) before the hold is
@@ -56,11 +57,17 @@ class Releaser:
         """
         request = ReleaseHoldRequest(profile=str(profile), fencing_token=fencing_token, result=result)
         located = await self._backends.locate(profile)
-        if not located.home:
-            released = await self._backends.invoke(self._backends.holds.ReleaseHold, request)
-            return released, CloseHoldResponse()
+        home = located.home
+        if not home:
+            try:
+                released = await self._backends.invoke(self._backends.holds.ReleaseHold, request)
+            except DrainRequired as lives:
+                # The replica that was asked where had not heard of the grant yet.
+                home = lives.home
+            else:
+                return released, CloseHoldResponse()
         try:
-            closed = await self._close_at_host(located, profile, fencing_token)
+            closed = await self._close_at_host(home, located.hosts, profile, fencing_token)
         except HostUnreachable as error:
             return await self._without_host(request, error), CloseHoldResponse()
         drained = ReleaseDrainedRequest(release=request, used=closed.used)
@@ -87,10 +94,9 @@ class Releaser:
         )
 
     async def _close_at_host(
-        self, located: LocateProfileResponse, profile: ProfileName, fencing_token: int
+        self, home: str, hosts: Iterable[Host], profile: ProfileName, fencing_token: int
     ) -> CloseHoldResponse:
         """Drain at the host, trying again for a while: closing is idempotent."""
-        home, hosts = located.home, list(located.hosts)
         request = CloseHoldRequest(profile=str(profile), fencing_token=fencing_token)
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._host_patience_s

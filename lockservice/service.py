@@ -16,6 +16,7 @@ from lockservice.worker_service import WorkerServicer
 from lockservice.workers import Workers
 from servicekit.call import forwarded_identity
 from servicekit.deadlines import REQUIRED
+from servicekit.metrics import MetricsServer
 from servicekit.server import Server
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.internal.v1 import lock_service_pb2_grpc as lock_grpc
@@ -27,9 +28,12 @@ from tenure.v1 import worker_service_pb2 as worker_pb
 from tenure.v1 import worker_service_pb2_grpc as worker_grpc
 
 
-async def serve(settings: LockSettings, shutdown: asyncio.Event) -> None:
-    """Serve until `shutdown` is set. Starts also while etcd is away; health says so."""
-    server = Server("lockservice", settings, forwarded_identity, REQUIRED)
+async def serve(settings: LockSettings, shutdown: asyncio.Event, *, shares_port: bool = False) -> None:
+    """Serve until `shutdown` is set. Starts also while etcd is away; health says so.
+
+    `shares_port`: other processes answer at the same address.
+    """
+    server = Server("lockservice", settings, forwarded_identity, REQUIRED, shares_port=shares_port)
 
     async def tell(why: str | None) -> None:
         if why is None:
@@ -39,7 +43,7 @@ async def serve(settings: LockSettings, shutdown: asyncio.Event) -> None:
 
     replica = Replica(settings.endpoints, settings.etcd_prefix, tell, settings.tls, caps=settings.caps)
     await server.unavailable("etcd", "not reached yet")
-    async with replica, server:
+    async with await MetricsServer.start(settings.metrics_listen, replica.metrics.registry), replica, server:
         register(server, replica)
         await server.start()
         await server.ready()

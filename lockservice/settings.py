@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from lockservice.core.caps import HOLDS, WAITERS, WATCHES, Caps
 from lockservice.core.keys import check_root
 from lockservice.etcd.connection import Tls, check_endpoints
+from servicekit.metrics import MetricsAddress
 from servicekit.settings import ServiceSettings
 
 
@@ -26,6 +27,13 @@ class LockSettings(ServiceSettings):
     a backup run `python -m lockservice raise-epoch` with the same --etcd settings.
     """
 
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="replicas behind the one address, each a process, for machines with cores to spare",
+        examples=["4"],
+    )
     etcd: Annotated[str, AfterValidator(_endpoints)] = Field(
         default="127.0.0.1:2379",
         description="etcd's address; several, with a comma between, as IPv4 addresses",
@@ -57,6 +65,12 @@ class LockSettings(ServiceSettings):
         examples=["etcd.example.com"],
     )
 
+    metrics_listen: MetricsAddress = Field(
+        default="",
+        description="address to serve Prometheus' GET /metrics on, port 0 takes a free one, none when empty; of "
+        "several processes each serves its own, at this port and those after it",
+        examples=["127.0.0.1:9433"],
+    )
     tenant_waiters: int = Field(
         default=WAITERS,
         ge=1,

@@ -7,8 +7,10 @@ raised.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -33,6 +35,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
 )
 
+# Of a spread: enough that each of several processes has some, wherever the kernel puts them.
+CONNECTIONS = 8
+
 
 class Channels:
     """The client side of a service: pooled channels, and the identity it has of its own.
@@ -43,6 +48,7 @@ class Channels:
     def __init__(self, service: str) -> None:
         self.identity = call.Identity(tenant="", subject=f"service:{service}", roles=("service",))
         self._by_address: dict[str, grpc.aio.Channel] = {}
+        self._spread: dict[str, list[grpc.aio.Channel]] = {}
 
     def to(self, address: str) -> grpc.aio.Channel:
         """Return the channel to `host:port`, connecting in the background the first time."""
@@ -51,6 +57,20 @@ class Channels:
             channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
             self._by_address[address] = channel
         return channel
+
+    def spread(self, address: str) -> grpc.aio.Channel:
+        """Return what makes stubs whose calls go to `host:port` over several connections in turn.
+
+        Behind one port may be several processes, and each connection is one's.
+        """
+        channels = self._spread.get(address)
+        if channels is None:
+            # Channels to one address share a connection unless each has a pool of its own.
+            options = (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
+            channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(CONNECTIONS)]
+            self._spread[address] = channels
+        # Stubs use nothing else of a channel.
+        return cast("grpc.aio.Channel", _InTurn(channels))
 
     async def invoke(
         self,
@@ -78,8 +98,9 @@ class Channels:
 
     async def aclose(self) -> None:
         """Close every channel. Idempotent."""
-        while self._by_address:
-            _, channel = self._by_address.popitem()
+        channels = [*self._by_address.values(), *itertools.chain(*self._spread.values())]
+        self._by_address, self._spread = {}, {}
+        for channel in channels:
             await channel.close()
 
     async def __aenter__(self) -> Self:
@@ -92,3 +113,31 @@ class Channels:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+class _InTurn:
+    """Makes callables as a channel does, each of which calls over the next channel every time."""
+
+    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
+        self._channels = channels
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return _in_turn([channel.unary_unary(*args, **kwargs) for channel in self._channels])
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return _in_turn([channel.unary_stream(*args, **kwargs) for channel in self._channels])
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return _in_turn([channel.stream_unary(*args, **kwargs) for channel in self._channels])
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return _in_turn([channel.stream_stream(*args, **kwargs) for channel in self._channels])
+
+
+def _in_turn(calls: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    turns = itertools.cycle(calls)
+
+    def call_next(*args: Any, **kwargs: Any) -> Any:
+        return next(turns)(*args, **kwargs)
+
+    return call_next

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -30,9 +30,14 @@ def run(
     service: str,
     settings_type: type[Settings],
     serve: Callable[[Settings, asyncio.Event], Awaitable[None]],
+    argv: Sequence[str] | None = None,
 ) -> NoReturn:
-    """Run `serve(settings, shutdown)` to its end and exit: 0 well, 1 failed, 2 bad settings."""
-    settings = load(settings_type, sys.argv[1:], os.environ, program=f"python -m {service}")
+    """Run `serve(settings, shutdown)` to its end and exit: 0 well, 1 failed, 2 bad settings.
+
+    `argv`: the flags, where they are not all that the process was started with.
+    """
+    flags = sys.argv[1:] if argv is None else argv
+    settings = load(settings_type, flags, os.environ, program=f"python -m {service}")
     logs.configure(service, settings.log_level, settings.log_format)
     log = structlog.get_logger("main")
     try:

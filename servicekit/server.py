@@ -12,9 +12,10 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -30,10 +31,8 @@ from servicekit.settings import ServiceSettings
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-# so_reuseport off: a taken port is an error, never two servers sharing it. Of the options
-# that allow clients' keep-alive pings only this spelling works in grpcio 1.85.
+# Of the options that allow clients' keep-alive pings only this spelling works in grpcio 1.85.
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
@@ -71,14 +70,25 @@ class Server:
 
     Add servicers to `grpc` and name their services with `serves`, then `start`, then
     `ready`. `draining` is set when the drain begins, for calls that are parked.
+
+    A taken port is an error, never two servers sharing it; but with `shares_port`, where the
+    address is one that `reserved` gave, each of several processes gets its share of the connections.
     """
 
     def __init__(
-        self, name: str, settings: ServiceSettings, identify: Identify, deadlines: Deadlines
+        self,
+        name: str,
+        settings: ServiceSettings,
+        identify: Identify,
+        deadlines: Deadlines,
+        *,
+        shares_port: bool = False,
     ) -> None:
         self.name = name
         self._calls = CallInterceptor(identify, deadlines)
-        self.grpc = grpc.aio.server(interceptors=[self._calls], options=SERVER_OPTIONS)
+        self._shares_port = shares_port
+        options = (("grpc.so_reuseport", int(shares_port)), *SERVER_OPTIONS)
+        self.grpc = grpc.aio.server(interceptors=[self._calls], options=options)
         self.address = settings.listen
         self.draining = asyncio.Event()
         self._settings = settings
@@ -102,6 +112,8 @@ class Server:
         await self._tell_health()
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
+        if not self._shares_port:
+            _check_free(self._settings.listen)
         self.address = _bind(self.grpc, self._settings.listen)
         await self.grpc.start()
 
@@ -109,11 +121,7 @@ class Server:
         """Say SERVING, and announce the address on the descriptor that the settings name."""
         self._away.pop("start", None)
         await self._tell_health()
-        _log.info("ready", service=self.name, address=self.address)
-        if self._settings.ready_fd is not None:
-            line = json.dumps({"service": self.name, "address": self.address}) + "\n"
-            os.write(self._settings.ready_fd, line.encode())
-            os.close(self._settings.ready_fd)
+        announce(self.name, self.address, self._settings.ready_fd)
 
     async def unavailable(self, dependency: str, why: str) -> None:
         """Say NOT_SERVING until `available` is told of the same dependency. Idempotent."""
@@ -182,22 +190,57 @@ class Server:
             raise
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
-    """Bind and return the address with the port that was taken."""
-    host, _, port = address.rpartition(":")
+def announce(service: str, address: str, ready_fd: int | None) -> None:
+    """Say that a service answers at `address`: in the log, and on the descriptor, which is closed then."""
+    _log.info("ready", service=service, address=address)
+    if ready_fd is not None:
+        os.write(ready_fd, (json.dumps({"service": service, "address": address}) + "\n").encode())
+        os.close(ready_fd)
+
+
+@contextmanager
+def reserved(address: str) -> Iterator[str]:
+    """Keep the port of `address`, or a free one for 0, from everybody but servers of ours that share it.
+
+    Yields the address with the port; nobody answers there by this alone. Raises BindError.
+    """
+    _check_free(address)
+    family, where = _resolved(address)
+    with socket.socket(family, socket.SOCK_STREAM) as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            keeper.bind(where)
+        except OSError as error:
+            raise BindError(address, (error.strerror or str(error)).lower()) from None
+        yield f"{address.rpartition(':')[0]}:{keeper.getsockname()[1]}"
+
+
+def _check_free(address: str) -> None:
+    """gRPC does not say why it cannot bind; the socket call does. Raises BindError."""
+    family, where = _resolved(address)
     try:
-        # gRPC does not say why it cannot bind; the socket call does.
-        family, kind, proto, _, where = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, proto) as probe:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
             probe.listen()
     except OSError as error:
         raise BindError(address, (error.strerror or str(error)).lower()) from None
+
+
+def _resolved(address: str) -> tuple[int, Any]:
+    """The family and the socket address of `host:port`. Raises BindError."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise BindError(address, (error.strerror or str(error)).lower()) from None
+    return found[0][0], found[0][4]
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    """Bind and return the address with the port that was taken."""
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise BindError(address, str(error)) from None
-    return f"{host}:{bound}"
+    return f"{address.rpartition(':')[0]}:{bound}"

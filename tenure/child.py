@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tenure.programs import Program, free_address
@@ -25,13 +25,15 @@ _TAIL_LINES = 8
 class StartFailed(Exception):
     """A program ended, or said nothing, before it was ready. It does not run any more."""
 
-    def __init__(self, name: str, why: str, log: Path) -> None:
+    def __init__(self, name: str, why: str, log: Path | None) -> None:
         super().__init__(name, why, log)
         self.name = name
         self.why = why
         self.log = log
 
     def __str__(self) -> str:
+        if self.log is None:
+            return f"{self.name} did not start: {self.why}."
         lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         return "\n".join([f"{self.name} did not start: {self.why}. The end of {self.log}:", *lines])
 
@@ -40,11 +42,11 @@ class Child:
     """A running program. Between `start` and `stop` it is started again when it dies, at the same address.
 
     The kernel sends it SIGTERM when this process dies, however that happens (PDEATHSIG). It
-    has a process group of its own, so that Ctrl-C in a terminal reaches only us. `say` is
+    has a session of its own, so that Ctrl-C in a terminal reaches only us. `say` is
     told one line about each event, `changed` is called when its pid changed.
     """
 
-    def __init__(self, program: Program, log: Path, say: Say, changed: Callable[[], None]) -> None:
+    def __init__(self, program: Program, log: Path | None, say: Say, changed: Callable[[], None]) -> None:
         self.program = program
         self.address = program.listen
         self.log = log
@@ -96,7 +98,7 @@ class Child:
             command.append(f"--ready-fd={theirs}")
         self._began = time.monotonic()
         try:
-            with self.log.open("ab") as log:
+            with nullcontext() if self.log is None else self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *command,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -104,7 +106,7 @@ class Child:
                     stderr=log,
                     env={**os.environ, **self.program.environment},
                     pass_fds=(theirs, *self._inherit),
-                    process_group=0,
+                    start_new_session=True,
                 )
         finally:
             os.close(theirs)

@@ -57,6 +57,16 @@ async def test_a_hold_without_a_home_is_released_at_the_lock_service(system: Sys
     assert not system.lock.profiles[str(P)].held
 
 
+async def test_a_home_that_the_replica_asked_had_not_heard_of_is_drained_too(system: System) -> None:
+    hold(system, 5)
+    lives = errors.DrainRequired(profile=str(P), home="hosts/b", token=5)
+    system.lock.record.hooks["ReleaseHoldRequest"] = raising(lives)
+    await system.holds.ReleaseHold(ReleaseHoldRequest(profile="p", fencing_token=5))
+    [closed] = system.hosts[1].record.of(CloseHoldRequest)
+    assert closed.fencing_token == 5
+    assert len(system.lock.record.of(ReleaseDrainedRequest)) == 1
+
+
 async def test_a_cancel_that_finds_a_grant_releases_it_through_its_host(system: System) -> None:
     hold(system, 5, "hosts/a")
     system.lock.profiles[str(P)].holds[0].request_id = "r1"

@@ -32,9 +32,16 @@ def make_server(behaviour: Behaviour) -> Callable[..., Server]:
     def make(
         deadlines: Deadlines | None = None,
         identify: Callable[[Any], Identity] = lambda metadata: DEV_IDENTITY,
+        shares_port: bool = False,
         **settings: Any,
     ) -> Server:
-        server = Server("test", ServiceSettings(**settings), identify, deadlines or Deadlines())
+        server = Server(
+            "test",
+            ServiceSettings(**settings),
+            identify,
+            deadlines or Deadlines(),
+            shares_port=shares_port,
+        )
         server.serves(
             partial(system_service_pb2_grpc.add_SystemServiceServicer_to_server, behaviour),
             "tenure.v1.SystemService",

@@ -9,7 +9,7 @@ import pytest
 
 from servicekit import call
 from servicekit.call import forwarded_identity
-from servicekit.channels import Channels
+from servicekit.channels import CONNECTIONS, Channels
 from servicekit.server import Server
 from tenure import errors
 from tenure.v1.system_service_pb2 import GetServerInfoRequest
@@ -22,6 +22,25 @@ MakeServer = Callable[..., Server]
 async def test_one_address_has_one_channel(channels: Channels) -> None:
     assert channels.to("127.0.0.1:1") is channels.to("127.0.0.1:1")
     assert channels.to("127.0.0.1:1") is not channels.to("127.0.0.1:2")
+
+
+async def test_a_spread_calls_over_as_many_connections_as_it_has_in_turn(
+    make_server: MakeServer, channels: Channels, behaviour: Behaviour
+) -> None:
+    peers: list[str] = []
+
+    async def act(context: Any) -> None:
+        peers.append(context.peer())
+
+    behaviour.act = act
+    async with make_server() as server:
+        await server.start()
+        for _ in range(2):
+            stub = SystemServiceStub(channels.spread(server.address))
+            for _ in range(CONNECTIONS):
+                await stub.GetServerInfo(GetServerInfoRequest(), timeout=10)
+    assert len(set(peers)) == CONNECTIONS
+    assert peers[:CONNECTIONS] == peers[CONNECTIONS:]
 
 
 async def test_request_id_identity_and_remaining_deadline_go_on_to_the_next_service(

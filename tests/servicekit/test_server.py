@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from servicekit.channels import Channels
-from servicekit.server import BindError, Server
+from servicekit.server import BindError, Server, reserved
 from tenure.v1.system_service_pb2 import GetServerInfoRequest
 from tenure.v1.system_service_pb2_grpc import SystemServiceStub
 from tests.servicekit.behaviour import Behaviour, forever
@@ -151,3 +151,25 @@ async def test_a_drain_cancels_what_does_not_finish_in_time(
 
 async def _info(stub: SystemServiceStub) -> str:
     return (await stub.GetServerInfo(GetServerInfoRequest(), timeout=20)).version
+
+
+async def test_servers_that_share_a_reserved_port_all_answer_and_nobody_else_gets_it(
+    make_server: MakeServer, channels: Channels
+) -> None:
+    with reserved("127.0.0.1:0") as address:
+        with pytest.raises(BindError, match="already in use"), reserved(address):
+            pass
+        async with make_server(listen=address) as alone:
+            with pytest.raises(BindError, match="already in use"):
+                await alone.start()
+        async with (
+            make_server(listen=address, shares_port=True) as one,
+            make_server(listen=address, shares_port=True) as two,
+        ):
+            for server in (one, two):
+                await server.start()
+                await server.ready()
+            assert one.address == two.address == address
+            await one.drain()
+            # What is left of the two has the port for itself.
+            assert await health_of(channels.to(address)) == SERVING
