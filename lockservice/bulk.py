@@ -65,11 +65,13 @@ class Bulk:
 
     def __init__(self, replica: Replica, holds: Holds) -> None:
         self._mirror = replica.mirror
+        self._metrics = replica.metrics
         self._committer = replica.committer
         self._holds = holds
 
     async def acquire(self, wanted: Sequence[Acquire], deadline: float) -> list[Hold | TenureError]:
         """Rule 3 for each; nobody waits. Not atomic as a whole. Raises StoreUnavailable: none was tried."""
+        self._metrics.bulk("acquire", len(wanted))
         outcomes = await self._committer.settle_many(self._acquiring(wanted), deadline)
         return [
             # An earlier call of this id waited. Its place is given up, as nobody waits now.
@@ -79,6 +81,7 @@ class Bulk:
 
     async def release(self, wanted: Sequence[Release], deadline: float) -> list[Released | TenureError]:
         """Rules 6 and 7 for each. Not atomic as a whole. Raises StoreUnavailable: none was tried."""
+        self._metrics.bulk("release", len(wanted))
         return await self._committer.settle_many([self._holds.releasing(*item) for item in wanted], deadline)
 
     def _acquiring(self, wanted: Iterable[Acquire]) -> list[Case[Hold | Queued]]:

@@ -13,11 +13,12 @@ import structlog
 
 from lockservice.committer import Committer
 from lockservice.core import grant
-from lockservice.core.decision import Decision
+from lockservice.core.decision import Decision, also
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
 from lockservice.core.record import State
 from lockservice.core.snapshot import Sight, Snapshot, Waiter
+from lockservice.metrics import Metrics
 from lockservice.mirror import Mirror, Touched
 from lockservice.parking import Parking
 from lockservice.rounds import SWEEP_S, Rounds
@@ -35,11 +36,17 @@ class Granter:
     """Looks at touched profiles after a jitter, and at all that have a queue every `sweep_s` seconds."""
 
     def __init__(
-        self, committer: Committer, mirror: Mirror, parking: Parking, sweep_s: float = SWEEP_S
+        self,
+        committer: Committer,
+        mirror: Mirror,
+        parking: Parking,
+        metrics: Metrics,
+        sweep_s: float = SWEEP_S,
     ) -> None:
         self._committer = committer
         self._mirror = mirror
         self._parking = parking
+        self._metrics = metrics
         self._rounds = Rounds(self._grant, self._level, sweep_s)
 
     @property
@@ -68,7 +75,8 @@ class Granter:
         sight = Sight(keys=keys, profile=profile, worker=place.ask.worker, request_id=place.request_id)
 
         def decide(snapshot: Snapshot) -> Decision[Hold | None]:
-            return grant.decide(keys, profile, snapshot, now_ms())
+            decision = grant.decide(keys, profile, snapshot, now_ms())
+            return also(decision, lambda _: self._metrics.granted_to_head())
 
         try:
             granted = await self._committer.settle(sight, decide, txn_deadline())

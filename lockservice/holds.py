@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import random
 from typing import TypeVar
 
 from lockservice import checkpoint_store
@@ -11,7 +12,7 @@ from lockservice.committer import Case
 from lockservice.core import acquire, cancel, checkpoints, release, steps, verify
 from lockservice.core.acquire import Queued
 from lockservice.core.cancel import Cancelled, Left
-from lockservice.core.decision import Decision
+from lockservice.core.decision import Decision, also
 from lockservice.core.document import decode
 from lockservice.core.grant import may_have
 from lockservice.core.hold import Hold
@@ -26,8 +27,9 @@ from tenure.errors import OutcomeUnknown, ProfileDisabled, TenureError, WaitExpi
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import IncidentName, ProfileName
 
-# A parked call looks again so often even if nothing woke it.
-_RECHECK_S = 5.0
+# A parked call looks again so often even if nothing woke it, and no oftener: ten thousand may be parked, and
+# the granter's sweep sees to it that whoever can be granted is.
+RECHECK_S = 60.0
 
 T = TypeVar("T")
 
@@ -50,33 +52,14 @@ class Holds:
         for, so one of another plan than the ask's is refused. Raises what AcquireHold documents.
         """
         case = self.acquiring(profile, ask, tenant=tenant, waits=wait_s > 0, resume=resume)
-        sight = case.sight
-        loop = asyncio.get_running_loop()
-        end = loop.time() + wait_s
+        end = asyncio.get_running_loop().time() + wait_s
         with self._replica.parking.park(profile, ask.request_id) as wake:
             outcome = await self._settle(case, deadline)
-            while isinstance(outcome, Queued) and loop.time() < end:
-                wake.clear()
-                guess = self._mirror.guess(sight)
-                # What the watch showed needs no proof: the token is checked wherever it is used.
-                if (hold := acquire.own_hold(profile, guess, ask.worker, ask.request_id)) is not None:
-                    return hold
-                if guess.record is not None and guess.record.state is State.DISABLED:
-                    break
-                if self._replica.parking.closed:
-                    raise OutcomeUnknown(
-                        "The lock service stops. The place in the queue is kept: call again, with the same "
-                        "request_id.",
-                        request_id=ask.request_id,
-                        retry_after_s=0.1,
-                    )
-                if guess.place is None or may_have(guess, guess.place, now_ms()):
-                    outcome = await self._settle(case, deadline)
-                if isinstance(outcome, Queued):
-                    await _set_before(wake, min(end, loop.time() + _RECHECK_S))
-        if isinstance(outcome, Hold):
-            return outcome
-        return await self._end_wait(sight, ask, wait_s, deadline)
+            if isinstance(outcome, Hold):
+                return outcome
+            with self._replica.metrics.wait():
+                hold = await self._wait(case, ask, wake, end, deadline)
+                return hold or await self._end_wait(case.sight, ask, wait_s, deadline)
 
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
         """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
@@ -101,8 +84,10 @@ class Holds:
             checkpoint = get(self._keys.checkpoint(profile, ask.workflow_id))
             sight = dataclasses.replace(sight, extra=(checkpoint,))
 
+        metrics = self._replica.metrics
+
         def decide(snapshot: Snapshot) -> Decision[Hold | Queued]:
-            return acquire.decide(
+            decision = acquire.decide(
                 self._keys,
                 profile,
                 snapshot,
@@ -114,13 +99,49 @@ class Holds:
                 saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
                 room=self._replica.room(profile),
             )
+            if snapshot.place is not None:
+                return also(decision, lambda _: metrics.granted_to_head())
+            return also(decision, metrics.acquired)
 
         return Case(sight, decide, look_first=of_plan)
 
     def releasing(self, profile: ProfileName, ending: Ending) -> Case[Released]:
         """What a release is to settle."""
         sight = Sight(keys=self._keys, profile=profile, token=ending.token)
-        return Case(sight, lambda snapshot: release.decide(self._keys, profile, snapshot, ending, now_ms()))
+        metrics = self._replica.metrics
+
+        def decide(snapshot: Snapshot) -> Decision[Released]:
+            return also(release.decide(self._keys, profile, snapshot, ending, now_ms()), metrics.released)
+
+        return Case(sight, decide)
+
+    async def _wait(
+        self, case: Case[Hold | Queued], ask: Ask, wake: asyncio.Event, end: float, deadline: float
+    ) -> Hold | None:
+        """Until the place is granted; None at `end`, or when it waits in vain."""
+        sight = case.sight
+        loop = asyncio.get_running_loop()
+        while loop.time() < end:
+            wake.clear()
+            guess = self._mirror.guess(sight)
+            # What the watch showed needs no proof: the token is checked wherever it is used.
+            if (hold := acquire.own_hold(sight.profile, guess, ask.worker, ask.request_id)) is not None:
+                return hold
+            if guess.record is not None and guess.record.state is State.DISABLED:
+                return None
+            if self._replica.parking.closed:
+                raise OutcomeUnknown(
+                    "The lock service stops. The place in the queue is kept: call again, with the same "
+                    "request_id.",
+                    request_id=ask.request_id,
+                    retry_after_s=0.1,
+                )
+            if guess.place is None or may_have(guess, guess.place, now_ms()):
+                outcome = await self._settle(case, deadline)
+                if isinstance(outcome, Hold):
+                    return outcome
+            await _set_before(wake, min(end, loop.time() + RECHECK_S * random.uniform(0.5, 1)))
+        return None
 
     async def cancel(
         self, profile: ProfileName, *, worker: str, tenant: str, request_id: str, deadline: float

@@ -53,6 +53,8 @@ class Mirror:
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
         self.revision = 0
+        # The highest at which this replica itself wrote what is mirrored.
+        self.written = 0
         # Workers whose leases ended, or were ended, before our eyes.
         self.workers_gone = 0
         self._unreadable: dict[bytes, str] = {}
@@ -106,6 +108,8 @@ class Mirror:
                 )
             elif op.HasField("request_delete_range"):
                 touched += self._delete(op.request_delete_range.key, revision)
+        if touched:
+            self.written = revision
         return touched
 
     # --- what comes out ----------------------------------------------------------------
@@ -158,6 +162,10 @@ class Mirror:
     def bound(self) -> list[ProfileName]:
         """Profiles that are held or have an incident at work."""
         return list(self._bound)
+
+    def is_bound(self, profile: ProfileName) -> bool:
+        """Whether a profile is one of `bound`."""
+        return profile in self._bound
 
     def take_lost(self, worker: str) -> list[Hold]:
         """The holds that a living worker lost to incidents since this was last asked."""

@@ -20,6 +20,7 @@ class Parking:
         self._mirror = mirror
         self._parked: dict[ProfileName, dict[str, set[asyncio.Event]]] = {}
         self.closed = False
+        self._calls = 0
 
     @contextmanager
     def park(self, profile: ProfileName, request_id: str) -> Iterator[asyncio.Event]:
@@ -27,14 +28,20 @@ class Parking:
         wake = asyncio.Event()
         places = self._parked.setdefault(profile, {})
         places.setdefault(request_id, set()).add(wake)
+        self._calls += 1
         try:
             yield wake
         finally:
+            self._calls -= 1
             places[request_id].discard(wake)
             if not places[request_id]:
                 del places[request_id]
             if not places and self._parked.get(profile) is places:
                 del self._parked[profile]
+
+    def count(self) -> int:
+        """How many calls are parked."""
+        return self._calls
 
     def is_parked(self, profile: ProfileName, request_id: str) -> bool:
         """Whether the caller of this place waits at this replica."""

@@ -23,6 +23,7 @@ from lockservice.etcd.errors import EtcdError
 from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
 from lockservice.granter import Granter
 from lockservice.incident_feed import IncidentFeed
+from lockservice.metrics import Metrics
 from lockservice.mirror import Mirror, Touched
 from lockservice.overseer import Overseer
 from lockservice.parking import Parking
@@ -58,12 +59,14 @@ class Replica:
         self.etcd = Etcd(endpoints, tls)
         self.mirror = Mirror(self.keys)
         self.parking = Parking(self.mirror)
+        self.watching = Watching(self.mirror, caps)
+        self.metrics = Metrics(self.mirror, self.parking, self.watching)
         self.committer = Committer(self.etcd.kv, self.keys, self.mirror, self._touched)
-        self.granter = Granter(self.committer, self.mirror, self.parking, sweep_s)
-        self.suspects = Suspects(self.committer, self.keys)
+        self.committer.batcher.observe = self.metrics
+        self.granter = Granter(self.committer, self.mirror, self.parking, self.metrics, sweep_s)
+        self.suspects = Suspects(self.committer, self.keys, self.metrics)
         self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
         self.feed = IncidentFeed(self.mirror)
-        self.watching = Watching(self.mirror, caps)
         self._caps = caps
         self._lineage = Lineage(self.etcd, self.keys, ",".join(endpoints))
         self._tell = tell
@@ -137,7 +140,9 @@ class Replica:
     async def _take(self, item: Item) -> None:
         match item:
             case Snapshot():
-                self._touched(self.mirror.replace(item.kvs, item.revision))
+                touched = self.mirror.replace(item.kvs, item.revision)
+                self.overseer.take_stock()
+                self._touched(touched)
                 self.parking.wake_all()
                 self.committer.loaded()
             case Changes():
@@ -159,6 +164,7 @@ class Replica:
         self.overseer.look_at(touched)
         self.feed.look_at(touched)
         self.watching.look_at(touched)
+        self.metrics.look_at_watch()
 
 
 def _complain(task: asyncio.Task[None]) -> None:

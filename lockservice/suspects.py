@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from lockservice.committer import Committer
 from lockservice.core import revoke, suspect, unclaimed
-from lockservice.core.decision import Decision
+from lockservice.core.decision import Decision, also
 from lockservice.core.keys import Keys
 from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.core.suspect import Suspected
 from lockservice.granter import now_ms
+from lockservice.metrics import Metrics
 from tenure.names import IncidentName, ProfileName
 
 
@@ -17,9 +18,10 @@ class Suspects:
     or OutcomeUnknown at it.
     """
 
-    def __init__(self, committer: Committer, keys: Keys) -> None:
+    def __init__(self, committer: Committer, keys: Keys, metrics: Metrics) -> None:
         self._committer = committer
         self._keys = keys
+        self._metrics = metrics
 
     async def suspect(
         self, profile: ProfileName, token: int, cause: str, detail: str, deadline: float
@@ -28,7 +30,7 @@ class Suspects:
         sight = Sight(keys=self._keys, profile=profile, token=token)
 
         def decide(snapshot: Snapshot) -> Decision[Suspected]:
-            return suspect.decide(
+            decision = suspect.decide(
                 self._keys,
                 profile,
                 snapshot,
@@ -37,6 +39,7 @@ class Suspects:
                 detail=detail,
                 now_ms=now_ms(),
             )
+            return also(decision, lambda _: self._metrics.suspected(cause))
 
         return await self._committer.settle(sight, decide, deadline)
 
@@ -50,14 +53,19 @@ class Suspects:
         sight = Sight(keys=self._keys, profile=profile, token=token)
 
         def decide(snapshot: Snapshot) -> Decision[IncidentName]:
-            return revoke.decide(self._keys, profile, snapshot, token=token, detail=detail, now_ms=now_ms())
+            decision = revoke.decide(
+                self._keys, profile, snapshot, token=token, detail=detail, now_ms=now_ms()
+            )
+            return also(decision, lambda _: self._metrics.suspected(revoke.REVOKED))
 
         return await self._committer.settle(sight, decide, deadline)
 
-    async def unclaimed(self, profile: ProfileName, deadline: float) -> bool:
-        """Rule 5, its end; answers whether this call moved the profile to MANUAL_REVIEW."""
+    async def unclaimed(self, profile: ProfileName, now_ms: int, deadline: float) -> bool:
+        """Rule 5, its end, by the clock of who let the workflow go on; answers whether this call moved the
+        profile to MANUAL_REVIEW.
+        """
 
         def decide(snapshot: Snapshot) -> Decision[bool]:
-            return unclaimed.decide(self._keys, profile, snapshot, now_ms())
+            return unclaimed.decide(self._keys, profile, snapshot, now_ms)
 
         return await self._committer.settle(Sight(keys=self._keys, profile=profile), decide, deadline)

@@ -49,7 +49,8 @@ class Watching:
         self._caps = caps
         self._readers: defaultdict[str, set[_Reader]] = defaultdict(set)
         self._closed = False
-        self._heard = False
+        # Whether etcd is heard.
+        self.heard = False
 
     def count(self, tenant: str) -> int:
         """How many streams a tenant has here."""
@@ -95,7 +96,7 @@ class Watching:
 
     def hear(self, heard: bool) -> None:
         """Say whether etcd is heard: only then does a bookmark vouch for what was told."""
-        self._heard = heard
+        self.heard = heard
         self._wake()
 
     def close(self) -> None:
@@ -135,12 +136,12 @@ class Watching:
                     unsaid = True
                     yield Shown(profile, first)
             first, sent = False, max(sent, upto)
-            if loop.time() >= said_at + (_SOON_S if unsaid and self._heard else BOOKMARK_S):
-                if not self._heard:
+            if loop.time() >= said_at + (_SOON_S if unsaid and self.heard else BOOKMARK_S):
+                if not self.heard:
                     raise StoreUnavailable(retry_after_s=_SOON_S)
                 yield Bookmark(str(Cursor(origin, scope, sent)))
                 said_at, unsaid = loop.time(), False
-            await reader.until_woken(said_at + (_SOON_S if unsaid and self._heard else BOOKMARK_S))
+            await reader.until_woken(said_at + (_SOON_S if unsaid and self.heard else BOOKMARK_S))
             if self._closed or self._origin() != origin:
                 return
             batch, reader.changed, upto = list(reader.changed), {}, mirror.revision

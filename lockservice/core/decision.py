@@ -44,6 +44,20 @@ class Write(Generic[T_co]):
 Decision = Reply[T] | Refuse | Write[T]
 
 
+def also(decision: Decision[T], effect: Callable[[T], None]) -> Decision[T]:
+    """The same decision, which has a further effect once its Txn, should it be a Write, was applied."""
+    if not isinstance(decision, Write):
+        return decision
+    then = decision.then
+
+    def then_also(revision: int) -> T:
+        value = then(revision)
+        effect(value)
+        return value
+
+    return Write(decision.compares, decision.ops, then_also)
+
+
 def mapped(decision: Decision[T], change: Callable[[T], U]) -> Decision[U]:
     """The same decision with another form of its answer."""
     if isinstance(decision, Reply):
