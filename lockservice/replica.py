@@ -140,9 +140,7 @@ class Replica:
     async def _take(self, item: Item) -> None:
         match item:
             case Snapshot():
-                touched = self.mirror.replace(item.kvs, item.revision)
-                self.overseer.take_stock()
-                self._touched(touched)
+                self._touched(self.mirror.replace(item.kvs, item.revision))
                 self.parking.wake_all()
                 self.committer.loaded()
             case Changes():
