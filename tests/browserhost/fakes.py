@@ -16,6 +16,7 @@ from browserhost.cache import Cache
 from browserhost.clock import boottime
 from browserhost.endpoint import Grant
 from browserhost.host import Host
+from browserhost.neighbours import LockService
 from browserhost.opening import Opened, Opening
 from browserhost.page import Observer
 from browserhost.paths import DataRoot
@@ -255,10 +256,19 @@ class Machine:
     """A host on a data directory; `restart` makes another one on it, as after a kill."""
 
     def __init__(
-        self, path: Path, *, capacity: int = 8, launches: int = 2, lock_wait_s: float = 0.05
+        self,
+        path: Path,
+        *,
+        capacity: int = 8,
+        launches: int = 2,
+        lock_wait_s: float = 0.05,
+        name: str = HOST,
+        lock_service: LockService | None = None,
     ) -> None:
         self.root = DataRoot.at(path)
+        self.name = name
         self.locks = FakeLocks()
+        self._lock_service: LockService = lock_service or self.locks
         self.boot_id = "boot"
         self.endpoint = FakeEndpoint()
         self.chrome = FakeChrome()
@@ -275,14 +285,14 @@ class Machine:
             width=800,
             height=600,
             tmp_root=Path("/tmp"),
-            host=HOST,
+            host=self.name,
             boot_id=self.boot_id,
             proxies={"miami__fl": "http://127.0.0.1:3128"},
             launching=asyncio.Semaphore(self._launches),
             cache=Cache(self._capacity, profiles),
             lock_wait_s=self._lock_wait_s,
         )
-        return Host(self.root, workshop, profiles, self.locks, self.endpoint)
+        return Host(self.root, workshop, profiles, self._lock_service, self.endpoint)
 
     def profile(self, name: ProfileName = ALICE) -> Profile:
         return self.host.profile(name)

@@ -267,6 +267,12 @@ class Running:
         ):
             await self.replica._advanced.wait()
 
+    async def until_home(self, profile: ProfileName, home: str) -> None:
+        """Return when the mirror shows the profile at home at `home`, `hosts/{host}`."""
+        mirror = self.replica.mirror
+        while (record := mirror.record(profile)) is None or f"hosts/{record.home}" != home:
+            await self.replica._advanced.wait()
+
     async def until_told(self, what: str | None) -> None:
         """Return when the health's last word has `what` in it; None: when all is well."""
         async with self.telling:
