@@ -7,10 +7,12 @@ checks what it can, and mod(p) guards the rest.
 from __future__ import annotations
 
 import random
+import time
 
 import structlog
 
 from lockservice.core import unclaimed
+from lockservice.core.clocks import Clocks
 from lockservice.core.oversight import Suspicion, suspicion
 from lockservice.granter import now_ms, txn_deadline
 from lockservice.mirror import Mirror, Touched
@@ -33,11 +35,25 @@ class Overseer:
     def __init__(self, suspects: Suspects, mirror: Mirror, sweep_s: float = SWEEP_S) -> None:
         self._suspects = suspects
         self._mirror = mirror
+        self._clocks = Clocks()
         self._rounds = Rounds(self._look, self._level, sweep_s)
+
+    def take_stock(self) -> None:
+        """The mirror begins anew: nobody saw when these records were written."""
+        wall_ms, steady_ms = now_ms(), _steady_ms()
+        for profile in self._mirror.bound():
+            if (seen := self._mirror.seen(profile)) is not None:
+                self._clocks.stood(profile, seen[1], seen[0].since_ms, wall_ms, steady_ms)
 
     def look_at(self, touched: list[Touched]) -> None:
         """Note profiles whose hold may be suspect now."""
+        steady_ms = _steady_ms()
         for profile, _ in touched:
+            seen = self._mirror.seen(profile) if self._mirror.is_bound(profile) else None
+            if seen is None:
+                self._clocks.forget(profile)
+            else:
+                self._clocks.written(profile, seen[1], seen[0].since_ms, steady_ms)
             if self._suspicion(profile) is not None:
                 self._rounds.note(profile, random.uniform(0, JITTER_S))
 
@@ -55,11 +71,17 @@ class Overseer:
         if hold is None:
             return None
         worker = self._mirror.workers.get(hold.holding.worker)
-        return suspicion(hold, worker, self._mirror.epoch.number, now_ms())
+        return suspicion(hold, worker, self._mirror.epoch.number, self._now_ms(profile))
 
     def _late(self, profile: ProfileName) -> bool:
         record = self._mirror.record(profile)
-        return record is not None and unclaimed.is_late(record, now_ms())
+        return record is not None and unclaimed.is_late(record, self._now_ms(profile))
+
+    def _now_ms(self, profile: ProfileName) -> int:
+        """The time by the clock of who wrote the profile's record."""
+        seen = self._mirror.seen(profile)
+        known = self._clocks.now_ms(profile, seen[1], _steady_ms()) if seen else None
+        return now_ms() if known is None else known
 
     async def _look(self, profile: ProfileName) -> None:
         try:
@@ -70,8 +92,14 @@ class Overseer:
                 )
                 if suspected.incident:
                     _log.info("suspect", profile=str(profile), token=hold.token, cause=found.cause)
-            elif self._late(profile) and await self._suspects.unclaimed(profile, txn_deadline()):
+            elif self._late(profile) and await self._suspects.unclaimed(
+                profile, self._now_ms(profile), txn_deadline()
+            ):
                 _log.info("its workflow did not come", profile=str(profile))
         except TenureError as error:
             # The sweep will try again.
             _log.warning("not yet suspect", profile=str(profile), why=str(error))
+
+
+def _steady_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

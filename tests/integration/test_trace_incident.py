@@ -511,10 +511,9 @@ async def test_5_the_end_of_a_resumption_comes_too_late_for_one_that_was_claimed
     async with two(etcd, without_compares(b"/p/", only=ends) if mutant else None) as (a, b):
         await decided_to_resume(a, resume_s=60)
         late = b.wire.stop_next(ends)
-        # This replica's clock is far ahead.
-        monkeypatch.setattr("lockservice.suspects.now_ms", lambda: 2**42)
         deadline = asyncio.get_running_loop().time() + 10
-        ending = await stopped(late, b.replica.suspects.unclaimed(PROFILE, deadline))
+        # By a clock that is far ahead.
+        ending = await stopped(late, b.replica.suspects.unclaimed(PROFILE, 2**42, deadline))
         hold = await held(a, workflow_id="shop")
         late.opened.set()
         assert await ending is mutant
