@@ -15,6 +15,7 @@ import structlog
 from lockservice.committer import Committer
 from lockservice.core.caps import DEFAULT, Caps, Room
 from lockservice.core.document import Unreadable
+from lockservice.core.keeping import FOR_EVER, Keeps
 from lockservice.core.keys import Keys
 from lockservice.epoch import EpochNeeded, Lineage
 from lockservice.etcd.client import Etcd
@@ -23,10 +24,12 @@ from lockservice.etcd.errors import EtcdError
 from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
 from lockservice.granter import Granter
 from lockservice.incident_feed import IncidentFeed
+from lockservice.leases import LeaseKeys
 from lockservice.metrics import Metrics
 from lockservice.mirror import Mirror, Touched
 from lockservice.overseer import Overseer
 from lockservice.parking import Parking
+from lockservice.retention import Retention
 from lockservice.rounds import SWEEP_S
 from lockservice.suspects import Suspects
 from lockservice.watching import Watching
@@ -54,6 +57,7 @@ class Replica:
         tls: Tls | None = None,
         sweep_s: float = SWEEP_S,
         caps: Caps = DEFAULT,
+        keeps: Keeps = FOR_EVER,
     ) -> None:
         self.keys = Keys(root)
         self.etcd = Etcd(endpoints, tls)
@@ -67,6 +71,8 @@ class Replica:
         self.suspects = Suspects(self.committer, self.keys, self.metrics)
         self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
         self.feed = IncidentFeed(self.mirror)
+        leases = LeaseKeys(self.etcd, self.keys, self.committer, self.mirror)
+        self.retention = Retention(self.etcd, self.keys, self.committer, leases, keeps)
         self._caps = caps
         self._lineage = Lineage(self.etcd, self.keys, ",".join(endpoints))
         self._tell = tell
@@ -106,6 +112,7 @@ class Replica:
             asyncio.create_task(self._follow(), name="follow etcd"),
             asyncio.create_task(self.granter.run(), name="granter"),
             asyncio.create_task(self.overseer.run(), name="overseer"),
+            asyncio.create_task(self.retention.run(), name="retention"),
         ]
         for task in self._tasks:
             task.add_done_callback(_complain)
@@ -140,7 +147,9 @@ class Replica:
     async def _take(self, item: Item) -> None:
         match item:
             case Snapshot():
-                self._touched(self.mirror.replace(item.kvs, item.revision))
+                touched = self.mirror.replace(item.kvs, item.revision)
+                self.overseer.take_stock()
+                self._touched(touched)
                 self.parking.wake_all()
                 self.committer.loaded()
             case Changes():

@@ -41,7 +41,9 @@ async def serve(settings: LockSettings, shutdown: asyncio.Event, *, shares_port:
         else:
             await server.unavailable("etcd", why)
 
-    replica = Replica(settings.endpoints, settings.etcd_prefix, tell, settings.tls, caps=settings.caps)
+    replica = Replica(
+        settings.endpoints, settings.etcd_prefix, tell, settings.tls, caps=settings.caps, keeps=settings.keeps
+    )
     await server.unavailable("etcd", "not reached yet")
     async with await MetricsServer.start(settings.metrics_listen, replica.metrics.registry), replica, server:
         register(server, replica)

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from lockservice.core.caps import HOLDS, WAITERS, WATCHES, Caps
+from lockservice.core.keeping import DAY_MS, Keeps
 from lockservice.core.keys import check_root
 from lockservice.etcd.connection import Tls, check_endpoints
 from servicekit.metrics import MetricsAddress
@@ -90,6 +91,19 @@ class LockSettings(ServiceSettings):
         examples=["1000"],
     )
 
+    keep_incidents: float = Field(
+        default=90.0,
+        ge=0,
+        description="days for which an incident is kept after it was decided, with its evidence; 0: for ever",
+        examples=["90"],
+    )
+    keep_steps: float = Field(
+        default=7.0,
+        ge=0,
+        description="days for which the steps of a hold are kept after it was released; 0: for ever",
+        examples=["7"],
+    )
+
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if (self.etcd_cert is None) != (self.etcd_key is None):
@@ -105,6 +119,11 @@ class LockSettings(ServiceSettings):
     def caps(self) -> Caps:
         """How much of the service a tenant may have."""
         return Caps(self.tenant_waiters, self.tenant_holds, self.tenant_watches)
+
+    @property
+    def keeps(self) -> Keeps:
+        """How long what is over is kept."""
+        return Keeps(incidents_ms=int(self.keep_incidents * DAY_MS), steps_ms=int(self.keep_steps * DAY_MS))
 
     @property
     def endpoints(self) -> list[str]:

@@ -20,6 +20,7 @@
     x/{host}                                whether it takes new profiles, and who said so; outlives its lease
     m/{tenant}/{profile}/{revision}         a move to another home, by the revision of p that it was begun on
     a/{tenant}/{profile}/{n}                the worker of a request that named none; outlives it by a day
+    claim/{task}                            that a replica does it now; on a lease that ends when the next may
 
 A token orders the holds of *one* profile: profiles granted in one Txn of a batch share its revision, so
 whatever is named by a token is named by its profile too. A worker belongs to one tenant, so `k` needs none.
@@ -92,6 +93,15 @@ class Keys:
     def step_end(self, profile: ProfileName, token: int, seq: int) -> bytes:
         return self.step(profile, token, seq) + b"/end"
 
+    def evidence(self, profile: ProfileName, token: int) -> KeyRange:
+        """All that was put on record of a hold: steps, host's items, how it was cut off, what was found."""
+        return prefix(self._steps(profile, token))
+
+    @property
+    def all_evidence(self) -> KeyRange:
+        """That of every hold of every tenant."""
+        return prefix(self._key("e/"))
+
     def steps(self, profile: ProfileName, token: int) -> KeyRange:
         """The owner's steps and their ends, not the host's evidence: those that begin with a digit."""
         start = self._steps(profile, token)
@@ -118,9 +128,9 @@ class Keys:
     def incident(self, profile: ProfileName, token: int) -> bytes:
         return self._key(f"i/{profile.tenant}/{profile.profile}/{token:016d}")
 
-    def incidents(self, tenant: str) -> KeyRange:
-        """All incidents that a tenant ever had."""
-        return prefix(self._key(f"i/{tenant}/"))
+    def incidents(self, tenant: str = "") -> KeyRange:
+        """The incidents of a tenant, or of all."""
+        return prefix(self._key(f"i/{tenant}/" if tenant else "i/"))
 
     def decision(self, profile: ProfileName, token: int) -> bytes:
         return self._key(f"d/{profile.tenant}/{profile.profile}/{token:016d}")
@@ -130,6 +140,10 @@ class Keys:
 
     def verdicts(self, profile: ProfileName, token: int) -> KeyRange:
         return prefix(self._key(f"v/{profile.tenant}/{profile.profile}/{token:016d}/"))
+
+    def claim(self, task: str) -> bytes:
+        """Not watched: who does a task that one replica at a time is enough for."""
+        return self._key(f"claim/{task}")
 
     def host(self, host: str) -> bytes:
         return self._key(f"h/{host}")

@@ -98,6 +98,11 @@ def delete(key: bytes) -> Op:
     return Op(request_delete_range=wire.DeleteRangeRequest(key=key))
 
 
+def delete_all(keys: KeyRange) -> Op:
+    """Delete a range."""
+    return Op(request_delete_range=wire.DeleteRangeRequest(key=keys.start, range_end=keys.end))
+
+
 def get(key: bytes) -> Op:
     """Read one key."""
     return Op(request_range=wire.RangeRequest(key=key))

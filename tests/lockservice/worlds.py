@@ -72,6 +72,9 @@ class World:
         for op in ops:
             if op.HasField("request_put"):
                 self._put(op.request_put.key, op.request_put.value, op.request_put.lease)
+            elif end := op.request_delete_range.range_end:
+                start = op.request_delete_range.key
+                self.kvs = {key: kv for key, kv in self.kvs.items() if not start <= key < end}
             else:
                 self.kvs.pop(op.request_delete_range.key, None)
 
