@@ -10,10 +10,12 @@ import dataclasses
 import enum
 import functools
 import json
+import operator
 import types
 import typing
-from collections.abc import Hashable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple, TypeVar
 
 VERSION = 1
 
@@ -26,7 +28,7 @@ class Unreadable(Exception):
 
 def encode(document: Any) -> bytes:
     """Return a dataclass as stored."""
-    return json.dumps({"v": VERSION, **_plain(document)}, separators=(",", ":"), ensure_ascii=False).encode()
+    return f'{{"v":{VERSION}{_written(document)}}}'.encode()
 
 
 def decode(kind: type[T], data: bytes) -> T:
@@ -35,44 +37,80 @@ def decode(kind: type[T], data: bytes) -> T:
         stored = json.loads(data)
         version = stored.pop("v")
         if version == VERSION:
-            return _build(kind, stored)
+            built: T = _build(kind, stored)
+            return built
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"not a stored {kind.__name__}: {error}") from error
     raise Unreadable(f"a {kind.__name__} of schema {version}; this is schema {VERSION}: upgrade this replica")
 
 
-def _plain(document: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for field in dataclasses.fields(document):
-        value = getattr(document, field.name)
-        if value == field.default:
-            continue
-        if dataclasses.is_dataclass(value):
-            value = _plain(value)
-        elif isinstance(value, enum.Enum):
-            value = value.value
-        plain[field.name] = value
-    return plain
+# --- every transition writes a record, so what a class looks like is found out once ----
 
 
-def _build(kind: type[T], stored: dict[str, Any]) -> T:
-    values = {}
-    for name, value in stored.items():
-        nested = _fields(cast("Hashable", kind))[name]
-        if value is not None and dataclasses.is_dataclass(nested):
-            value = _build(nested, value)
-        elif issubclass(nested, enum.Enum):
-            value = nested(value)
-        values[name] = value
-    return kind(**values)
+class _Shape(NamedTuple):
+    """Of a dataclass: all its values at once; each field's name, as it is written, with its default; and by
+    name how to read what JSON has no type for.
+    """
+
+    values: Callable[[Any], tuple[Any, ...]]
+    fields: tuple[tuple[str, Any], ...]
+    readers: dict[str, Callable[[Any], Any] | None]
 
 
 @functools.cache
-def _fields(kind: Any) -> dict[str, type[Any]]:
-    """The class of each field, without `| None`."""
-    found = {}
-    for name, hint in typing.get_type_hints(kind).items():
-        if isinstance(hint, types.UnionType):
-            hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
-        found[name] = typing.get_origin(hint) or hint
-    return found
+def _shape(kind: Any) -> _Shape:
+    fields = dataclasses.fields(kind)
+    first, *more = (field.name for field in fields)
+    values = operator.attrgetter(first, *more) if more else lambda document: (getattr(document, first),)
+    hints = typing.get_type_hints(kind)
+    return _Shape(
+        values=values,
+        fields=tuple((f',"{field.name}":', field.default) for field in fields),
+        readers={field.name: _reader(hints[field.name]) for field in fields},
+    )
+
+
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    if isinstance(hint, types.UnionType):
+        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+    kind = typing.get_origin(hint) or hint
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_build, kind)
+    if issubclass(kind, enum.Enum):
+        return {member.value: member for member in kind}.__getitem__
+    return None
+
+
+def _written(document: Any) -> str:
+    """The fields that have not their default, with a comma before each."""
+    kind: Any = type(document)
+    shape = _shape(kind)
+    return "".join(
+        [
+            name + _json(value)
+            for (name, default), value in zip(shape.fields, shape.values(document), strict=True)
+            if value is not default and value != default
+        ]
+    )
+
+
+def _json(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is int:
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return encode_basestring(value.value)
+    if dataclasses.is_dataclass(value):
+        return f"{{{_written(value)[1:]}}}"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _build(kind: Any, stored: dict[str, Any]) -> Any:
+    readers = _shape(kind).readers
+    for name, value in stored.items():
+        read = readers[name]
+        if read is not None and value is not None:
+            stored[name] = read(value)
+    return kind(**stored)
