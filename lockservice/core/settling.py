@@ -49,7 +49,9 @@ class Settling(Generic[T]):
         decision = self._decide(snapshot)
         if isinstance(decision, Write):
             self._write = decision
-            return txn(decision.compares, decision.ops, self._sight.ops())
+            # A guess is right nearly always, so what to read if it was not would be built, sent, logged and
+            # parsed for nothing. What was read a moment ago moves on while it is fought for.
+            return txn(decision.compares, decision.ops, self._sight.ops() if snapshot.proven else ())
         if not snapshot.proven:
             return ordered(self._sight.keys, self._sight.ops())
         self.result = decision
@@ -62,8 +64,10 @@ class Settling(Generic[T]):
             self._snapshot = self._sight.snapshot(answer.responses[:-1])
         elif answer.succeeded:
             self.result = Reply(write.then(answer.header.revision))
-        else:
+        elif answer.responses:
             self._snapshot = self._sight.snapshot(answer.responses)
+        else:
+            self._snapshot = None
 
 
 def ordered(keys: Keys, reads: Iterable[Op]) -> Txn:
