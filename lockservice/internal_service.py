@@ -152,6 +152,7 @@ class LockServicer(IncidentServicer):
     ) -> pb.LocateProfileResponse:
         replica = self._replica
         profile = fields.profile(request.profile, current_identity())
+        await replica.committer.until_loaded(deadline())
         left = max(deadline() - asyncio.get_running_loop().time(), 0.001)
         read = replica.etcd.kv.get(replica.keys.record(profile), left)
         found = await replica.committer.read(read)
