@@ -16,6 +16,7 @@ TOP = {
     "README.md",
     "browserhost",
     "buf.yaml",
+    "docs",
     "gateway",
     "lockservice",
     "protos",
