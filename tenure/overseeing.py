@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+
 import grpc.aio
 
-from tenure.errors import from_rpc_error
+from tenure.errors import TenureError, from_rpc_error
 from tenure.hold import CALL_TIMEOUT_S
 from tenure.retry import call, call_again
 from tenure.v1 import (
@@ -20,6 +22,7 @@ from tenure.v1 import (
     system_service_pb2,
     system_service_pb2_grpc,
 )
+from tenure.watch import watched
 
 READ_TIMEOUT_S = 60.0
 _PAGE = 1000
@@ -46,6 +49,19 @@ class Overseeing:
             if not page.next_page_token:
                 return found
             request.page_token = page.next_page_token
+
+    def watch(
+        self,
+        profile: str = "",
+        *,
+        queues: bool = False,
+        broken: Callable[[TenureError], None] = lambda _: None,
+    ) -> AsyncGenerator[profile_service_pb2.WatchProfilesResponse, None]:
+        """The tenant's profiles, or one, as they are and as they change, and with `queues` who waits for
+        them; without an end. A break is told to `broken` and resumed. Close it when done. Raises NotFound.
+        """
+        request = profile_service_pb2.WatchProfilesRequest(profile=profile, queues=queues)
+        return watched(self._profiles, request, broken)
 
     async def explain(self, profile: str) -> profile_service_pb2.ExplainProfileResponse:
         """Why a profile is as it is, what happens next by itself, what can be done. Raises NotFound."""

@@ -39,19 +39,19 @@ async def call_again(
     one sent twice must have one effect. A callable makes each try's request afresh.
     """
     deadline = time.monotonic() + timeout
-    pauses = _pauses()
+    waits = pauses()
     while True:
         message: Any = request() if callable(request) else request
         try:
             return await call(method, message, timeout=deadline - time.monotonic())
         except TenureError as error:
-            pause = max(next(pauses), error.retry_after_s or 0.0)
+            pause = max(next(waits), error.retry_after_s or 0.0)
             if not again(error) or time.monotonic() + pause >= deadline:
                 raise
         await asyncio.sleep(pause)
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     """0.1 s, then double up to 2 s, each spread by half so that many callers do not march in step."""
     pause = 0.1
     while True:

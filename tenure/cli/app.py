@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import tenure
-from tenure.cli import demo, doctor, profiles, release, review, revoke, session, up, why
+from tenure.cli import demo, doctor, profiles, release, review, revoke, session, up, watch, why
 from tenure.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("open")(session.open_session)
 app.command("profiles")(profiles.profiles)
+app.command("watch")(watch.watch)
 app.command("why")(why.why)
 app.command("release")(release.release)
 app.command("revoke")(revoke.revoke)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -40,15 +41,20 @@ async def _profiles(output: Output, address: str) -> None:
 
     async with connect(address) as client:
         found = await client.profiles()
-    rows = [_facts(profile) for profile in found]
+    rows = [facts(profile) for profile in found]
     if output.as_json:
         for row in rows:
             output.show(row)
         return
-    rows = [{**row, "whose": _whose(row)} for row in rows]
     if not rows:
         output.say("No profile was opened yet. Try: tenure open alice:linkedin")
         return
+    output.console.print(table_of(rows))
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> Table:
+    """Profiles for people, at least one."""
+    rows = [{**row, "whose": _whose(row)} for row in rows]
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name, column in _COLUMNS.items():
         # Where room is short the run's name, which may be anything, gives way.
@@ -58,10 +64,11 @@ async def _profiles(output: Output, address: str) -> None:
         cells = [Text(str(row[column] or "")) for column in _COLUMNS.values()]
         cells[1] = state_text(row["state"])
         table.add_row(*cells)
-    output.console.print(table)
+    return table
 
 
-def _facts(profile: Profile) -> dict[str, Any]:
+def facts(profile: Profile) -> dict[str, Any]:
+    """A profile for programs."""
     from tenure.v1 import hold_pb2
 
     state = hold_pb2.ProfileState.Name(profile.state).removeprefix("PROFILE_STATE_")

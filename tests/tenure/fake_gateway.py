@@ -64,6 +64,8 @@ class FakeGateway(
         """By name, oldest first."""
         self.evidence: dict[str, list[incident_pb2.EvidenceItem]] = {}
         self.pictures: dict[str, bytes] = {}
+        self.watches: list[list[profile_service_pb2.WatchProfilesResponse | errors.TenureError]] = []
+        """What each WatchProfiles tells; the last one goes on without a word."""
         self._workers = 0
         self._token = 100
 
@@ -251,6 +253,16 @@ class FakeGateway(
         if not token:
             page += self.free
         return profile_service_pb2.ListProfilesResponse(profiles=page, next_page_token=token)
+
+    async def WatchProfiles(self, request: Any, context: Any) -> Any:
+        await self._enter("WatchProfiles", request, context)
+        for told in self.watches.pop(0):
+            if isinstance(told, errors.TenureError):
+                await self._raise([told], context)
+            else:
+                yield told
+        if not self.watches:
+            await asyncio.Event().wait()
 
     async def GetServerInfo(self, request: Any, context: Any) -> Any:
         await self._enter("GetServerInfo", request, context)
