@@ -43,6 +43,8 @@ class Play:
     weights: Mapping[str, int] = field(default_factory=lambda: WEIGHTS)
     ttl_s: int = 4
     wait_s: float = 4.0
+    workflows: Sequence[str] = WORKFLOWS
+    results: Sequence[str] = RESULTS
     known: Known = field(default_factory=Known)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,7 +61,14 @@ class Actor:
         self._numbers = 0
 
     async def run(self) -> None:
-        """Act until the play is stopped; then give everything back."""
+        """Act until the play is stopped; then give everything back. Cancelled it vanishes, as by a kill."""
+        try:
+            await self._act()
+            await self._give_back()
+        finally:
+            await self._life.stop()
+
+    async def _act(self) -> None:
         acts: dict[str, Callable[[], Awaitable[None]]] = {
             name: getattr(self, f"_{name}") for name in self._play.weights
         }
@@ -71,17 +80,12 @@ class Actor:
             await acts[name]()
             if self._random.random() < 0.4:
                 await self._tidy()
-        await self._give_back()
-
-    async def abandon(self) -> None:
-        """Vanish, as by a kill."""
-        await self._life.stop()
 
     # --- what it does --------------------------------------------------------------------
 
     async def _work(self) -> None:
         """Acquire, write, release: the honest way; and at times the way of one who forgets."""
-        profile, workflow = self._some_profile(), self._random.choice(WORKFLOWS)
+        profile, workflow = self._some_profile(), self._random.choice(self._play.workflows)
         waits = self._random.choice([0, 0, self._play.wait_s / 2, self._play.wait_s])
         call = await self._acquire(profile, request_id.mint(), waits, workflow)
         if call.ok:
@@ -95,15 +99,16 @@ class Actor:
         for _ in range(self._random.randint(1, 3)):
             await self._write(profile, token, workflow, self._random.randint(0, 3))
         if self._random.random() < 0.3:
-            await self._caller.release(self._door(), profile, token, self._random.choice(RESULTS))
+            await self._caller.release(self._door(), profile, token, self._random.choice(self._play.results))
 
     async def _give_up(self) -> None:
         """Wait, and cancel at another replica, at any moment of it."""
         profile, request = self._some_profile(), request_id.mint()
-        waiting = asyncio.create_task(self._acquire(profile, request, self._play.wait_s, ""))
-        await asyncio.wait([waiting], timeout=self._random.random() * 0.6)
-        await self._caller.cancel(self._door(), profile, self._life.worker, request)
-        call = await waiting
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(self._acquire(profile, request, self._play.wait_s, ""))
+            await asyncio.wait([waiting], timeout=self._random.random() * 0.6)
+            await self._caller.cancel(self._door(), profile, self._life.worker, request)
+        call = waiting.result()
         if call.ok:
             await self._use(profile, call.answer["token"], "")
 
@@ -159,7 +164,7 @@ class Actor:
             await self._die()
 
     async def _release(self, profile: str, token: int) -> None:
-        result = self._random.choice(RESULTS)
+        result = self._random.choice(self._play.results)
         for _ in range(3):
             call = await self._caller.release(self._door(), profile, token, result)
             if call.outcome != UNCLEAR:
@@ -210,7 +215,6 @@ class Actor:
                 idle = 0 if self._life.holds else idle + 1
                 await self._tidy()
             await asyncio.sleep(0.2)
-        await self._life.stop()
 
     def _new_life(self) -> Life:
         self._lives += 1

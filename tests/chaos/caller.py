@@ -202,6 +202,17 @@ class Caller:
             number=number,
         )
 
+    async def implicit(self, door: Door, profile: str, request: str) -> Call:
+        """A worker for a request that names none."""
+        ask = lock.RegisterImplicitWorkerRequest(
+            profile=_name(profile), request_id=request, ttl=Duration(seconds=2)
+        )
+        return await self.make(
+            *("implicit", profile, door, door.lock.RegisterImplicitWorker, ask),
+            lambda got: {"worker": got.worker.rpartition("/")[2], "registered": got.registered},
+            request=request,
+        )
+
     # --- what operators, hosts and recovery do -------------------------------------------
 
     async def suspect(self, door: Door, profile: str, token: int, cause: str = "BROWSER_LOST") -> Call:

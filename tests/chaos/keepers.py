@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from lockservice.core.record import State
 from tests.chaos.actor import Play
@@ -11,15 +12,28 @@ from tests.chaos.caller import Caller, Door
 from tests.chaos.peek import Peek, Seen
 
 _AT_WORK = (State.SUSPECTED_STALE, State.QUARANTINED, State.INSPECTED, State.MANUAL_REVIEW)
-_OUTCOMES = ("AVAILABLE", "AVAILABLE", "RETRY", "RESUME_PENDING", "MANUAL_REVIEW")
-_VERDICTS = ("AVAILABLE", "AVAILABLE", "RETRY", "RESUME_PENDING", "DISABLED")
+OUTCOMES = ("AVAILABLE", "AVAILABLE", "RETRY", "RESUME_PENDING", "MANUAL_REVIEW")
+VERDICTS = ("AVAILABLE", "AVAILABLE", "RETRY", "RESUME_PENDING", "DISABLED")
 
 
 class Recoverer:
-    """Brings incidents to their end, step by step, without asking who else does."""
+    """Brings incidents to their end, step by step, without asking who else does. `resume_s`: how long a
+    workflow is waited for.
+    """
 
-    def __init__(self, name: str, play: Play, peek: Peek) -> None:
+    def __init__(
+        self,
+        name: str,
+        play: Play,
+        peek: Peek,
+        outcomes: Sequence[str] = OUTCOMES,
+        verdicts: Sequence[str] = VERDICTS,
+        resume_s: float = 3.0,
+    ) -> None:
         self._play = play
+        self._outcomes = outcomes
+        self._verdicts = verdicts
+        self._resume_s = resume_s
         self._peek = peek
         self._random = random.Random(f"{play.seed}:{name}")
         self._caller = Caller(name, play.recorder)
@@ -57,13 +71,13 @@ class Recoverer:
 
     async def _decide(self, profile: str, token: int, seen: Seen) -> None:
         record = seen.record
-        outcome = self._random.choice(_OUTCOMES)
+        outcome = self._random.choice(self._outcomes)
         if not record.acknowledged or record.evidence_missing:
             outcome = "MANUAL_REVIEW"
         elif outcome == "RESUME_PENDING" and not (record.holding and record.holding.workflow_id):
             outcome = "RETRY"
         revision = self._inspected.get((profile, token), seen.mod)
-        await self._caller.decide(self._door(), profile, token, revision, outcome)
+        await self._caller.decide(self._door(), profile, token, revision, outcome, self._resume_s)
         if self._random.random() < 0.3:
             await self._evidence(profile, token)
 
@@ -71,11 +85,13 @@ class Recoverer:
         record = seen.record
         if not record.acknowledged and self._random.random() < 0.5:
             await self._caller.quarantine(self._door(), profile, token, acknowledged=True)
-        outcome = self._random.choice(_VERDICTS)
+        outcome = self._random.choice(self._verdicts)
         if outcome == "RESUME_PENDING" and not (record.holding and record.holding.workflow_id):
             outcome = "AVAILABLE"
         attested = self._random.random() < 0.5
-        await self._caller.verdict(self._door(), profile, token, seen.mod, outcome, attested=attested)
+        await self._caller.verdict(
+            *(self._door(), profile, token, seen.mod, outcome), attested=attested, resume_s=self._resume_s
+        )
 
     def _door(self) -> Door:
         return self._random.choice(self._play.doors)
