@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -63,8 +64,8 @@ class Committer:
         """Decide until etcd agrees: one round trip when the mirror's guess was right, one more for each time
         that the world moved on in between. `look_first`: the decision is on what the mirror has not.
 
-        Raises the decision's refusal, StoreUnavailable (nothing was changed) or OutcomeUnknown. `deadline` is
-        the loop's time.
+        Raises the decision's refusal, StoreUnavailable (nothing was changed), OutcomeUnknown, or Internal for
+        what another version stored. `deadline` is the loop's time.
         """
         await self.until_loaded(deadline)
         settling = Settling(sight, decide, None if look_first else self._mirror.guess(sight))
@@ -73,6 +74,8 @@ class Committer:
                 settling.hear(await self.commit(request, deadline, sight.profile))
             except errors.OutcomeUnknown as error:
                 raise _known(error, settling.reading) from None
+            except Unreadable as error:
+                raise errors.Internal(str(error)) from None
         assert settling.result is not None, "there is nothing left to send"
         if isinstance(settling.result, Refuse):
             raise settling.result.error
@@ -153,10 +156,8 @@ class Committer:
         return await self._kv.txn(request, timeout)
 
     def _applied(self, done: Iterable[Txn], revision: int) -> None:
-        touched: list[Touched] = []
-        for request in done:
-            touched += self._mirror.learn(request.success, revision)
-        self._touched(touched)
+        ops = itertools.chain.from_iterable(request.success for request in done)
+        self._touched(self._mirror.learn(ops, revision))
 
 
 class _Try(Generic[T]):

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lockservice.core.document import Unreadable, decode
-from lockservice.core.hold import Hold, hold_seen
+from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
-from lockservice.core.record import AT_WORK, IN_INCIDENT, Record, State
+from lockservice.core.record import IN_INCIDENT, Record, State
 from lockservice.core.snapshot import (
     NOTHING_CONSUMED,
     Consumed,
@@ -31,6 +31,8 @@ from lockservice.core.snapshot import (
 from lockservice.core.stored import Epoch, Schedule
 from lockservice.etcd.txn import Op
 from lockservice.queue_log import QueueLog
+from lockservice.records import Records, Seen
+from tenure import token as tokens
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 
@@ -40,11 +42,6 @@ class Touched(NamedTuple):
 
     profile: ProfileName
     request_id: str = ""
-
-
-class _Seen(NamedTuple):
-    record: Record
-    mod: int
 
 
 class Mirror:
@@ -59,33 +56,37 @@ class Mirror:
         self.workers_gone = 0
         self._unreadable: dict[bytes, str] = {}
         self._queue_log = QueueLog()
+        # Revisions at which this replica wrote, and knows all that was written, that the watch has yet to
+        # tell: one revision is one Txn.
+        self._own: set[int] = set()
         self._clear()
 
     # --- what goes in ------------------------------------------------------------------
 
     def replace(self, kvs: Iterable[KeyValue], revision: int) -> list[Touched]:
-        """Forget everything and take a snapshot. Returns every profile that has a record or a queue."""
+        """Forget everything and take a snapshot. Returns every profile that is bound or has a queue."""
         self._clear()
         for kv in kvs:
             self._put(kv)
-        self.revision = revision
-        self._queue_log.begin(revision)
-        return [Touched(profile) for profile in {*self._records, *self._queues}]
+        return self._begin(revision)
 
     def apply(self, events: Iterable[wire.Event]) -> list[Touched]:
         """Take a watch's changes, in order."""
         touched: list[Touched] = []
         for event in events:
             kv = event.kv
-            self.revision = kv.mod_revision
+            self.revision = revision = kv.mod_revision
+            if revision in self._own:
+                continue
             if event.type == wire.Event.EVENT_TYPE_DELETE:
-                touched += self._delete(kv.key, kv.mod_revision)
+                touched += self._delete(kv.key, revision)
             else:
                 touched += self._put(kv)
+        self._own = {revision for revision in self._own if revision > self.revision}
         return touched
 
     def learn(self, ops: Iterable[Op], revision: int) -> list[Touched]:
-        """Take what this replica itself wrote at `revision`, before the watch tells it.
+        """Take what this replica itself wrote at `revision`, all of it, before the watch tells it.
 
         So a hold that was granted here is known here at once, and the next first guess is right. When the
         watch was faster it has told more than this: a place that was left again must not come back.
@@ -93,23 +94,36 @@ class Mirror:
         touched: list[Touched] = []
         if revision <= self.revision:
             return touched
+        known = True
         for op in ops:
             if op.HasField("request_put"):
                 put = op.request_put
-                touched += self._put(
-                    # The keys whose creation matters (w, q) are put once, when they are created.
-                    KeyValue(
-                        key=put.key,
-                        value=put.value,
-                        lease=put.lease,
-                        create_revision=revision,
-                        mod_revision=revision,
+                parts = self.keys.split(put.key)
+                if parts[0] == "p":
+                    touched += self._put_record(ProfileName(parts[1], parts[2]), put.value, revision)
+                elif parts[0] == "k":
+                    self._put_consumed(parts[1], parts[2], Consumed(put.value.decode(), revision))
+                else:
+                    # Of other keys the watch may have older news to tell.
+                    known = known and parts[0] == "q"
+                    touched += self._put(
+                        # The keys whose creation matters (w, q) are put once, when they are created.
+                        KeyValue(
+                            key=put.key,
+                            value=put.value,
+                            lease=put.lease,
+                            create_revision=revision,
+                            mod_revision=revision,
+                        )
                     )
-                )
             elif op.HasField("request_delete_range"):
                 touched += self._delete(op.request_delete_range.key, revision)
+            else:
+                known = False
         if touched:
             self.written = revision
+            if known:
+                self._own.add(revision)
         return touched
 
     # --- what comes out ----------------------------------------------------------------
@@ -130,14 +144,11 @@ class Mirror:
 
     def hold(self, profile: ProfileName) -> Hold | None:
         """The hold that a profile has."""
-        seen = self._records.get(profile)
-        if seen is None:
-            return None
-        return hold_seen(profile, Snapshot(epoch=self.epoch, record=seen.record, mod=seen.mod))
+        return _hold(profile, self._records.get(profile)) if profile in self._records.bound else None
 
     def holds(self, worker: str) -> list[Hold]:
         """The holds that a worker has."""
-        found = (self.hold(profile) for profile in self._held.get(worker, ()))
+        found = (self.hold(profile) for profile in self._records.holders.get(worker, ()))
         return [hold for hold in found if hold is not None]
 
     def record(self, profile: ProfileName) -> Record | None:
@@ -147,25 +158,37 @@ class Mirror:
 
     def seen(self, profile: ProfileName) -> tuple[Record, int] | None:
         """A profile's record with its mod_revision."""
-        seen = self._records.get(profile)
-        return (seen.record, seen.mod) if seen else None
+        return self._records.get(profile)
 
     def profiles(self, tenant: str) -> list[ProfileName]:
         """All of a tenant's that are stored."""
-        return [profile for profile in self._records if profile.tenant == tenant]
+        return self._records.of(tenant)
+
+    def everything(self) -> list[Touched]:
+        """Every profile that has a record or a queue."""
+        return [Touched(profile) for profile in {*self._records, *self._queues}]
 
     def changed_since(self, profile: ProfileName, revision: int) -> bool:
         """Whether a profile's record or queue changed, or may have, after `revision`."""
-        seen = self._records.get(profile)
-        return (seen is not None and seen.mod > revision) or self._queue_log.changed_since(profile, revision)
+        return self._records.mod(profile) > revision or self._queue_log.changed_since(profile, revision)
+
+    @property
+    def states(self) -> Counter[State]:
+        """How many profiles are in each state."""
+        return self._records.states
+
+    @property
+    def tenant_holds(self) -> Counter[str]:
+        """How many profiles of a tenant are held."""
+        return self._records.held
 
     def bound(self) -> list[ProfileName]:
         """Profiles that are held or have an incident at work."""
-        return list(self._bound)
+        return list(self._records.bound)
 
     def is_bound(self, profile: ProfileName) -> bool:
         """Whether a profile is one of `bound`."""
-        return profile in self._bound
+        return profile in self._records.bound
 
     def take_lost(self, worker: str) -> list[Hold]:
         """The holds that a living worker lost to incidents since this was last asked."""
@@ -190,11 +213,12 @@ class Mirror:
 
     def unheld_queues(self) -> list[ProfileName]:
         """Profiles that somebody waits for and that may be to be had."""
-        found = [*(self._queues.keys() - self._bound)]
+        all_bound = self._records.bound
+        found = [*(self._queues.keys() - all_bound)]
         if self.states[State.RESUME_PENDING]:
             # Bound, but to a workflow that may be waiting.
-            bound = self._queues.keys() & self._bound
-            found += [each for each in bound if self._records[each].record.state is State.RESUME_PENDING]
+            bound = self._queues.keys() & all_bound
+            found += [each for each in bound if self._in(each, State.RESUME_PENDING)]
         return found
 
     def place(self, profile: ProfileName, request_id: str) -> Waiter | None:
@@ -211,16 +235,12 @@ class Mirror:
         self.epoch = EpochSeen(0, 0)
         # The etcd cluster that the epoch is good for.
         self.cluster = ""
-        # How many profiles are in each state; how many a tenant has held, and places in queues.
-        self.states: Counter[State] = Counter()
-        self.tenant_holds: Counter[str] = Counter()
+        # How many places in queues a tenant has.
         self.tenant_waiters: Counter[str] = Counter()
         self.workers: dict[str, WorkerSeen] = {}
         self.hosts: dict[str, KeyValue] = {}
         self.schedules: dict[str, Schedule] = {}
-        self._records: dict[ProfileName, _Seen] = {}
-        self._bound: set[ProfileName] = set()
-        self._held: defaultdict[str, set[ProfileName]] = defaultdict(set)
+        self._records = Records()
         self._lost: dict[str, list[Hold]] = {}
         self._queues: dict[ProfileName, list[Waiter]] = {}
         self._places: dict[tuple[ProfileName, str], Waiter] = {}
@@ -232,15 +252,11 @@ class Mirror:
         try:
             match parts:
                 case ("p", tenant, profile):
-                    return self._put_record(ProfileName(tenant, profile), kv)
+                    return self._put_record(ProfileName(tenant, profile), kv.value, kv.mod_revision)
                 case ("q", tenant, profile, _):
                     return self._put_place(ProfileName(tenant, profile), kv)
                 case ("k", worker, profile):
-                    known = self._consumed.get((worker, profile))
-                    if known is None:
-                        self._riding[worker] += 1
-                    if known is None or known.mod <= kv.mod_revision:
-                        self._consumed[worker, profile] = consumed_seen(kv)
+                    self._put_consumed(worker, profile, consumed_seen(kv))
                 case ("w", worker):
                     if (seen := worker_seen(kv)) is not None:
                         self.workers[worker] = seen
@@ -269,37 +285,29 @@ class Mirror:
                 self._lost.pop(worker, None)
                 self._riding.pop(worker, None)
                 # What it holds has no owner now.
-                return [Touched(profile) for profile in self._held.get(worker, ())]
+                return [Touched(profile) for profile in self._records.holders.get(worker, ())]
             case ("h", host):
                 self.hosts.pop(host, None)
         return []
 
-    def _put_record(self, profile: ProfileName, kv: KeyValue) -> list[Touched]:
-        before = self._records.get(profile)
-        if before is not None and before.mod >= kv.mod_revision:
+    def _put_record(self, profile: ProfileName, value: bytes, revision: int) -> list[Touched]:
+        changed = self._records.put(profile, value, revision)
+        if changed is None:
             return []
-        held_before = self.hold(profile)
-        record = decode(Record, kv.value)
-        self._records[profile] = _Seen(record, kv.mod_revision)
-        if before is not None:
-            self.states[before.record.state] -= 1
-            self.tenant_holds[profile.tenant] -= before.record.state is State.HELD
-        self.states[record.state] += 1
-        self.tenant_holds[profile.tenant] += record.state is State.HELD
-        if record.state is State.HELD or record.state in AT_WORK:
-            self._bound.add(profile)
-        else:
-            self._bound.discard(profile)
-        if held_before is not None:
-            worker = held_before.holding.worker
-            self._held[worker].discard(profile)
-            if not self._held[worker]:
-                del self._held[worker]
-            if record.state in IN_INCIDENT and worker in self.workers:
-                self._lost.setdefault(worker, []).append(held_before)
-        if (held := self.hold(profile)) is not None:
-            self._held[held.holding.worker].add(profile)
+        before, now = changed
+        if now is None or now.record.state not in IN_INCIDENT:
+            return [Touched(profile)]
+        lost = _hold(profile, before)
+        if lost is not None and lost.holding.worker in self.workers:
+            self._lost.setdefault(lost.holding.worker, []).append(lost)
         return [Touched(profile)]
+
+    def _put_consumed(self, worker: str, profile: str, consumed: Consumed) -> None:
+        known = self._consumed.get((worker, profile))
+        if known is None:
+            self._riding[worker] += 1
+        if known is None or known.mod <= consumed.mod:
+            self._consumed[worker, profile] = consumed
 
     def _put_place(self, profile: ProfileName, kv: KeyValue) -> list[Touched]:
         waiter = waiter_seen(kv)
@@ -325,3 +333,19 @@ class Mirror:
         if not queue:
             del self._queues[profile]
         return [Touched(profile, request_id)]
+
+    def _in(self, profile: ProfileName, state: State) -> bool:
+        seen = self._records.get(profile)
+        return seen is not None and seen.record.state is state
+
+    def _begin(self, revision: int) -> list[Touched]:
+        self.revision = revision
+        self._own.clear()
+        self._queue_log.begin(revision)
+        return [Touched(profile) for profile in {*self._records.bound, *self._queues}]
+
+
+def _hold(profile: ProfileName, seen: Seen | None) -> Hold | None:
+    if seen is None or seen.record.state is not State.HELD:
+        return None
+    return Hold(profile, seen.record, tokens.pack(seen.record.epoch, seen.mod))

@@ -150,6 +150,9 @@ class Replica:
                 touched = self.mirror.replace(item.kvs, item.revision)
                 self.overseer.take_stock()
                 self._touched(touched)
+                if self.watching.total():
+                    # What is at rest concerns only those who are told of everything.
+                    self.watching.look_at(self.mirror.everything())
                 self.parking.wake_all()
                 self.committer.loaded()
             case Changes():

@@ -52,7 +52,7 @@ def test_a_place_that_was_left_here_stays_left_when_the_watch_is_behind() -> Non
     mirror.learn([put(_PLACE, _VALUE)], 7)
     mirror.learn([delete(_PLACE)], 8)
     mirror.apply([joined(7)])
-    assert mirror.position(_ALICE, _N) == 1, "old news, until the watch tells of the end too"
+    assert mirror.position(_ALICE, _N) == 0, "the watch has nothing new to tell of what was written here"
 
     mirror.apply([left(8)])
     assert mirror.queue(_ALICE) == []
