@@ -1,7 +1,13 @@
 """What is stored is small JSON with a schema version, readable with `etcdctl get`.
 
-Fields that have their default are left out. A document of a newer schema is refused, never half understood: a
-replica that rewrote it would lose what it did not know.
+Fields that have their default are left out. A document of a newer schema, or with a field that is not known,
+is refused, never half understood: a replica that rewrote it would lose what it did not know. Unless the
+field's name ends in `?`: then whoever wrote it said that it may be lost.
+
+Replicas of a version and of the one before it run side by side, so a version writes nothing that the one
+before it refuses. A new field that may be lost is written at once, as `name?`. Any other is left at its
+default until the version after, and what changes in meaning takes a new VERSION in the same two steps: first
+it is read, one version later written. A new document under a key of its own needs none of this.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeVar
 
 VERSION = 1
+# `field(default=…, metadata=MAY_BE_LOST)`: an older replica that rewrites the document drops it.
+MAY_BE_LOST = {"may_be_lost": True}
 
 T = TypeVar("T")
 
@@ -41,7 +49,7 @@ def decode(kind: type[T], data: bytes) -> T:
             return built
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"not a stored {kind.__name__}: {error}") from error
-    raise Unreadable(f"a {kind.__name__} of schema {version}; this is schema {VERSION}: upgrade this replica")
+    raise Unreadable(f"{kind.__name__} of schema {version}; this is schema {VERSION}: upgrade this replica")
 
 
 # --- every transition writes a record, so what a class looks like is found out once ----
@@ -49,12 +57,12 @@ def decode(kind: type[T], data: bytes) -> T:
 
 class _Shape(NamedTuple):
     """Of a dataclass: all its values at once; each field's name, as it is written, with its default; and by
-    name how to read what JSON has no type for.
+    that name, the field's own and how to read what JSON has no type for.
     """
 
     values: Callable[[Any], tuple[Any, ...]]
     fields: tuple[tuple[str, Any], ...]
-    readers: dict[str, Callable[[Any], Any] | None]
+    readers: dict[str, tuple[str, Callable[[Any], Any] | None]]
 
 
 @functools.cache
@@ -65,9 +73,13 @@ def _shape(kind: Any) -> _Shape:
     hints = typing.get_type_hints(kind)
     return _Shape(
         values=values,
-        fields=tuple((f',"{field.name}":', field.default) for field in fields),
-        readers={field.name: _reader(hints[field.name]) for field in fields},
+        fields=tuple((f',"{_key(field)}":', field.default) for field in fields),
+        readers={_key(field): (field.name, _reader(hints[field.name])) for field in fields},
     )
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    return field.name + "?" if field.metadata.get("may_be_lost") else field.name
 
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
@@ -109,8 +121,10 @@ def _json(value: Any) -> str:
 
 def _build(kind: Any, stored: dict[str, Any]) -> Any:
     readers = _shape(kind).readers
-    for name, value in stored.items():
-        read = readers[name]
-        if read is not None and value is not None:
-            stored[name] = read(value)
-    return kind(**stored)
+    values = {}
+    for key, value in stored.items():
+        if key not in readers and key.endswith("?"):
+            continue
+        name, read = readers[key]
+        values[name] = value if read is None or value is None else read(value)
+    return kind(**values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from lockservice.etcd.connection import Connection
-from lockservice.etcd.errors import NotSent, OutcomeUnknown, Refused, Rejected
+from lockservice.etcd.errors import NotSent, OutcomeUnknown, Rejected
 from lockservice.etcd.txn import KeyRange, Txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
@@ -40,8 +40,6 @@ class Kv:
                 return await self._connection.unary(
                     "/etcdserverpb.KV/Range", request, wire.RangeResponse, attempt
                 )
-            except Refused:
-                raise
             except (NotSent, OutcomeUnknown) as error:
                 if loop.time() >= end:
                     raise NotSent(f"no answer to a read: {error}") from None

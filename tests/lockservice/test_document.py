@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockservice.core.document import Unreadable, decode, encode
+from lockservice.core.document import MAY_BE_LOST, Unreadable, decode, encode
 from lockservice.core.record import Holding, Origin, Record, State
 from lockservice.core.stored import Step, Worker
 
@@ -58,6 +60,25 @@ def test_it_is_small_json_that_says_its_version() -> None:
     assert stored == b'{"v":1,"state":"AVAILABLE","epoch":0,"since_ms":5,"as_sent":"alice:linkedin"}'
     worker = Worker(tenant="t", lease=1, ttl_s=15, registered_ms=5, labels={"pod": "x"})
     assert decode(Worker, encode(worker)) == worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """A step as a later version may store it."""
+
+    name: str
+    start_ms: int
+    sensitive: bool | None = None
+    mood: str | None = field(default=None, metadata=MAY_BE_LOST)
+
+
+def test_a_field_that_may_be_lost_is_kept_by_who_knows_it_and_dropped_by_who_does_not() -> None:
+    later = NextStep(name="pay", start_ms=5, mood="calm")
+    stored = encode(later)
+    assert stored == b'{"v":1,"name":"pay","start_ms":5,"mood?":"calm"}'
+    assert decode(NextStep, stored) == later
+    assert decode(Step, stored) == Step(name="pay", start_ms=5)
+    assert decode(NextStep, encode(Step(name="pay", start_ms=5))) == NextStep(name="pay", start_ms=5)
 
 
 @pytest.mark.parametrize(
