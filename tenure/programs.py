@@ -43,11 +43,16 @@ class Program:
 
 
 def programs(
-    data_root: Path, listen: str, http_listen: str = FREE_PORT, recovery: str = FREE_PORT
+    data_root: Path,
+    listen: str,
+    http_listen: str = FREE_PORT,
+    recovery: str = FREE_PORT,
+    metrics: str = FREE_PORT,
 ) -> list[Program]:
     """The parts of a system that keeps its data in `data_root`, and answers at the addresses given.
 
-    Browsers are kept away from all of them whose port is given.
+    Browsers are kept away from all of them whose port is given. `metrics` is where the lock service serves
+    Prometheus.
     """
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
@@ -68,10 +73,17 @@ def programs(
             "--log-level=warn",
         ]
 
-    known = [address for address in (listen, http_listen, recovery) if not address.endswith(":0")]
+    known = [address for address in (listen, http_listen, recovery, metrics) if not address.endswith(":0")]
     return [
         Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
-        Program("lockservice", lambda at, up: [*_service("lockservice", at), f"--etcd={up['etcd']}"]),
+        Program(
+            "lockservice",
+            lambda at, up: [
+                *_service("lockservice", at),
+                f"--etcd={up['etcd']}",
+                f"--metrics-listen={metrics}",
+            ],
+        ),
         Program(
             "browserhost",
             lambda at, up: [

@@ -70,6 +70,8 @@ class System:
         """Set it to have a stop kill at once what it would wait for."""
         self.children: list[Child] = []
         """The parts that run: etcd, lockservice, browserhost, recovery, gateway."""
+        self.metrics = ""
+        """Where the lock service serves /metrics, `host:port`."""
         self._listen = listen
         free = listen.endswith(":0")
         self._http_listen = http_listen or (FREE_PORT if free else HTTP_LISTEN)
@@ -104,8 +106,9 @@ class System:
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
-            addresses = map(free_address, (self._listen, self._http_listen, FREE_PORT))
-            for program in programs(self.data_root, *addresses):
+            wanted = (self._listen, self._http_listen, FREE_PORT, FREE_PORT)
+            *addresses, self.metrics = map(free_address, wanted)
+            for program in programs(self.data_root, *addresses, metrics=self.metrics):
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
                 peers = {each.name: each.address for each in self.children}

@@ -86,6 +86,7 @@ def _tell(output: Output, system: System) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in (
         ("gateway", gateway),
+        ("metrics", f"http://{system.metrics}/metrics"),
         ("data", str(system.data_root)),
         ("logs", f"{system.data_root}/logs"),
     ):
@@ -101,7 +102,13 @@ def _tell(output: Output, system: System) -> None:
         "tenure.v1.SessionService/OpenSession\n",
     )
     output.show(
-        {"event": "ready", "gateway": gateway, "data_root": str(system.data_root), "parts": parts},
+        {
+            "event": "ready",
+            "gateway": gateway,
+            "metrics": f"http://{system.metrics}/metrics",
+            "data_root": str(system.data_root),
+            "parts": parts,
+        },
         Text("Tenure is up.", style="bold green"),
         table,
         next_steps,

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 import tenure
@@ -41,6 +42,8 @@ async def test_it_says_where_it_answers_and_what_runs(system: RunningSystem) -> 
         info = await client.server_info()
     assert info.version == tenure.__version__
     assert (info.caller.tenant, info.caller.subject) == ("default", "dev")
+    async with aiohttp.ClientSession() as http, http.get(ready["metrics"]) as scraped:
+        assert "tenure_workers 0.0" in (await scraped.text()).splitlines()
 
 
 @pytest.mark.parametrize("part", PARTS)

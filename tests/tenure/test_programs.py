@@ -48,7 +48,7 @@ def test_the_host_is_given_whichever_chrome_the_machine_has(
 
 
 def test_browsers_are_kept_from_every_part_whose_port_is_known_before(tmp_path: Path) -> None:
-    at = [f"127.0.0.1:{port}" for port in (7433, 7480, 20001)]
+    at = [f"127.0.0.1:{port}" for port in (7433, 7480, 20001, 20002)]
     [host] = [part for part in programs(tmp_path, *at) if part.name == "browserhost"]
     command = host.command(host.listen, {"etcd": "127.0.0.1:2379", "lockservice": "127.0.0.1:1"})
     assert f"--refuse=127.0.0.1:2379,{','.join(at)}" in command
