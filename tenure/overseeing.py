@@ -1,4 +1,7 @@
-"""What a person on call does: see who has what and why, look at incidents, decide them, stop a worker."""
+"""What a person on call does: see who has what and why, look at incidents, decide them, stop a worker.
+
+And, inherited, see to hosts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import grpc.aio
 
 from tenure.errors import TenureError, from_rpc_error
 from tenure.hold import CALL_TIMEOUT_S
+from tenure.housing import Housing
 from tenure.retry import call, call_again
 from tenure.v1 import (
     hold_pb2,
@@ -18,7 +22,6 @@ from tenure.v1 import (
     incident_service_pb2_grpc,
     profile_pb2,
     profile_service_pb2,
-    profile_service_pb2_grpc,
     system_service_pb2,
     system_service_pb2_grpc,
 )
@@ -28,12 +31,12 @@ READ_TIMEOUT_S = 60.0
 _PAGE = 1000
 
 
-class Overseeing:
+class Overseeing(Housing):
     """The calls that need no worker. Every one may raise PermissionDenied and Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        super().__init__(channel)
         self._holds = hold_service_pb2_grpc.HoldServiceStub(channel)
-        self._profiles = profile_service_pb2_grpc.ProfileServiceStub(channel)
         self._incidents = incident_service_pb2_grpc.IncidentServiceStub(channel)
         self._system = system_service_pb2_grpc.SystemServiceStub(channel)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import tenure
-from tenure.cli import demo, doctor, profiles, release, review, revoke, session, up, watch, why
+from tenure.cli import demo, doctor, host, move, profiles, release, review, revoke, session, up, watch, why
 from tenure.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -48,6 +48,8 @@ app.command("why")(why.why)
 app.command("release")(release.release)
 app.command("revoke")(revoke.revoke)
 app.add_typer(review.review)
+app.add_typer(host.host)
+app.command("move")(move.move)
 app.command("doctor")(doctor.doctor)
 
 

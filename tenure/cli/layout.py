@@ -22,6 +22,7 @@ COLOURS = {
     "RETRY": "green",
     "MANUAL_REVIEW": "bold red",
     "DISABLED": "red",
+    "READY": "green",
 }
 
 

@@ -16,6 +16,9 @@ from tenure.v1 import (
     hold_pb2,
     hold_service_pb2,
     hold_service_pb2_grpc,
+    host_pb2,
+    host_service_pb2,
+    host_service_pb2_grpc,
     incident_pb2,
     incident_service_pb2,
     incident_service_pb2_grpc,
@@ -39,6 +42,7 @@ class FakeGateway(
     session_service_pb2_grpc.SessionServiceServicer,
     profile_service_pb2_grpc.ProfileServiceServicer,
     incident_service_pb2_grpc.IncidentServiceServicer,
+    host_service_pb2_grpc.HostServiceServicer,
     system_service_pb2_grpc.SystemServiceServicer,
 ):
     """Grants what is free. `calls`: every request by method; `faults`: what a method's next calls raise."""
@@ -60,6 +64,9 @@ class FakeGateway(
         self.granted_as: dict[str, Any] = {}
         """Fields of the holds granted from now on, for example their origin."""
         self.explanation = profile_service_pb2.ExplainProfileResponse()
+        self.hosts: list[host_pb2.Host] = []
+        self.leaving: list[int] = []
+        """How many browsers the first host has at each look from now on."""
         self.incidents: dict[str, incident_pb2.Incident] = {}
         """By name, oldest first."""
         self.evidence: dict[str, list[incident_pb2.EvidenceItem]] = {}
@@ -194,6 +201,40 @@ class FakeGateway(
         picture = session_pb2.Screenshot(media_type="image/png", inline=b"png")
         return session_service_pb2.CaptureScreenshotResponse(screenshot=picture)
 
+    async def ListHosts(self, request: Any, context: Any) -> Any:
+        await self._enter("ListHosts", request, context)
+        if self.leaving:
+            self.hosts[0].browsers = self.leaving.pop(0)
+        return host_service_pb2.ListHostsResponse(hosts=self.hosts)
+
+    async def _schedule(self, request: Any, state: host_pb2.HostState.ValueType, context: Any) -> Any:
+        found = [host for host in self.hosts if host.name.endswith(f"/{request.host.rpartition('/')[2]}")]
+        if not found:
+            await self._raise([errors.NotFound(name=request.host)], context)
+        found[0].state = state
+        return found[0]
+
+    async def CordonHost(self, request: Any, context: Any) -> Any:
+        await self._enter("CordonHost", request, context)
+        host = await self._schedule(request, host_pb2.HOST_STATE_CORDONED, context)
+        return host_service_pb2.CordonHostResponse(host=host)
+
+    async def UncordonHost(self, request: Any, context: Any) -> Any:
+        await self._enter("UncordonHost", request, context)
+        host = await self._schedule(request, host_pb2.HOST_STATE_READY, context)
+        return host_service_pb2.UncordonHostResponse(host=host)
+
+    async def DrainHost(self, request: Any, context: Any) -> Any:
+        await self._enter("DrainHost", request, context)
+        host = await self._schedule(request, host_pb2.HOST_STATE_DRAINING, context)
+        return host_service_pb2.DrainHostResponse(host=host)
+
+    async def MoveProfile(self, request: Any, context: Any) -> Any:
+        await self._enter("MoveProfile", request, context)
+        name = f"tenants/default/profiles/{request.profile}"
+        moved = profile_pb2.Profile(name=name, home=f"hosts/{request.to}", used=True)
+        return profile_service_pb2.MoveProfileResponse(profile=moved)
+
     async def RevokeHold(self, request: Any, context: Any) -> Any:
         await self._enter("RevokeHold", request, context)
         name = f"tenants/default/profiles/{request.profile}/incidents/{request.fencing_token or 101}"
@@ -278,6 +319,7 @@ async def fake_gateway() -> AsyncIterator[FakeGateway]:
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(gateway, server)
     profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(gateway, server)
     incident_service_pb2_grpc.add_IncidentServiceServicer_to_server(gateway, server)
+    host_service_pb2_grpc.add_HostServiceServicer_to_server(gateway, server)
     system_service_pb2_grpc.add_SystemServiceServicer_to_server(gateway, server)
     gateway.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
