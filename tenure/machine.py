@@ -50,6 +50,8 @@ VENV = Need("python3-venv", "makes the virtual environment", module="ensurepip")
 GIT = Need("git", "compares the protos with those of the last commit", ("git",))
 OPENSSL = Need("openssl", "makes the certificates of the tests", ("openssl",))
 ETCD = Need("etcd-server", "keeps holds, queues and tokens", ("etcd",))
+ETCDCTL = Need("etcd-client", "backs etcd up, and restores it", ("etcdctl",))
+STRACE = Need("strace", "makes the disk of a test's etcd slow", ("strace",))
 CHROME = Need(
     "chromium",
     "is the browser",
@@ -60,7 +62,7 @@ XDOTOOL = Need("xdotool", "sends real mouse and keyboard input", ("xdotool",))
 SETPRIV = Need("util-linux", "ends every service with its supervisor", ("setpriv",))
 FLOCK = Need("util-linux", "keeps two set-ups from meeting", ("flock",))
 
-NEEDS = (VENV, GIT, OPENSSL, ETCD, CHROME, XVFB, XDOTOOL, SETPRIV, FLOCK)
+NEEDS = (VENV, GIT, OPENSSL, ETCD, ETCDCTL, STRACE, CHROME, XVFB, XDOTOOL, SETPRIV, FLOCK)
 
 
 def missing(needs: Sequence[Need] = NEEDS, command: Locate = shutil.which) -> list[Need]:
