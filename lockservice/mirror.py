@@ -44,6 +44,10 @@ class Touched(NamedTuple):
     request_id: str = ""
 
 
+# What a mirror does not adopt of another: how it came to know what it knows.
+_KEPT = frozenset({"keys", "revision", "written", "workers_gone", "_unreadable", "_queue_log", "_own"})
+
+
 class Mirror:
     """Records, workers, queues, used request ids and hosts, indexed for what replicas ask."""
 
@@ -59,16 +63,46 @@ class Mirror:
         # Revisions at which this replica wrote, and knows all that was written, that the watch has yet to
         # tell: one revision is one Txn.
         self._own: set[int] = set()
-        self._clear()
+        self.epoch = EpochSeen(0, 0)
+        # The etcd cluster that the epoch is good for.
+        self.cluster = ""
+        # How many places in queues a tenant has.
+        self.tenant_waiters: Counter[str] = Counter()
+        self.workers: dict[str, WorkerSeen] = {}
+        self.hosts: dict[str, KeyValue] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self._records = Records()
+        self._lost: dict[str, list[Hold]] = {}
+        self._queues: dict[ProfileName, list[Waiter]] = {}
+        self._places: dict[tuple[ProfileName, str], Waiter] = {}
+        self._consumed: dict[tuple[str, str], Consumed] = {}
+        self._riding: defaultdict[str, int] = defaultdict(int)
 
     # --- what goes in ------------------------------------------------------------------
 
-    def replace(self, kvs: Iterable[KeyValue], revision: int) -> list[Touched]:
-        """Forget everything and take a snapshot. Returns every profile that is bound or has a queue."""
-        self._clear()
+    def fill(self, kvs: Iterable[KeyValue]) -> None:
+        """Take a part of all there is, before anybody asks."""
         for kv in kvs:
             self._put(kv)
-        return self._begin(revision)
+
+    def adopt(self, filled: Mirror, revision: int) -> list[Touched]:
+        """Forget everything, and know what `filled` was told of `revision`. Returns every profile that is
+        bound or has a queue.
+        """
+        for name, value in vars(filled).items():
+            if name not in _KEPT:
+                setattr(self, name, value)
+        self._unreadable.update(filled.take_unreadable())
+        self.revision = revision
+        self._own.clear()
+        self._queue_log.begin(revision)
+        return [Touched(profile) for profile in {*self._records.bound, *self._queues}]
+
+    def replace(self, kvs: Iterable[KeyValue], revision: int) -> list[Touched]:
+        """Forget everything, and take all there is at once. Returns as `adopt`."""
+        filled = Mirror(self.keys)
+        filled.fill(kvs)
+        return self.adopt(filled, revision)
 
     def apply(self, events: Iterable[wire.Event]) -> list[Touched]:
         """Take a watch's changes, in order."""
@@ -231,22 +265,6 @@ class Mirror:
 
     # --- how it is kept ----------------------------------------------------------------
 
-    def _clear(self) -> None:
-        self.epoch = EpochSeen(0, 0)
-        # The etcd cluster that the epoch is good for.
-        self.cluster = ""
-        # How many places in queues a tenant has.
-        self.tenant_waiters: Counter[str] = Counter()
-        self.workers: dict[str, WorkerSeen] = {}
-        self.hosts: dict[str, KeyValue] = {}
-        self.schedules: dict[str, Schedule] = {}
-        self._records = Records()
-        self._lost: dict[str, list[Hold]] = {}
-        self._queues: dict[ProfileName, list[Waiter]] = {}
-        self._places: dict[tuple[ProfileName, str], Waiter] = {}
-        self._consumed: dict[tuple[str, str], Consumed] = {}
-        self._riding: defaultdict[str, int] = defaultdict(int)
-
     def _put(self, kv: KeyValue) -> list[Touched]:
         parts = self.keys.split(kv.key)
         try:
@@ -337,12 +355,6 @@ class Mirror:
     def _in(self, profile: ProfileName, state: State) -> bool:
         seen = self._records.get(profile)
         return seen is not None and seen.record.state is state
-
-    def _begin(self, revision: int) -> list[Touched]:
-        self.revision = revision
-        self._own.clear()
-        self._queue_log.begin(revision)
-        return [Touched(profile) for profile in {*self._records.bound, *self._queues}]
 
 
 def _hold(profile: ProfileName, seen: Seen | None) -> Hold | None:

@@ -21,7 +21,7 @@ from lockservice.epoch import EpochNeeded, Lineage
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import Tls
 from lockservice.etcd.errors import EtcdError
-from lockservice.etcd.watch import Changes, Item, Lost, Resumed, Snapshot
+from lockservice.etcd.watch import Changes, Item, Lost, Page, Resumed, Snapshot
 from lockservice.granter import Granter
 from lockservice.incident_feed import IncidentFeed
 from lockservice.leases import LeaseKeys
@@ -39,6 +39,8 @@ _PAUSE_S = 0.2
 # A watch tells in under a millisecond, on a machine at its limits much later. Revisions of keys that are not
 # watched (steps, checkpoints) never come.
 _QUIET_S = 0.25
+# So many of a million keys are taken in before others get a turn: some milliseconds.
+_AT_ONCE = 1000
 
 # Told None when etcd is there, else why not.
 Tell = Callable[[str | None], Awaitable[None]]
@@ -62,6 +64,7 @@ class Replica:
         self.keys = Keys(root)
         self.etcd = Etcd(endpoints, tls)
         self.mirror = Mirror(self.keys)
+        self._filling = Mirror(self.keys)
         self.parking = Parking(self.mirror)
         self.watching = Watching(self.mirror, caps)
         self.metrics = Metrics(self.mirror, self.parking, self.watching)
@@ -146,8 +149,11 @@ class Replica:
 
     async def _take(self, item: Item) -> None:
         match item:
+            case Page():
+                await self._fill(item)
             case Snapshot():
-                touched = self.mirror.replace(item.kvs, item.revision)
+                touched = self.mirror.adopt(self._filling, item.revision)
+                self._filling = Mirror(self.keys)
                 self.overseer.take_stock()
                 self._touched(touched)
                 if self.watching.total():
@@ -167,6 +173,14 @@ class Replica:
         self._advanced = asyncio.Event()
         for key, problem in self.mirror.take_unreadable():
             _log.error("cannot read what is stored", key=key.decode(errors="replace"), why=problem)
+
+    async def _fill(self, page: Page) -> None:
+        """Take a page of a snapshot to come, giving way to others: until it is whole they see the old one."""
+        if page.first:
+            self._filling = Mirror(self.keys)
+        for start in range(0, len(page.kvs), _AT_ONCE):
+            self._filling.fill(page.kvs[start : start + _AT_ONCE])
+            await asyncio.sleep(0)
 
     def _touched(self, touched: list[Touched]) -> None:
         self.parking.wake(touched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 
 from lockservice.etcd.connection import Connection
 from lockservice.etcd.errors import NotSent, OutcomeUnknown, Rejected
@@ -13,7 +14,8 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 # change of leader's usual second.
 ATTEMPT_S = 2.0
 _PAUSE_S = 0.05
-_PAGE = 1000
+# etcd counts all that is left of a range for each page of it (server/mvcc `rangeKeys`), so few and large.
+_PAGE = 10_000
 
 
 class Kv:
@@ -80,21 +82,21 @@ class Kv:
             timeout,
         )
 
-    async def list(self, ranges: tuple[KeyRange, ...], timeout: float) -> tuple[int, list[wire.KeyValue]]:
-        """Read ranges whole, in pages, all as of one revision, which is returned too.
+    async def pages(
+        self, ranges: tuple[KeyRange, ...], timeout: float
+    ) -> AsyncGenerator[tuple[int, Sequence[wire.KeyValue]], None]:
+        """Read ranges whole, in pages, each told with the one revision that all are of.
 
         `timeout` (seconds) is a page's. Raises as `range`; Rejected also when the revision is compacted
         meanwhile.
         """
         revision = 0
-        found: list[wire.KeyValue] = []
         for keys in ranges:
             start, more = keys.start, True
             while more:
                 page = await self.read(KeyRange(start, keys.end), timeout, limit=_PAGE, revision=revision)
                 revision = revision or page.header.revision
-                found.extend(page.kvs)
+                yield revision, page.kvs
                 more = page.more
                 if page.kvs:
                     start = page.kvs[-1].key + b"\0"
-        return revision, found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -21,13 +21,20 @@ _Stream = grpc.aio.StreamStreamCall[Message, wire.WatchResponse]
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of all there is; the `first` one of a Snapshot to come. One that began earlier will not come."""
+
+    kvs: Sequence[wire.KeyValue]
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All there is as of `revision`. The first item, and again whenever history was lost: forget what was
-    known before.
+    """All there is as of `revision` came in the Pages before. First of all, and again whenever history was
+    lost: forget what was known before.
     """
 
     revision: int
-    kvs: list[wire.KeyValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Resumed:
     """etcd is heard (again); nothing was missed."""
 
 
-Item = Snapshot | Changes | Lost | Resumed
+Item = Page | Snapshot | Changes | Lost | Resumed
 
 
 class Watch:
@@ -84,9 +91,12 @@ class Watch:
                 if self._vouch is not None:
                     await self._vouch()
                 if self._position is None:
-                    revision, kvs = await self._kv.list(self._listed, ATTEMPT_S)
+                    revision = 0
+                    async for at, kvs in self._kv.pages(self._listed, ATTEMPT_S):
+                        yield Page(kvs, first=not revision)
+                        revision = at
                     self._position = revision + 1
-                    yield Snapshot(revision, kvs)
+                    yield Snapshot(revision)
                 async for item in self._stream(self._position):
                     yield item
             except Compacted:

@@ -68,9 +68,12 @@ async def test_a_list_is_of_one_revision_though_it_has_pages(
     last = max([await put(client, f"{etcd.prefix}a/{i}") for i in range(8)])
     await put(client, f"{etcd.prefix}b/0")
     ranges = (t.prefix(f"{etcd.prefix}a/".encode()), t.prefix(f"{etcd.prefix}b/".encode()))
-    revision, kvs = await client.kv.list(ranges, 5.0)
+    pages = [(revision, [*kvs]) async for revision, kvs in client.kv.pages(ranges, 5.0)]
+    assert [len(kvs) for _, kvs in pages] == [3, 3, 2, 1]
+    [revision] = {revision for revision, _ in pages}
     assert revision > last
-    assert [kv.key.decode().removeprefix(etcd.prefix) for kv in kvs] == [*(f"a/{i}" for i in range(8)), "b/0"]
+    found = [kv.key.decode().removeprefix(etcd.prefix) for _, kvs in pages for kv in kvs]
+    assert found == [*(f"a/{i}" for i in range(8)), "b/0"]
 
 
 async def test_a_lease_takes_its_keys_along_and_answers_ttl_0_when_it_is_gone(
