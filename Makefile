@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint bench protos lock bare
+.PHONY: help setup demo up test etcd lint bench protos lock bare
 
 # Every program of the project's own environment; setup makes it.
 BIN := .venv/bin
@@ -26,6 +26,9 @@ up: setup ## Run the whole system on embedded etcd until Ctrl-C
 
 test: setup ## Run the tests; ARGS='-k name' narrows them, JOBS=0 runs them one by one
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+etcd: setup ## Build etcd 3.5 and 3.6 with Go, for the tests to run on them too
+	@$(BIN)/python -m tests.fixtures.etcd_builds 3.5 3.6
 
 lint: setup ## Check style, types, import directions, protos and generated code
 	$(BIN)/ruff check
