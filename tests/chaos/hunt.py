@@ -82,8 +82,7 @@ async def hunt(
         life = Life(caller, doors, random.Random(seed), 60)
         assert await life.begin()
         stack.push_async_callback(life.stop)
-        provoker = Provoker(caller, recorder, doors[1], life, peek)
-        provoker.root, provoker.endpoint = root, endpoint
+        provoker = Provoker(caller, recorder, doors[1], life, peek, endpoint, root)
         adversary = Adversary(
             transition=mutant.transition,
             labels=mutant.labels,

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from lockservice.core.keys import Keys
 from lockservice.core.record import State
-from lockservice.etcd.client import Etcd
-from lockservice.etcd.errors import EtcdError
-from lockservice.raising import raise_epoch
 from tenure import request_id
-from tests.chaos.call import OK, UNCLEAR
 from tests.chaos.caller import Caller, Door
+from tests.chaos.epochs import bump
 from tests.chaos.life import Life
 from tests.chaos.peek import Peek, Seen
 from tests.chaos.recorder import Recorder
@@ -24,14 +20,23 @@ _STEPS = ("quarantine", "inspect", "decide", "verdict")
 class Provoker:
     """Acts at one replica, with a worker of its own."""
 
-    def __init__(self, caller: Caller, recorder: Recorder, door: Door, life: Life, peek: Peek) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        recorder: Recorder,
+        door: Door,
+        life: Life,
+        peek: Peek,
+        endpoint: str,
+        root: str,
+    ) -> None:
         self._caller = caller
         self._recorder = recorder
         self._door = door
         self._life = life
         self._peek = peek
-        self.root = ""
-        self.endpoint = ""
+        self._endpoint = endpoint
+        self._root = root
 
     def by(self, transition: str, label: str) -> Callable[[Transition], Awaitable[None]]:
         """What makes this condition of this transition false."""
@@ -47,7 +52,7 @@ class Provoker:
             **dict.fromkeys(_STEPS, self._go_on),
         }
         of_key: dict[str, Callable[[Transition], Awaitable[None]]] = {
-            "epoch": self.bump,
+            "epoch": self._bump,
             "p": of_state.get(transition, self._revoke),
             "w": self._end_worker,
             "k": self._burn,
@@ -60,16 +65,8 @@ class Provoker:
         }
         return of_key.get(label, self._nothing)
 
-    async def bump(self, found: Transition | None = None) -> None:
-        """Raise the epoch."""
-        call = self._recorder.begin("admin", "bump", "", "etcd")
-        try:
-            async with Etcd([self.endpoint]) as etcd:
-                await raise_epoch(etcd, Keys(self.root))
-        except (EtcdError, ValueError) as error:
-            self._recorder.end(call, UNCLEAR, reason=str(error))
-        else:
-            self._recorder.end(call, OK)
+    async def _bump(self, found: Transition) -> None:
+        await bump(self._recorder, [self._endpoint], self._root)
 
     def _seen(self, found: Transition) -> Seen | None:
         return self._peek.now().get(found.profile)

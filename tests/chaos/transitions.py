@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lockservice.core.document import decode
 from lockservice.core.record import Record, State
-from lockservice.etcd.txn import Compare, Txn
+from lockservice.etcd.txn import Compare, Op, Txn
 
 UNGUARDED = ""
 
@@ -56,7 +56,7 @@ def without(transition: Transition, label: str) -> Txn:
     return changed
 
 
-def _writes(request: Txn) -> Iterator[object]:
+def _writes(request: Txn) -> Iterator[Op]:
     for op in request.success:
         if op.HasField("request_put"):
             yield op
