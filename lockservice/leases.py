@@ -67,9 +67,10 @@ class LeaseKeys:
 
     async def renew(self, lease: int, deadline: float) -> Renewal:
         """Renew; ttl 0 when the lease is gone."""
+        clock = asyncio.get_running_loop().time
         while True:
             try:
-                return await self._etcd.leases.keep_alive(lease, _attempt(deadline))
+                return await self._etcd.leases.keep_alive(lease, max(deadline - clock(), 0.001))
             except EtcdError as error:
                 await _pause(deadline, error)
 

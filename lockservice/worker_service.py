@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc.aio
@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from lockservice import fields
 from lockservice.calls import deadline
 from lockservice.encode import hold_message
+from lockservice.keepalive import KeepAlive
 from lockservice.workers import Renewed, Workers
 from servicekit.call import current_identity
 from tenure.names import worker_id
@@ -53,32 +54,30 @@ class WorkerServicer(WorkerServiceServicer):
         worker = worker_id(request.worker)
         renewed = await self._workers.renew(worker, current_identity().tenant, deadline())
         holds, lost = self._told(worker, renewed)
-        return pb.RenewWorkerResponse(ttl=_seconds(renewed.ttl_s), holds=holds, lost=lost)
+        return pb.RenewWorkerResponse(ttl=Duration(seconds=renewed.ttl_s), holds=holds, lost=lost)
 
-    async def KeepAlive(
+    async def KeepAlive(  # type: ignore[override]  # the form of grpc.aio that writes, a layer less a message
         self, request_iterator: AsyncIterator[pb.KeepAliveRequest], context: _Context
-    ) -> AsyncIterator[pb.KeepAliveResponse]:
-        async for request in request_iterator:
-            worker = worker_id(request.worker)
-            renewed = await self._workers.renew(worker, current_identity().tenant, deadline())
+    ) -> None:
+        async def tell(worker: str, renewed: Renewed) -> None:
             holds, lost = self._told(worker, renewed)
-            yield pb.KeepAliveResponse(
-                worker=f"workers/{worker}", ttl=_seconds(renewed.ttl_s), holds=holds, lost=lost
+            await context.write(
+                pb.KeepAliveResponse(
+                    worker=f"workers/{worker}", ttl=Duration(seconds=renewed.ttl_s), holds=holds, lost=lost
+                )
             )
+
+        await KeepAlive(self._workers, current_identity().tenant, tell).serve(request_iterator)
 
     async def EndWorker(self, request: pb.EndWorkerRequest, context: _Context) -> pb.EndWorkerResponse:
         await self._workers.end(worker_id(request.worker), current_identity().tenant, deadline())
         return pb.EndWorkerResponse()
 
-    def _told(self, worker: str, renewed: Renewed) -> tuple[list[Hold], list[Hold]]:
+    def _told(self, worker: str, renewed: Renewed) -> tuple[Sequence[Hold], Sequence[Hold]]:
+        if not renewed.holds and not renewed.lost:
+            return (), ()
         left = self._workers.remaining_s(worker)
         return (
             [hold_message(hold, left) for hold in renewed.holds],
             [hold_message(hold, None) for hold in renewed.lost],
         )
-
-
-def _seconds(value: float) -> Duration:
-    duration = Duration()
-    duration.FromMilliseconds(int(value * 1000))
-    return duration

@@ -10,19 +10,21 @@ from lockservice.core.hold import Hold
 from lockservice.core.snapshot import WorkerSeen, worker_seen
 from lockservice.core.stored import Worker
 from lockservice.etcd.kv import ATTEMPT_S
+from lockservice.etcd.lease import Renewal
 from lockservice.etcd.txn import absent
 from lockservice.granter import now_ms
 from lockservice.leases import LeaseKeys
 from lockservice.replica import Replica
 from tenure import request_id
 from tenure.errors import Internal, LeaseExpired
+from tenure.names import worker_id
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
     """`ttl_s` counts from when the request was sent. `holds` are the worker's, `lost` went to incidents."""
 
-    ttl_s: float
+    ttl_s: int
     holds: list[Hold]
     lost: list[Hold]
 
@@ -62,13 +64,28 @@ class Workers:
         revision the store had reached, and the mirror is given time to get there. Should it be slower than it
         ever is, the hold comes with the next renewal; so one that is not listed proves nothing.
         """
-        seen = await self._find(worker, tenant, deadline)
+        lease = await self._lease(worker, tenant, deadline)
         sent = asyncio.get_running_loop().time()
-        if seen is None or (renewal := await self._leases.renew(seen.worker.lease, deadline)).ttl == 0:
-            self._alive_until.pop(worker, None)
-            raise LeaseExpired(worker=f"workers/{worker}")
+        return await self.renewed(worker, sent, await self._leases.renew(lease, deadline))
+
+    async def renewal(self, name: str, tenant: str, deadline: float) -> tuple[str, asyncio.Future[Renewal]]:
+        """Begin a renewal of the worker called `name`, for `renewed` to end; returns its id too.
+
+        Raises InvalidId, LeaseExpired, StoreUnavailable.
+        """
+        worker = name.removeprefix("workers/")
+        if worker not in self._mirror.workers:
+            worker = worker_id(name)
+        lease = await self._lease(worker, tenant, deadline)
+        return worker, self._replica.etcd.leases.renewal(lease)
+
+    async def renewed(self, worker: str, sent: float, renewal: Renewal) -> Renewed:
+        """What a renewal asked for at `sent` (the loop's time) tells, as `renew`. Raises LeaseExpired."""
+        if renewal.ttl == 0:
+            raise self._expired(worker)
         self.remember(worker, sent + renewal.ttl)
-        await self._replica.catch_up(renewal.revision)
+        if renewal.revision > self._mirror.revision:
+            await self._replica.catch_up(renewal.revision)
         return Renewed(renewal.ttl, self._mirror.holds(worker), self._mirror.take_lost(worker))
 
     async def end(self, worker: str, tenant: str, deadline: float) -> None:
@@ -82,6 +99,16 @@ class Workers:
         """How long the worker's lease lives at least, as far as this replica renewed it."""
         until = self._alive_until.get(worker)
         return None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+
+    def _expired(self, worker: str) -> LeaseExpired:
+        self._alive_until.pop(worker, None)
+        return LeaseExpired(worker=f"workers/{worker}")
+
+    async def _lease(self, worker: str, tenant: str, deadline: float) -> int:
+        seen = await self._find(worker, tenant, deadline)
+        if seen is None:
+            raise self._expired(worker)
+        return seen.worker.lease
 
     async def _find(self, worker: str, tenant: str, deadline: float) -> WorkerSeen | None:
         """The worker as stored; None also when it is another tenant's."""

@@ -16,6 +16,9 @@ from lockservice.etcd.errors import EtcdError, NotSent, Rejected
 from lockservice.etcd.kv import ATTEMPT_S
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
+# How long a renewal is asked for, of one member after the other.
+PATIENCE_S = 10.0
+_LOOK_S = 0.25
 _PAUSE_S = 0.05
 _Stream = grpc.aio.StreamStreamCall[Message, wire.LeaseKeepAliveResponse]
 
@@ -29,6 +32,18 @@ class Renewal(NamedTuple):
     revision: int
 
 
+class _Asked:
+    """A renewal that somebody waits for. `sent_at`: on the stream that is now."""
+
+    __slots__ = ("answer", "asked_at", "lease", "sent_at")
+
+    def __init__(self, lease: int, now: float) -> None:
+        self.lease = lease
+        self.asked_at = now
+        self.sent_at = 0.0
+        self.answer: asyncio.Future[Renewal] = asyncio.get_running_loop().create_future()
+
+
 class Leases:
     """etcd's Lease service. One keep-alive stream is shared by all; `aclose` it."""
 
@@ -36,9 +51,11 @@ class Leases:
         self._connection = connection
         # In the order sent: etcd answers a stream in order, so the first answer for an id belongs to its
         # first request.
-        self._pending: dict[int, deque[asyncio.Future[Renewal]]] = {}
-        self._wanted: asyncio.Queue[tuple[int, asyncio.Future[Renewal]]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._pending: dict[int, deque[_Asked]] = {}
+        self._wanted: asyncio.Queue[_Asked] = asyncio.Queue()
+        # In the order asked, those answered lately among them.
+        self._asked: deque[_Asked] = deque()
+        self._tasks: list[asyncio.Task[None]] = []
         self._stream: tuple[grpc.aio.Channel, _Stream] | None = None
 
     async def grant(self, ttl: int, timeout: float) -> wire.LeaseGrantResponse:
@@ -69,24 +86,52 @@ class Leases:
         """Renew a lease; idempotent. Raises NotSent when no answer came within `timeout` seconds: it may have
         been renewed, but count on nothing.
         """
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="etcd keep-alives")
-        answer: asyncio.Future[Renewal] = asyncio.get_running_loop().create_future()
-        self._wanted.put_nowait((lease, answer))
         try:
-            return await asyncio.wait_for(answer, timeout)
+            return await asyncio.wait_for(self.renewal(lease), timeout)
         except TimeoutError:
-            if timeout >= ATTEMPT_S and self._stream is not None:
-                # Patience was long enough for any member that is well: ask another one.
-                self._connection.leave(self._stream[0])
-                self._stream[1].cancel()
             raise NotSent(f"lease {lease:x} was not renewed within {timeout:g} s") from None
+
+    def renewal(self, lease: int) -> asyncio.Future[Renewal]:
+        """Ask for a renewal, over whichever stream there is; NotSent ends it after PATIENCE_S. Cancel it when
+        it is not wanted any more.
+
+        For very many at a time: it costs no timer and no task.
+        """
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._run(), name="etcd keep-alives"),
+                asyncio.create_task(self._watch_over(), name="etcd keep-alives' patience"),
+            ]
+        asked = _Asked(lease, asyncio.get_running_loop().time())
+        self._asked.append(asked)
+        self._wanted.put_nowait(asked)
+        return asked.answer
 
     async def aclose(self) -> None:
         """End the stream. Idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _watch_over(self) -> None:
+        """Give up what was asked too long ago, and a member that does not answer."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = loop.time()
+            while self._asked and (
+                self._asked[0].answer.done() or self._asked[0].asked_at + PATIENCE_S < now
+            ):
+                asked = self._asked.popleft()
+                if not asked.answer.done():
+                    asked.answer.set_exception(NotSent(f"lease {asked.lease:x} was not renewed in time"))
+            # Answers come in order, so one that is old, of the first that waits, means that none come.
+            oldest = next(iter(self._pending.values()), None)
+            if self._stream is not None and oldest and oldest[0].sent_at < now - ATTEMPT_S:
+                # Patience was long enough for any member that is well: ask another one.
+                self._connection.leave(self._stream[0])
+                self._stream[1].cancel()
+                self._stream = None
 
     async def _run(self) -> None:
         while True:
@@ -99,10 +144,10 @@ class Leases:
                     raise
             # Asked again on the next stream: those whose callers still wait. Older answers can no longer
             # arrive.
-            for lease, answers in self._pending.items():
-                for answer in answers:
-                    if not answer.done():
-                        self._wanted.put_nowait((lease, answer))
+            for waiting in self._pending.values():
+                for asked in waiting:
+                    if not asked.answer.done():
+                        self._wanted.put_nowait(asked)
             self._pending.clear()
 
     async def _serve_stream(self) -> None:
@@ -117,11 +162,11 @@ class Leases:
         try:
             async for response in stream:
                 self._connection.check(response.header)
-                answers = self._pending.get(response.id)
-                if not answers:
+                waiting = self._pending.get(response.id)
+                if not waiting:
                     continue
-                answer = answers.popleft()
-                if not answers:
+                answer = waiting.popleft().answer
+                if not waiting:
                     del self._pending[response.id]
                 if not answer.done():
                     answer.set_result(Renewal(response.ttl, response.header.revision))
@@ -133,12 +178,14 @@ class Leases:
                 await sender
 
     async def _send(self, stream: _Stream) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
-            lease, answer = await self._wanted.get()
-            if answer.done():
+            asked = await self._wanted.get()
+            if asked.answer.done():
                 continue
-            self._pending.setdefault(lease, deque()).append(answer)
+            asked.sent_at = clock()
+            self._pending.setdefault(asked.lease, deque()).append(asked)
             try:
-                await stream.write(wire.LeaseKeepAliveRequest(id=lease))
+                await stream.write(wire.LeaseKeepAliveRequest(id=asked.lease))
             except asyncio.InvalidStateError:
                 return
