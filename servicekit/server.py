@@ -36,6 +36,11 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
+    # Beyond these (1,000 and 3,000 unless told), calls that came faster than the event loop took them are
+    # dropped as CANCELLED, more and more of them and then all. Waiting calls come by the thousand whenever a
+    # replica starts or stops, and one that is not taken yet costs little but its request's bytes.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 30_000),
 )
 
 # How long cancelled handlers get for their own clean-up.
