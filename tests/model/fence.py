@@ -104,9 +104,10 @@ class Fence(Model[World]):
 
     def recovery_moves(self, s: World, index: int, wait: Wait) -> Iterator[Move[World]]:
         name = f"recovery replica {index}"
+        if wait.incident and (s.state, s.token) != (SUSPECTED, wait.incident):
+            yield Move(f"{name} finds incident {wait.incident} cut off", _waits(s, index, Wait()))
+            return
         if s.state != SUSPECTED:
-            if wait.incident:
-                yield Move(f"{name} finds the incident cut off", _waits(s, index, Wait()))
             return
         if not wait.incident:
             began = Wait(s.token, SERVES if self.keeps("rule22-waits-as-long-as-a-host-serves") else 0)

@@ -56,7 +56,7 @@ class Homes(Model[World]):
     NAME = "homes"
 
     def start(self) -> World:
-        return World(grants=3, disks=1, doubles=1) if self.large else World()
+        return World(grants=3) if self.large else World()
 
     def moves(self, s: World) -> Iterator[Move[World]]:
         yield from self.lock_service_moves(s)
