@@ -35,12 +35,16 @@ class Unreadable(Exception):
 
 
 def encode(document: Any) -> bytes:
-    """Return a dataclass as stored."""
-    return f'{{"v":{VERSION}{_written(document)}}}'.encode()
+    """Return a frozen dataclass as stored."""
+    data = f'{{"v":{VERSION}{_written(document)}}}'.encode()
+    _made.remember(data, document)
+    return data
 
 
 def decode(kind: type[T], data: bytes) -> T:
     """Return what was stored as `kind`. Raises Unreadable."""
+    if isinstance(made := _made.find(data), kind):
+        return made
     try:
         stored = json.loads(data)
         version = stored.pop("v")
@@ -50,6 +54,28 @@ def decode(kind: type[T], data: bytes) -> T:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"not a stored {kind.__name__}: {error}") from error
     raise Unreadable(f"{kind.__name__} of schema {version}; this is schema {VERSION}: upgrade this replica")
+
+
+class _Made:
+    """What was encoded last, the last few thousand: what a replica writes it reads again in a moment, in its
+    own mirror and as its next guess.
+    """
+
+    def __init__(self, most: int = 4096) -> None:
+        self._most = most
+        self._last: dict[bytes, Any] = {}
+        self._before: dict[bytes, Any] = {}
+
+    def remember(self, data: bytes, document: Any) -> None:
+        if len(self._last) >= self._most:
+            self._before, self._last = self._last, {}
+        self._last[data] = document
+
+    def find(self, data: bytes) -> Any:
+        return self._last.get(data) or self._before.get(data)
+
+
+_made = _Made()
 
 
 # --- every transition writes a record, so what a class looks like is found out once ----

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockservice.core.document import MAY_BE_LOST, Unreadable, decode, encode
+from lockservice.core.document import MAY_BE_LOST, Unreadable, _Made, decode, encode
 from lockservice.core.record import Holding, Origin, Record, State
-from lockservice.core.stored import Step, Worker
+from lockservice.core.stored import Acknowledgement, Step, StepEnd, Worker
 
 texts = st.text(max_size=20)
 numbers = st.integers(0, 2**53)
@@ -46,7 +46,23 @@ records = st.builds(
 
 @given(records)
 def test_a_record_survives_storing(record: Record) -> None:
-    assert decode(Record, encode(record)) == record
+    stored = encode(record)
+    assert decode(Record, stored) == record
+    # What was encoded here is remembered for a while; elsewhere it is read.
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr("lockservice.core.document._made", _Made())
+        assert decode(Record, stored) == record
+
+
+def test_only_so_many_are_remembered_and_each_as_what_it_is() -> None:
+    made = _Made(most=2)
+    for number in range(5):
+        made.remember(b"%d" % number, number + 1)
+    assert [made.find(b"%d" % number) for number in range(5)] == [None, None, 3, 4, 5]
+    stored = encode(StepEnd(finish_ms=5))
+    assert decode(Acknowledgement, stored.replace(b"finish", b"acknowledge")).acknowledge_ms == 5
+    with pytest.raises(Unreadable):
+        decode(Acknowledgement, stored)
 
 
 @pytest.mark.parametrize("sensitive", [None, True, False])
