@@ -47,7 +47,7 @@ class Granter:
         self._mirror = mirror
         self._parking = parking
         self._metrics = metrics
-        self._rounds = Rounds(self._grant, self._level, sweep_s)
+        self._rounds = Rounds(self._grant, mirror.unheld_queues, sweep_s, self._grantable)
 
     @property
     def _keys(self) -> Keys:
@@ -64,8 +64,8 @@ class Granter:
         """Grant until cancelled."""
         await self._rounds.run()
 
-    def _level(self) -> list[ProfileName]:
-        return [profile for profile in self._mirror.unheld_queues() if self._claimant(profile) is not None]
+    def _grantable(self, profile: ProfileName) -> bool:
+        return self._claimant(profile) is not None
 
     async def _grant(self, profile: ProfileName) -> None:
         place = self._claimant(profile)

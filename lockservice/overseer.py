@@ -36,7 +36,7 @@ class Overseer:
         self._suspects = suspects
         self._mirror = mirror
         self._clocks = Clocks()
-        self._rounds = Rounds(self._look, self._level, sweep_s)
+        self._rounds = Rounds(self._look, mirror.bound, sweep_s, self._matters)
 
     def take_stock(self) -> None:
         """The mirror begins anew: nobody saw when these records were written."""
@@ -61,10 +61,8 @@ class Overseer:
         """Look until cancelled."""
         await self._rounds.run()
 
-    def _level(self) -> list[ProfileName]:
-        return [
-            profile for profile in self._mirror.bound() if self._suspicion(profile) or self._late(profile)
-        ]
+    def _matters(self, profile: ProfileName) -> bool:
+        return self._suspicion(profile) is not None or self._late(profile)
 
     def _suspicion(self, profile: ProfileName) -> Suspicion | None:
         hold = self._mirror.hold(profile)

@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,13 +22,15 @@ from tenure.names import ProfileName
 SWEEP_S = 1.0
 # So many looks are under way at once: a worker may die with a thousand holds.
 AT_ONCE = 64
+# So many are looked through before others get a turn.
+SLICE = 256
 
 _log = structlog.get_logger("rounds")
 
 
 class Rounds:
     """Calls `look` for each profile that was noted, when it is due, and every `sweep_s` seconds, a bit less
-    at random so that replicas do not march in step, for each that `level` names.
+    at random so that replicas do not march in step, for each that `level` names and that `matters`.
 
     Tenants take turns, so that a storm in one delays nobody else's by more than one look of each tenant; and
     a profile is looked at by one call at a time.
@@ -37,11 +39,13 @@ class Rounds:
     def __init__(
         self,
         look: Callable[[ProfileName], Coroutine[Any, Any, None]],
-        level: Callable[[], Iterable[ProfileName]],
+        level: Callable[[], Sequence[ProfileName]],
         sweep_s: float,
+        matters: Callable[[ProfileName], bool] = lambda _: True,
     ) -> None:
         self._look = look
         self._level = level
+        self._matters = matters
         self._sweep_s = sweep_s
         # When each noted profile is due; and those moments in order, some of which count no more.
         self._due: dict[ProfileName, float] = {}
@@ -67,9 +71,9 @@ class Rounds:
         try:
             while True:
                 self._stirred.clear()
-                self._take_due()
                 if asyncio.get_running_loop().time() >= next_sweep:
-                    next_sweep = self._sweep()
+                    next_sweep = await self._sweep()
+                self._take_due()
                 self._start()
                 at = min(next_sweep, self._moments[0][0]) if self._moments else next_sweep
                 with contextlib.suppress(TimeoutError):
@@ -89,12 +93,18 @@ class Rounds:
                 del self._due[profile]
                 self._turns.add(profile)
 
-    def _sweep(self) -> float:
+    async def _sweep(self) -> float:
         """Give all that matter a turn. Returns when to do it again."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for profile in self._level():
-            self._turns.add(profile)
+        for i, profile in enumerate(self._level(), 1):
+            if self._matters(profile):
+                self._turns.add(profile)
+            if i % SLICE == 0:
+                # There may be a hundred thousand: calls, and what is due, go on meanwhile.
+                self._take_due()
+                self._start()
+                await asyncio.sleep(0)
         # Where very much is to be looked through, a tenth of the time is enough for it.
         return max(self._after_pause(), loop.time() + 9 * (loop.time() - began))
 

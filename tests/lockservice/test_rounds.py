@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lockservice.rounds import AT_ONCE, Rounds
+from lockservice.rounds import AT_ONCE, SLICE, Rounds
 from tenure.names import ProfileName
 
 ALICE, BOB, CAROL = (ProfileName("default", name) for name in ("alice", "bob", "carol"))
@@ -108,3 +108,32 @@ async def test_an_earlier_moment_counts_though_a_later_one_was_noted_first() -> 
         rounds.note(ALICE, 3600)
         rounds.note(ALICE, 0)
         assert await looks.seen.get() == ALICE
+
+
+async def test_a_long_sweep_lets_others_in_between_and_finds_all_that_matters() -> None:
+    many = [ProfileName("default", f"p{i}") for i in range(5 * SLICE)]
+    seen: list[ProfileName] = []
+    asked: list[ProfileName] = []
+    found, at = asyncio.Event(), 0
+
+    async def look(profile: ProfileName) -> None:
+        nonlocal at
+        seen.append(profile)
+        if profile == ALICE:
+            at = len(asked)
+        if profile == many[-1]:
+            found.set()
+
+    def matters(profile: ProfileName) -> bool:
+        asked.append(profile)
+        if len(asked) == 1:
+            rounds.note(ALICE, 0)
+        return profile == many[-1]
+
+    rounds = Rounds(look, lambda: many, 0.01, matters)
+    task = asyncio.create_task(rounds.run())
+    await found.wait()
+    assert seen == [ALICE, many[-1]]
+    assert at < len(many), "what is due does not wait for the sweep's end"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
