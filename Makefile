@@ -43,6 +43,9 @@ lint: setup ## Check style, types, import directions, protos and generated code
 bench: setup ## Measure; SUITE=browser, recovery or lock writes build/bench/$(SUITE).json
 	@$(BIN)/python -m tests.bench.$(SUITE) $(ARGS)
 
+chaos: setup ## Prove the lock service under faults, about 20 min; ARGS='--help' says how
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 protos: setup ## Generate the Python code of protos/
 	@scripts/protos
 

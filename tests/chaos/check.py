@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +12,6 @@ from tests.chaos.agreement import disagreements
 from tests.chaos.audit import audit
 from tests.chaos.call import REFUSED, UNCLEAR, Call
 from tests.chaos.ledger import Ledger
-from tests.chaos.model import Told
 from tests.chaos.search import entries, search, shortest
 from tests.chaos.story import tell
 from tests.chaos.violation import Violation
@@ -69,19 +68,15 @@ def check(
 
 def order(findings: Findings, calls: Sequence[Call], ledger: Ledger, budget: int) -> None:
     """Search each profile."""
-    told: dict[str, Told] = defaultdict(Told)
-    for (name, worker, request), grant in ledger.asked.items():
-        told[name].tokens[worker, request] = grant.token
-    for (name, worker, request), at in ledger.joined.items():
-        told[name].places[worker, request] = at
     for name in sorted({call.profile for call in calls if call.profile}):
-        history = entries(calls, name, told[name])
-        verdict = search(history, told[name], budget=budget)
+        told = ledger.told(name)
+        history = entries(calls, name, told)
+        verdict = search(history, told, budget=budget)
         findings.explored += verdict.explored
         if verdict.linear is None:
             findings.given_up.append(name)
         if verdict.linear is False:
-            last, verdict = shortest(history, told[name], budget=budget)
+            last, verdict = shortest(history, told, budget=budget)
             before = [call for call in history if call.end < last.end and call.op not in ("ends", "join")]
             lines = [call.line() for call in before[-10:]]
             lines += [f"then in state {verdict.model}, none of these can be:"]

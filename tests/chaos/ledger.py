@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from lockservice.core.record import State
+from tests.chaos.model import Told
 from tests.chaos.timeline import Place
 from tests.chaos.violation import Violation
 
@@ -44,6 +45,13 @@ class Ledger:
     decided: dict[tuple[str, int], str] = field(default_factory=dict)
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     revisions: int = 0
+
+    def told(self, profile: str) -> Told:
+        """Which requests for a profile got what."""
+        return Told(
+            tokens={(w, r): grant.token for (name, w, r), grant in self.asked.items() if name == profile},
+            places={(w, r): at for (name, w, r), at in self.joined.items() if name == profile},
+        )
 
     def broken(self, rule: str, profile: str, revision: int, text: str, token: int = 0) -> None:
         """Note a violation."""

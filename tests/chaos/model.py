@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from tenure import token as tokens
 
@@ -17,11 +18,25 @@ FREE = frozenset({"AVAILABLE", "RETRY"})
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the store's history says of requests, (worker, request) each: the token that was granted, and the
-    revision at which a place was taken. When, as the callers saw it, stays open.
+    revision at which a place was taken. So the order of these is known, and each of them happened; when, as
+    the callers saw it, stays open.
     """
 
     tokens: dict[tuple[str, str], int] = field(default_factory=dict)
     places: dict[tuple[str, str], int] = field(default_factory=dict)
+    after: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        revisions = sorted({*self.places.values(), *(revision(token) for token in self.tokens.values())})
+        self.after.update(pairwise([0, *revisions]))
+
+    def is_next(self, at: int, before: int) -> bool:
+        """Whether nothing else of these happened between two revisions."""
+        return self.after.get(before) == at
+
+
+def revision(token: int) -> int:
+    return tokens.unpack(token).revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +84,21 @@ class Model:
     def granted(self, ask: Ask, told: Told) -> Iterator[Model]:
         """Held by it now, with a token above all before; nothing when that cannot be."""
         token = told.tokens.get((ask.worker, ask.request), 0)
-        at = tokens.unpack(token).revision if token else 0
-        if token > self.floor and at > self.at and ask.worker not in self.gone:
+        at = revision(token) if token else 0
+        if token > self.floor and told.is_next(at, self.at) and ask.worker not in self.gone:
             held = replace(
                 self, state="HELD", token=token, floor=token, holder=ask, incident=0, old=False, at=at
             )
             yield held.without(ask).using(ask)
+
+    def is_over(self, token: int) -> bool:
+        """Whether the token is neither the current hold's nor that of the incident at work."""
+        return token <= self.floor and token not in (self.token, self.incident)
+
+    def is_done(self, ask: Ask) -> bool:
+        """Whether the request was made, and is neither granted nor in the queue."""
+        used = ask.request <= self.used_by(ask.worker) or ask.worker in self.gone
+        return used and not same(self.holder, ask) and not any(same(each, ask) for each in self.queue)
 
     def holds(self, token: int) -> bool:
         """Whether this is the current hold's token."""
@@ -93,7 +117,7 @@ class Model:
     def joined(self, ask: Ask, told: Told) -> Iterator[Model]:
         """In the queue now; nothing when the store never had that place, or had it earlier."""
         at = told.places.get((ask.worker, ask.request), 0)
-        if at > self.at:
+        if told.is_next(at, self.at):
             yield replace(self.using(ask), queue=(*self.queue, ask), at=at)
 
     def passed_on(self, told: Told) -> Iterator[Model]:

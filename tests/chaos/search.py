@@ -13,13 +13,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tests.chaos.answers import TAKES
+from tests.chaos.answers import TAKES, asked
 from tests.chaos.call import REFUSED, UNCLEAR, Call
 from tests.chaos.model import Model, Told, drifts
 
 # Refusals that say nothing of the profile.
 _SILENT = frozenset({"QUOTA_EXCEEDED", "INVALID_FIELD", "INVALID_ID", "NO_ROOM", "NOT_FOUND"})
 _AWAY = "STORE_UNAVAILABLE"
+# What these do is not in the model: with an unclear outcome they say nothing.
+_READS = frozenset({"verify", "step", "finish", "checkpoint"})
 # These are never taken for done without being a step of the search: what they do shows later.
 _WEIGHTY = frozenset({"bump", "switch", "verdict"})
 
@@ -39,6 +41,7 @@ def entries(calls: Sequence[Call], profile: str, told: Told) -> list[Call]:
     found: list[Call] = []
     workers = {call.args.get("worker") for call in calls if call.profile == profile}
     workers |= {worker for worker, _ in told.tokens}
+    merged: dict[tuple[str, str, str], Call] = {}
     for call in calls:
         if call.op == "bump" or (call.op == "ends" and call.args["worker"] in workers):
             found.append(call)
@@ -47,13 +50,30 @@ def entries(calls: Sequence[Call], profile: str, told: Told) -> list[Call]:
         waits = call.op == "acquire" and call.args.get("waits")
         if call.outcome == REFUSED and (call.reason in _SILENT or (call.reason == _AWAY and not waits)):
             continue
-        if waits:
-            found.append(replace(call, op="join", end=math.inf, outcome=UNCLEAR, reason="", answer={}))
-        if call.reason == _AWAY:
-            # It may have had a place by then.
-            call = replace(call, outcome=UNCLEAR)
-        found.append(replace(call, end=math.inf) if call.outcome == UNCLEAR else call)
-    return sorted(found, key=lambda call: call.start)
+        if waits and _asked(call) in told.places:
+            _merge(merged, replace(call, op="join"))
+        if call.outcome != UNCLEAR and call.reason != _AWAY:
+            found.append(call)
+        elif call.op == "acquire":
+            # It may have had a place by then, or been granted.
+            if _asked(call) in told.places or _asked(call) in told.tokens:
+                _merge(merged, call)
+        elif call.op not in _READS:
+            found.append(_open(call))
+    return sorted([*found, *merged.values()], key=lambda call: call.start)
+
+
+def _asked(call: Call) -> tuple[str, str]:
+    return call.args["worker"], call.args["request"]
+
+
+def _merge(merged: dict[tuple[str, str, str], Call], call: Call) -> None:
+    """Several copies of one request have one effect, from the first one's start on."""
+    merged.setdefault((call.op, *_asked(call)), _open(call))
+
+
+def _open(call: Call) -> Call:
+    return replace(call, end=math.inf, outcome=UNCLEAR, reason="", answer={})
 
 
 def search(history: Sequence[Call], told: Told, *, budget: int = 200_000) -> Verdict:
@@ -119,12 +139,22 @@ class _Search:
             grown = False
             for i in self._ready(done):
                 call = self._calls[i]
-                if math.isinf(call.end) or call.op in _WEIGHTY:
-                    continue
-                if any(after == model for after in self._take(model, call)):
+                if self._is_dead(model, call) or (
+                    not math.isinf(call.end)
+                    and call.op not in _WEIGHTY
+                    and any(after == model for after in self._take(model, call))
+                ):
                     done |= 1 << i
                     grown = True
         return done, model
+
+    def _is_dead(self, model: Model, call: Call) -> bool:
+        """Whether a call that is still open can do nothing any more."""
+        if not math.isinf(call.end):
+            return False
+        if call.op in ("acquire", "join", "cancel"):
+            return model.is_done(asked(call))
+        return "token" in call.args and model.is_over(call.args["token"])
 
     def _take(self, model: Model, call: Call) -> Iterable[Model]:
         if call.args.get("token", 0) > model.floor:
@@ -151,8 +181,4 @@ def shortest(history: Sequence[Call], told: Told, *, budget: int = 200_000) -> t
 
 
 def _until(history: Sequence[Call], end: float) -> list[Call]:
-    return [
-        call if call.end <= end else replace(call, end=math.inf, outcome=UNCLEAR, reason="", answer={})
-        for call in history
-        if call.start <= end
-    ]
+    return [call if call.end <= end else _open(call) for call in history if call.start <= end]

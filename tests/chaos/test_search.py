@@ -11,10 +11,8 @@ from tests.chaos.call import OK, REFUSED, UNCLEAR, Call
 from tests.chaos.model import Told
 from tests.chaos.search import entries, search, shortest
 
-TOLD = Told(
-    tokens={("a", "1"): 10, ("b", "2"): 20, ("c", "3"): 30},
-    places={("b", "2"): 12, ("c", "3"): 14},
-)
+TOKENS = {("a", "1"): 10, ("b", "2"): 20, ("c", "3"): 30}
+PLACES = {("b", "2"): 12, ("c", "3"): 14}
 
 
 def call(
@@ -36,7 +34,7 @@ def call(
 
 def acquire(who: str, start: float, end: float, told: str = OK, waits: float = 0) -> Call:
     worker, request = who[0], who[1]
-    answer = {"token": TOLD.tokens[worker, request]} if told == OK else {}
+    answer = {"token": TOKENS[worker, request]} if told == OK else {}
     return call("acquire", start, end, told, answer, worker=worker, request=request, waits=waits)
 
 
@@ -45,8 +43,17 @@ def release(token: int, start: float, end: float, state: str = "AVAILABLE", told
     return call("release", start, end, told, answer, token=token, result="SUCCEEDED")
 
 
+def told(*calls: Call) -> Told:
+    """As the store would have it."""
+    acquires = [(c, (c.args["worker"], c.args["request"])) for c in calls if c.op == "acquire"]
+    return Told(
+        tokens={who: TOKENS[who] for c, who in acquires if c.ok},
+        places={who: PLACES[who] for c, who in acquires if c.args["waits"]},
+    )
+
+
 def linear(*calls: Call) -> bool | None:
-    return search(entries(calls, "p", TOLD), TOLD).linear
+    return search(entries(calls, "p", told(*calls)), told(*calls)).linear
 
 
 def test_one_after_the_other_has_an_order() -> None:
@@ -146,7 +153,7 @@ def test_an_incident_goes_its_way_once() -> None:
 
 def test_the_shortest_impossible_beginning_is_named() -> None:
     calls = (acquire("a1", 0, 1), acquire("b2", 2, 3), release(20, 4, 5), acquire("c3", 6, 7))
-    last, verdict = shortest(entries(calls, "p", TOLD), TOLD)
+    last, verdict = shortest(entries(calls, "p", told(*calls)), told(*calls))
     assert (last.op, last.args["worker"]) == ("acquire", "b")
     assert verdict.model is not None
     assert verdict.model.holder is not None
@@ -155,4 +162,4 @@ def test_the_shortest_impossible_beginning_is_named() -> None:
 
 def test_a_search_that_takes_too_long_is_given_up_and_says_so() -> None:
     calls = (acquire("a1", 0, 1), acquire("b2", 2, 3))
-    assert search(entries(calls, "p", TOLD), TOLD, budget=0).linear is None
+    assert search(entries(calls, "p", told(*calls)), told(*calls), budget=0).linear is None
