@@ -12,6 +12,7 @@ import structlog
 from browserhost import marker as marks
 from browserhost.cache import Cache
 from browserhost.floor import FloorUnreadable
+from browserhost.moving import clear_incoming
 from browserhost.neighbours import Endpoint, LockService
 from browserhost.paths import DataRoot
 from browserhost.profile import Profile
@@ -102,6 +103,7 @@ class Host:
 
     async def start(self) -> None:
         """Settle what an earlier host of this data left open (rule 17), before anything is served."""
+        await asyncio.to_thread(clear_incoming, self._root)
         for paths in await asyncio.to_thread(lambda: list(self._root.marked())):
             marker = await asyncio.to_thread(marks.load, paths.marker)
             if marker is None or not marker.held or marker.suspected:

@@ -23,7 +23,7 @@ from browserhost import marker as marks
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.marker import Marker
 from browserhost.neighbours import LockService
-from browserhost.paths import ProfilePaths
+from browserhost.paths import DataRoot, ProfilePaths
 from browserhost.slot import Slot
 from browserhost.snapshot import archive
 from browserhost.snapshot.contents import digest
@@ -249,6 +249,12 @@ def _refused(field: str, problem: str, value: str = "") -> InvalidField:
 def _write(file: FileIO, part: bytes) -> None:
     while part:
         part = part[file.write(part) :]
+
+
+def clear_incoming(root: DataRoot) -> None:
+    """At the start of a host: remove what an earlier one had not received whole. Does not raise."""
+    for staging in root.incoming():
+        _clear(staging)
 
 
 def _clear(staging: Path) -> None:

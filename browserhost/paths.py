@@ -106,6 +106,11 @@ class DataRoot:
             except InvalidId:
                 continue
 
+    def incoming(self) -> Iterator[Path]:
+        """Where something was to come in, by name; what a link leads to is passed over."""
+        places = sorted(self.path.glob("tenants/*/incoming/*"))
+        return (place for place in places if place.resolve() == place)
+
 
 def parse_evidence(text: str) -> EvidenceName:
     """The piece of evidence of a canonical resource name. Raises InvalidId."""

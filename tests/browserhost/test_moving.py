@@ -346,8 +346,9 @@ async def test_a_full_disk_takes_nothing_and_says_so(
     assert await receive(there, retired.digest, parts)
 
 
-async def test_what_a_dead_host_left_half_received_is_cleared_and_begun_anew(
-    machine: Machine, there: Machine
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_left_half_received_is_cleared_and_begun_anew(
+    machine: Machine, there: Machine, tmp_path: Path, restarted: bool
 ) -> None:
     await used(machine)
     retired = await retire(machine)
@@ -355,6 +356,15 @@ async def test_what_a_dead_host_left_half_received_is_cleared_and_begun_anew(
     staging = there.root.profile(ALICE).staging_dir
     (staging / "profile").mkdir(parents=True)
     (staging / "archive").write_bytes(b"half")
+    kept = tmp_path / "not ours"
+    kept.mkdir()
+    (staging.parent / "bob").symlink_to(kept)
+    (kept / "file").touch()
+    if restarted:
+        await there.killed()
+        await there.host.start()
+        assert not left_over(there)
+        assert (kept / "file").exists()
     await receive(there, retired.digest, parts)
     assert cookies(there) == b"signed in"
     assert not left_over(there)
