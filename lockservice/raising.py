@@ -16,14 +16,13 @@ from lockservice.core.stored import Epoch, Log
 from lockservice.epoch import RAISE_EPOCH, least_lead, look, write
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import EtcdError, NotSent
-from lockservice.etcd.kv import ATTEMPT_S
-from lockservice.etcd.txn import KeyRange, mod_is, put, txn
+from lockservice.etcd.txn import mod_is, put, txn
 from lockservice.settings import LockSettings
 from servicekit.settings import load
 from tenure.token import MAX_EPOCH
 
-_PAGE = 1000
-_REPORT_EVERY = 100_000
+# A page of ten thousand records, from an etcd that has just been restored.
+_PAGE_S = 10.0
 
 
 class RaiseSettings(LockSettings):
@@ -75,7 +74,7 @@ async def raise_epoch(
     """Raise the epoch above `above` and every one that is stored, and bind it to the store as it is. Returns
     it.
 
-    Reads the profiles in pages, and tells `report` after some and at the end. Raises EtcdError; ValueError
+    Reads the profiles in pages, and tells `report` after each. Raises EtcdError; ValueError
     when there is none left or somebody else raises it. Run it again after an unclear outcome: higher is never
     wrong.
     """
@@ -97,20 +96,11 @@ async def raise_epoch(
 
 
 async def _count(etcd: Etcd, keys: Keys, report: Callable[[Counted], None]) -> Counted:
-    """Read all records, a page at a time, each as of its own revision: until the epoch is raised nobody can
-    write a higher one.
-    """
     counted = Counted()
-    everything = keys.records()
-    start, more = everything.start, True
-    while more:
-        page = await etcd.kv.read(KeyRange(start, everything.end), 5 * ATTEMPT_S, limit=_PAGE)
-        for kv in page.kvs:
+    async for _, kvs in etcd.kv.pages((keys.records(),), _PAGE_S):
+        for kv in kvs:
             counted.add(kv.value)
-            start = kv.key + b"\0"
-        more = page.more
-        if not more or counted.profiles % _REPORT_EVERY == 0:
-            report(counted)
+        report(counted)
     return counted
 
 

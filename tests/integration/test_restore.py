@@ -198,14 +198,18 @@ async def store_profiles(client: Etcd, keys: Keys, count: int, *, held: int, epo
         await client.kv.txn(txn([], puts), 5.0)
 
 
-async def test_raising_reads_pages_and_tells_how_far_it_is(etcd: Store) -> None:
+async def test_raising_reads_pages_and_tells_how_far_it_is(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.etcd.kv._PAGE", 1000)
     async with Etcd(etcd.endpoints) as client:
         keys = Keys(etcd.prefix)
         await store_profiles(client, keys, 2500, held=30, epoch=4)
         await client.kv.txn(txn([], [put(keys.record(ProfileName("z", "new")), b'{"v":99}')]), 5.0)
         told: list[Counted] = []
         with pytest.raises(ValueError, match="no epoch, and 1 profiles of a newer version"):
-            await raise_epoch(client, keys, report=told.append)
+            await raise_epoch(client, keys, report=lambda counted: told.append(dataclasses.replace(counted)))
+        assert [counted.profiles for counted in told] == [1000, 2000, 2501]
         assert told[-1] == Counted(profiles=2501, held=30, unreadable=1, highest_epoch=4)
         # Above what was named, and above what any record says.
         assert await raise_epoch(client, keys, above=2) == 5
