@@ -18,6 +18,7 @@ WAITING = "integration/test_trace_waiting.py"
 ENDING = "integration/test_trace_ending.py"
 WRITES = "integration/test_trace_writes.py"
 INCIDENT = "integration/test_trace_incident.py"
+RESTORE = "integration/test_restore.py"
 IMPLICIT = "integration/test_hold_implicit.py"
 WATCH = "integration/test_hold_watch.py"
 MOVE = "lockservice/test_move.py"
@@ -279,6 +280,11 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
                 ENDING,
                 "test_16_a_restored_store_is_served_only_with_a_higher_epoch",
                 "test_16_a_restored_store_is_served_only_with_a_higher_epoch",
+            ),
+            Shown(
+                RESTORE,
+                "test_a_restored_backup_is_served_by_nobody_before_the_epoch_is_raised",
+                "test_without_the_log_a_restore_at_the_same_address_goes_unnoticed",
             ),
         ),
     ),

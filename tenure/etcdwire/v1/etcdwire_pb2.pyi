@@ -35,7 +35,7 @@ class ResponseHeader(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     RAFT_TERM_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.int
-    """Changes when a cluster is restored from a backup."""
+    """Made of the members' first peer addresses and the cluster's token: a restore at the same addresses may have the same one."""
     member_id: _builtins.int
     """The member that answered."""
     revision: _builtins.int
