@@ -284,7 +284,7 @@ TRACES: dict[int, tuple[str, tuple[Shown, ...]]] = {
             Shown(
                 RESTORE,
                 "test_a_restored_backup_is_served_by_nobody_before_the_epoch_is_raised",
-                "test_without_the_log_a_restore_at_the_same_address_goes_unnoticed",
+                "test_mutant_without_the_log_a_restore_at_the_same_address_goes_unnoticed",
             ),
         ),
     ),

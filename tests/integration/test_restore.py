@@ -165,10 +165,10 @@ async def test_data_that_were_put_back_are_refused_by_who_saw_them_younger(
             assert token.unpack((await b.acquire("dave", worker)).fencing_token).epoch == 8
 
 
-async def test_without_the_log_a_restore_at_the_same_address_goes_unnoticed(
+async def test_mutant_without_the_log_a_restore_at_the_same_address_goes_unnoticed(
     etcd_member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mutant: only the cluster id is compared, by a replica that starts."""
+    """Only the cluster id is compared, by a replica that starts."""
     backup = tmp_path / "backup"
     async with running([etcd_member.endpoint], ROOT) as a:
         worker = await a.worker()
