@@ -22,8 +22,9 @@ from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 
-# So many batches are under way at once. More would be smaller ones: etcd takes them one after the other.
-IN_FLIGHT = 3
+# So many batches are under way at once, and more only while a full one waits: else each would be smaller, and
+# a Txn costs its sender some 250 µs whatever is in it. Full ones in parallel hide a slow disk.
+FEW, MOST = 2, 4
 _PAUSE_S = 0.05
 _RETRY_S = 1.0
 
@@ -118,13 +119,14 @@ class Batcher:
         self,
         send: Callable[[Txn, float], Awaitable[wire.TxnResponse]],
         applied: Callable[[Iterable[Txn], int], None],
-        in_flight: int = IN_FLIGHT,
+        in_flight: int = MOST,
     ) -> None:
         self.observe: Observe | None = None
         self._send = send
         self._applied = applied
         self._gatherer: Gatherer[Request] = Gatherer()
-        self._free = in_flight
+        self._few, self._most = min(FEW, in_flight), in_flight
+        self._under_way = 0
         self._closed = False
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -133,8 +135,8 @@ class Batcher:
         OutcomeUnknown at the deadline, and what etcd's refusal means.
         """
         party = Party([Request(txn, profile)], deadline)
-        if self._free and not self._gatherer:
-            self._free -= 1
+        if self._under_way < self._few and not self._gatherer:
+            self._under_way += 1
             try:
                 await self._fly(party.requests)
             finally:
@@ -169,20 +171,20 @@ class Batcher:
         self._start()
 
     def _start(self) -> None:
-        if self._free and self._gatherer and not self._closed:
-            self._free -= 1
+        most = self._most if self._under_way >= self._few and self._gatherer.fills_a_batch else self._few
+        if self._under_way < most and self._gatherer and not self._closed:
+            self._under_way += 1
             flight = asyncio.create_task(self._flight(), name="batches")
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
 
     def _land(self) -> None:
-        self._free += 1
+        self._under_way -= 1
         self._start()
 
     async def _flight(self) -> None:
         try:
             while batch := self._gatherer.take():
-                # Another one, should this batch not take all.
                 self._start()
                 await self._fly_all(batch)
         finally:

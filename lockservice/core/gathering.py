@@ -43,8 +43,10 @@ class _Tenant(Generic[M]):
     def __init__(self) -> None:
         self.turns: deque[Hashable] = deque()
         self.lanes: dict[Hashable, deque[M]] = {}
+        self.count = 0
 
     def add(self, member: M) -> None:
+        self.count += 1
         lane = self.lanes.get(member.lane)
         if lane is None:
             self.lanes[member.lane] = deque((member,))
@@ -58,6 +60,7 @@ class _Tenant(Generic[M]):
             lane = self.lanes[self.turns[0]]
             while lane and not lane[0].wanted:
                 lane.popleft()
+                self.count -= 1
             if lane:
                 return lane[0]
             del self.lanes[self.turns.popleft()]
@@ -68,6 +71,7 @@ class _Tenant(Generic[M]):
         name = self.turns.popleft()
         lane = self.lanes[name]
         lane.popleft()
+        self.count -= 1
         if lane:
             return name
         del self.lanes[name]
@@ -87,6 +91,11 @@ class Gatherer(Generic[M]):
 
     def __bool__(self) -> bool:
         return bool(self._tenants)
+
+    @property
+    def fills_a_batch(self) -> bool:
+        """Whether as many wait as a batch takes."""
+        return sum(tenant.count for tenant in self._tenants.values()) >= self._members
 
     def add(self, member: M) -> None:
         """Let one more wait."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lockservice.batcher import MOST
 from lockservice.committer import Case
 from lockservice.core import acquire, release
 from lockservice.core.acquire import Queued
@@ -133,7 +134,7 @@ async def test_a_lost_reply_still_gives_each_its_hold(a: Running) -> None:
 
 async def test_at_the_deadline_each_hears_what_is_known_of_its_own(a: Running) -> None:
     worker = await a.worker()
-    gates = [a.wire.stop_next(writes(b"/p/")) for _ in range(3)]
+    gates = [a.wire.stop_next(writes(b"/p/")) for _ in range(MOST)]
     deadline = asyncio.get_running_loop().time() + 2
     cases = [acquiring(a, i, worker) for i in range(1000)]
     settled = await a.replica.committer.settle_many(cases, deadline)
@@ -146,7 +147,7 @@ async def test_at_the_deadline_each_hears_what_is_known_of_its_own(a: Running) -
 
 async def test_what_a_cancelled_call_has_not_sent_is_not_sent(a: Running) -> None:
     worker = await a.worker()
-    gates = [a.wire.stop_next(writes(b"/p/")) for _ in range(3)]
+    gates = [a.wire.stop_next(writes(b"/p/")) for _ in range(MOST)]
     many = asyncio.create_task(
         a.replica.committer.settle_many([acquiring(a, i, worker) for i in range(1000)], soon())
     )

@@ -72,6 +72,16 @@ def test_one_that_is_too_large_goes_alone_and_is_not_passed_over_for_ever() -> N
     assert gathered(small, huge, late, size=10) == [[small], [huge], [late]]
 
 
+def test_it_tells_when_as_many_wait_as_a_batch_takes() -> None:
+    gatherer: Gatherer[Waiter] = Gatherer(members=2)
+    told = []
+    for tenant in "ab":
+        gatherer.add(Waiter(tenant))
+        told.append(gatherer.fills_a_batch)
+    gatherer.take()
+    assert [*told, gatherer.fills_a_batch] == [False, True, False]
+
+
 OPERATIONS = st.lists(
     st.one_of(
         st.builds(
