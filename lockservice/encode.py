@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockservice.core.hold import Hold
-from lockservice.core.record import Record, State
+from lockservice.core.record import Origin, Record, State
 from lockservice.core.snapshot import Waiter
 from lockservice.core.steps import Stored
 from tenure import token as tokens
 from tenure.names import ProfileName
 from tenure.v1 import hold_pb2, profile_pb2, profile_service_pb2
 
+# Looked up once: an enum's own look-up by name costs more than the rest of a message.
+_STATES: dict[State | None, hold_pb2.ProfileState.ValueType] = {
+    None: hold_pb2.PROFILE_STATE_UNSPECIFIED,
+    **{state: hold_pb2.ProfileState.Value(f"PROFILE_STATE_{state.value}") for state in State},
+}
+_ORIGINS = {origin: hold_pb2.HoldOrigin.Value(f"HOLD_ORIGIN_{origin.value}") for origin in Origin}
+
 
 def state_of(state: State | None) -> hold_pb2.ProfileState.ValueType:
     """UNSPECIFIED for a profile that was never stored."""
-    if state is None:
-        return hold_pb2.PROFILE_STATE_UNSPECIFIED
-    return hold_pb2.ProfileState.Value(f"PROFILE_STATE_{state.value}")
+    return _STATES[state]
 
 
 def timestamp(ms: int) -> Timestamp | None:
     """None for 0: never."""
-    if not ms:
-        return None
-    stamp = Timestamp()
-    stamp.FromMilliseconds(ms)
-    return stamp
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000) if ms else None
 
 
 def host_name(host: str) -> str:
@@ -36,7 +38,8 @@ def host_name(host: str) -> str:
 def hold_message(hold: Hold, lease_remaining_s: float | None) -> hold_pb2.Hold:
     """A hold, and how long its worker's lease lives at least, if that is known."""
     holding = hold.holding
-    message = hold_pb2.Hold(
+    left_ms = -1 if lease_remaining_s is None else int(lease_remaining_s * 1000)
+    return hold_pb2.Hold(
         profile=str(hold.profile),
         as_sent=hold.as_sent,
         fencing_token=hold.token,
@@ -46,17 +49,17 @@ def hold_message(hold: Hold, lease_remaining_s: float | None) -> hold_pb2.Hold:
         state=state_of(hold.record.state),
         run_deadline=timestamp(holding.deadline_ms),
         request_id=holding.request_id,
-        origin=hold_pb2.HoldOrigin.Value(f"HOLD_ORIGIN_{holding.origin.value}"),
+        origin=_ORIGINS[holding.origin],
         attempt=holding.attempt,
         home=host_name(hold.record.home),
         second_spelling=holding.as_sent not in ("", hold.record.as_sent),
         proxy_key=holding.proxy_key,
         plan=holding.plan,
         restartable=holding.restartable,
+        lease_remaining=(
+            None if left_ms < 0 else Duration(seconds=left_ms // 1000, nanos=left_ms % 1000 * 1_000_000)
+        ),
     )
-    if lease_remaining_s is not None:
-        message.lease_remaining.FromMilliseconds(int(lease_remaining_s * 1000))
-    return message
 
 
 def profile_message(profile: ProfileName, record: Record, mod: int, waiters: int) -> profile_pb2.Profile:

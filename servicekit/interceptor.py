@@ -115,10 +115,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if remaining is None and not long_lived:
                 remaining = default = self._deadlines.seconds(details.method, request)
             call.limit(remaining)
-            # With a deadline of the caller's gRPC itself cancels the handler; a default
-            # it does not know of, so it is kept here.
-            async with _default_deadline(default):
+            if default is None:
+                # gRPC itself cancels the handler at a deadline of the caller's.
                 yield
+            else:
+                async with _default_deadline(default):
+                    yield
         except TenureError as error:
             _log.info("refused", reason=error.reason, message=str(error))
             await _abort(context, error, request_id)
@@ -127,7 +129,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except NotImplementedError:
             # The generated base class raises it for every method that a service leaves out.
             await _abort(context, Unimplemented(method=details.method), request_id)
-        except Exception:
+        except Exception as error:
+            if context.done():
+                # The caller went away while it was being answered, which gRPC takes badly. So nobody hears.
+                _log.info("nobody was left to answer", why=str(error) or type(error).__name__)
+                raise asyncio.CancelledError from None
             _log.exception("failed")
             await _abort(context, Internal(request_id=request_id), request_id)
         finally:
@@ -137,7 +143,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 @asynccontextmanager
-async def _default_deadline(seconds: float | None) -> AsyncIterator[None]:
+async def _default_deadline(seconds: float) -> AsyncIterator[None]:
     timeout = asyncio.timeout(seconds)
     try:
         async with timeout:

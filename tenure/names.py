@@ -17,6 +17,8 @@ from tenure.errors import InvalidId, PermissionDenied
 MAX_ID_LENGTH = 128
 OWN_TENANT = "-"
 
+# Most ids are canonical as they come.
+_CANONICAL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ID_LENGTH - 1}}}")
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_.-]")
 _DIGITS = re.compile(r"[1-9][0-9]{0,15}")
 
@@ -73,6 +75,8 @@ def canonical_id(text: str, field: str = "id") -> str:
     with a dot, has nothing but `_` left, or has a character outside ASCII (those would all
     fold together, and two accounts would become one profile).
     """
+    if _CANONICAL.fullmatch(text):
+        return text
     problem = _problem(text)
     if problem is not None:
         what, remedy = problem
