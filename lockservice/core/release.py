@@ -77,13 +77,7 @@ def _undrained(hold: Hold, ending: Ending) -> DrainRequired | None:
 
 def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms: int) -> Write[Released]:
     """To the head as read, in the same Txn, or to nobody when the queue is empty."""
-    before = dataclasses.replace(
-        hold.record,
-        used=hold.record.used or ending.used,
-        flushed_ms=max(hold.record.flushed_ms, ending.flushed_ms),
-        # What was tried again has succeeded, or did nothing.
-        failed_attempts=0,
-    )
+    before = _as_told(hold.record, ending)
     guards = (
         *owner_guards(keys, snapshot, hold),
         *head_guards(keys, hold.profile, snapshot.head),
@@ -95,6 +89,16 @@ def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms:
         return Write(guards, (put(record, encode(after)), delete(place)), lambda _: Released(State.HELD))
     after = _freed(before, snapshot, now_ms)
     return Write(guards, (put(record, encode(after)),), lambda _: Released(State.AVAILABLE))
+
+
+def _as_told(record: Record, ending: Ending) -> Record:
+    """The record with what a release adds to it: mostly nothing, so that no other is built for that."""
+    used = record.used or ending.used
+    flushed_ms = max(record.flushed_ms, ending.flushed_ms)
+    if (used, flushed_ms, 0) == (record.used, record.flushed_ms, record.failed_attempts):
+        return record
+    # What was tried again has succeeded, or did nothing.
+    return dataclasses.replace(record, used=used, flushed_ms=flushed_ms, failed_attempts=0)
 
 
 def _freed(before: Record, snapshot: Snapshot, now_ms: int) -> Record:
