@@ -1,7 +1,7 @@
 """What a replica counts. Events are counted where they happen; the rest is read off the mirror at a scrape.
 
-What is read off the mirror is of the whole store, the same at every replica; events are this replica's own, to
-be summed over all.
+What is read off the mirror is of the whole store, the same at every replica; events are this replica's own,
+to be summed over all.
 """
 
 from __future__ import annotations
@@ -10,13 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -28,9 +22,6 @@ from lockservice.mirror import Mirror
 from lockservice.parking import Parking
 from lockservice.watching import Watching
 from tenure.errors import TenureError
-
-# A series beside each, with when it began, which nobody asks for.
-disable_created_metrics()
 
 _TXN_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
 _LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
