@@ -151,7 +151,10 @@ class Mirror:
                         )
                     )
             elif op.HasField("request_delete_range"):
-                touched += self._delete(op.request_delete_range.key, revision)
+                gone = self._delete(op.request_delete_range.key, revision)
+                # A place that the watch has yet to tell of: its end must be heard after it.
+                known = known and bool(gone)
+                touched += gone
             else:
                 known = False
         if touched:

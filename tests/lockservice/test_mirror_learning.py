@@ -56,3 +56,15 @@ def test_a_place_that_was_left_here_stays_left_when_the_watch_is_behind() -> Non
 
     mirror.apply([left(8)])
     assert mirror.queue(_ALICE) == []
+
+
+def test_a_place_that_ended_here_before_it_was_heard_of_ends_when_the_watch_tells_it() -> None:
+    mirror = Mirror(_KEYS)
+
+    # A hand-over of this replica to one who joined elsewhere, in a batch with another's join: the watch has
+    # told of none of it.
+    bob = _KEYS.place(ProfileName("default", "bob"), "1" * 32)
+    mirror.learn([delete(_PLACE), put(bob, _VALUE)], 8)
+    mirror.apply([joined(7), left(8)])
+
+    assert mirror.queue(_ALICE) == []
