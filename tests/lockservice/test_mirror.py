@@ -10,7 +10,7 @@ from lockservice.core.acquire import own_hold
 from lockservice.core.document import encode
 from lockservice.core.record import State
 from lockservice.core.snapshot import KeyValue, Sight
-from lockservice.core.stored import Ask, Epoch, Worker
+from lockservice.core.stored import Ask, Epoch, Schedule, Worker
 from lockservice.etcd.txn import delete, put
 from lockservice.mirror import Mirror, Touched
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
@@ -121,3 +121,33 @@ def test_what_it_cannot_read_is_told_and_harms_nothing_else(mirror: Mirror) -> N
     assert found == key
     assert "upgrade" in why
     assert mirror.position(PROFILE, "5") == 4
+
+
+def test_older_news_of_a_host_do_not_stay_when_a_newer_word_was_written_here(mirror: Mirror) -> None:
+    def word(state: str) -> bytes:
+        return encode(Schedule(state=state, by="ann", since_ms=1))
+
+    key = KEYS.schedule("h")
+    mirror.learn([put(key, word("CORDONED"))], 10)
+    mirror.apply([came(kv(key, word("READY"), 9)), came(kv(key, word("CORDONED"), 10))])
+    assert mirror.schedules["h"].state == "CORDONED"
+
+
+def test_what_was_written_here_is_not_news_when_the_watch_tells_it(mirror: Mirror) -> None:
+    freed = encode(record(State.AVAILABLE))
+    assert mirror.learn([put(KEYS.record(PROFILE), freed)], 9) == [Touched(PROFILE)]
+    told = [came(kv(KEYS.record(PROFILE), freed, 9)), came(place("5", 10))]
+    assert mirror.apply(told) == [Touched(PROFILE, "5")]
+    assert mirror.revision == 10
+    assert not mirror._own, "what the watch has told is not waited for"
+
+
+def test_a_snapshot_is_taken_in_beside_what_is_shown(mirror: Mirror) -> None:
+    filling = Mirror(KEYS)
+    filling.fill([kv(KEYS.record(PROFILE), encode(record(State.AVAILABLE)), 30)])
+    filling.fill([place("9", 31)])
+    assert mirror.hold(PROFILE) is not None
+    assert mirror.adopt(filling, 31) == [Touched(PROFILE)]
+    assert mirror.hold(PROFILE) is None
+    assert [waiter.request_id for waiter in mirror.queue(PROFILE)] == ["9"]
+    assert (mirror.workers, mirror.revision) == ({}, 31)
