@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.call import Identity
 from tenure import names
@@ -12,6 +13,8 @@ from tenure.errors import InvalidField
 from tenure.names import IncidentName, ProfileName
 
 DAY_MS = 24 * 3600 * 1000
+# The last second of 9999, the last that google.protobuf.Timestamp can say.
+LAST_S = 253_402_300_799
 HOUR_MS = 3600 * 1000
 SERVICE_ROLE = "service"
 
@@ -59,6 +62,21 @@ def duration_ms(
             remedy=f"send {low / 1000:g} s to {high / 1000:g} s",
         )
     return sent
+
+
+def time_ms(value: Timestamp, present: bool, field: str) -> int:
+    """A moment in milliseconds since 1970, 0 when it is absent. Raises InvalidField."""
+    if not present:
+        return 0
+    # Those that the well-known type allows, before which nothing was flushed.
+    if not (0 <= value.seconds <= LAST_S and 0 <= value.nanos < 1_000_000_000):
+        raise InvalidField(
+            field=field,
+            value=f"{value.seconds} s and {value.nanos} ns since 1970",
+            problem="is no moment",
+            remedy="send 1970 to 9999, with 0 to 999,999,999 nanoseconds",
+        )
+    return value.ToMilliseconds()
 
 
 def text(value: str, field: str, *, required: bool = False, longest: int = MAX_TEXT) -> str:

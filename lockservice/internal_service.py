@@ -93,7 +93,7 @@ class LockServicer(IncidentServicer):
             current_identity(),
             drained=True,
             used=request.used,
-            flushed_ms=request.flushed_at.ToMilliseconds() if request.HasField("flushed_at") else 0,
+            flushed_ms=fields.time_ms(request.flushed_at, request.HasField("flushed_at"), "flushed_at"),
         )
         released = await self._holds.release(profile, ending, deadline())
         return pb.ReleaseDrainedResponse(release=released_message(released))
