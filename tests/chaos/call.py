@@ -61,13 +61,13 @@ def load(lines: Iterable[str]) -> list[Call]:
 
     A line that was cut off, as by a kill, is passed over: the line of the call's start came before it.
     """
-    found: dict[tuple[str, float, str], Call] = {}
+    found: dict[tuple[str, float, str, str], Call] = {}
     for line in lines:
         try:
             call = Call(**json.loads(line))
         except ValueError:
             continue
-        found[call.client, call.start, call.op] = call
+        found[call.client, call.start, call.op, call.profile] = call
     return sorted(found.values(), key=lambda call: call.start)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from tenure import request_id
 from tests.chaos.actor import RESULTS, Actor, Play
 from tests.chaos.caller import Caller, Door
 from tests.chaos.check import check
+from tests.chaos.drama import Deafness, Drama
 from tests.chaos.keepers import OUTCOMES, VERDICTS, Operator, Recoverer
 from tests.chaos.life import Life
 from tests.chaos.link import Adversary, Link
@@ -92,26 +94,35 @@ async def hunt(
             ghost=steer.ghost,
             all_held=steer.all_held,
         )
-        for here in replicas:
-            Link(here.replica, adversary)
-            if steer.lag_s:
+        links = [Link(here.replica, adversary) for here in replicas]
+        if steer.lag_s:
+            for here in replicas:
                 lag(here.replica, steer.lag_s, random.Random(f"{seed}:lag"))
         hunted = Hunted(mutant.name, seed, seen=adversary.seen)
-        await _play(hunted, mutant, play, peek, history, adversary, operations)
+        if steer.drama:
+            lives = [life]
+            for _ in range(2):
+                lives.append(Life(caller, doors, random.Random(seed), 60))
+                assert await lives[-1].begin()
+                stack.push_async_callback(lives[-1].stop)
+            deaf = [Deafness(here.replica) for here in replicas]
+            drama = Drama(caller, doors, lives, links, deaf, peek)
+            works = [_scenes(getattr(drama, steer.drama))]
+        else:
+            works = _works(mutant, play, peek)
+        await _play(hunted, works, play, history, adversary, operations)
         hunted.operations, hunted.held = len(recorder.calls), adversary.held
         hunted.changed = adversary.changed
     return hunted
 
 
-async def _play(
-    hunted: Hunted,
-    mutant: Mutant,
-    play: Play,
-    peek: Peek,
-    history: History,
-    adversary: Adversary,
-    operations: int,
-) -> None:
+async def _scenes(scene: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await scene()
+
+
+def _works(mutant: Mutant, play: Play, peek: Peek) -> list[Any]:
+    """All that goes on, for as long as it goes on."""
     steer = mutant.steer
     outcomes, verdicts = steer.outcomes or OUTCOMES, steer.verdicts or VERDICTS
     works: list[Any] = [Actor(f"c{i}", play).run() for i in range(steer.actors)]
@@ -121,6 +132,19 @@ async def _play(
         works.append(_stray(play, peek))
     if steer.implicit:
         works.append(_implicit(play))
+    return works
+
+
+async def _play(
+    hunted: Hunted,
+    works: Sequence[Any],
+    play: Play,
+    history: History,
+    adversary: Adversary,
+    operations: int,
+) -> None:
+    # A play with a script is short.
+    pause = 3 * _ROUND // 4 if len(works) == 1 else _ROUND
     tasks = [asyncio.create_task(work) for work in works]
     try:
         looked = 0
@@ -129,7 +153,7 @@ async def _play(
             for task in tasks:
                 if task.done():
                     task.result()
-            if len(play.recorder.calls) - looked >= _ROUND:
+            if len(play.recorder.calls) - looked >= pause:
                 looked = len(play.recorder.calls)
                 # Calls are taken before the store's history: what they were told is in it then.
                 calls = list(play.recorder.calls)

@@ -57,12 +57,16 @@ class Adversary:
 
 
 class Link:
-    """Stands where a replica's committer expects the KV service."""
+    """Stands where a replica's committer expects the KV service. Transitions whose names are `stalled` wait
+    until `release`.
+    """
 
     def __init__(self, replica: Replica, adversary: Adversary) -> None:
         self._kv = replica.etcd.kv
         self._root = replica.keys.root
         self._adversary = adversary
+        self.stalled: frozenset[str] = frozenset()
+        self._released = asyncio.Event()
         replica.committer._kv = self  # type: ignore[assignment]  # all that it uses is here
 
     async def txn(self, request: Txn, timeout: float) -> wire.TxnResponse:
@@ -70,6 +74,8 @@ class Link:
         found = [read(member, self._root) for member in members(request)]
         for each in found:
             adversary.seen.update((each.name, label) for label in {label for label, _ in each.labels})
+        if any(each.name in self.stalled and not adversary.concerns(each) for each in found):
+            await self._released.wait()
         concerned = next((each for each in found if adversary.concerns(each)), None)
         if concerned is None:
             return await self._kv.txn(request, timeout)
@@ -93,6 +99,12 @@ class Link:
             if first:
                 adversary.busy = False
         return await self._kv.txn(mutated, timeout)
+
+    def release(self) -> None:
+        """Let through what is stalled, now and from now on."""
+        self.stalled = frozenset()
+        self._released.set()
+        self._released = asyncio.Event()
 
     def _mutated(self, found: Transition) -> Txn:
         changed = found.txn

@@ -20,7 +20,7 @@ _WRITERS = MappingProxyType({"work": 8, "late": 1})
 class Steer:
     """How a run is led to where a condition matters. `lag_s`: replicas hear of changes so much later.
     `all_held`: not one message at a time is held, but every one of its kind. `stray`: a host sends evidence
-    of holds that are no incidents. `implicit`: requests that name no worker, at two replicas at once.
+    of holds that are no incidents. `drama`: that play, no random clients. `implicit`: requests that name no worker, at two replicas at once.
     """
 
     actors: int = 4
@@ -37,6 +37,7 @@ class Steer:
     ghost: int = 0
     all_held: bool = False
     stray: bool = False
+    drama: str = ""
     implicit: bool = False
 
 
@@ -93,6 +94,7 @@ def _of(transition: str, *labels: str, steer: Steer = Steer()) -> tuple[Mutant, 
 
 MUTANTS: tuple[Mutant, ...] = (
     *_of("grant", "epoch", "p", "w", "k"),
+    *_of("grant", "queue empty", steer=Steer(drama="overtaken", patience_s=2.0)),
     *_of("join", "p", steer=Steer(weights=_WAITERS, profiles=2, actors=3, operator_s=9)),
     *_of("join", "w", "k", steer=_BUSY),
     *_of("join", "place", steer=_BUSY),
@@ -100,6 +102,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of("hand over", "head", steer=_LATE_NEWS),
     *_of("release", "epoch", "p", "w", "queue empty"),
     *_of("grant the head", "epoch", "p", "place", steer=_FREED_LATE),
+    *_of("grant the head", "head", steer=Steer(drama="blind", patience_s=2.0)),
     *_of("resume", "epoch", "p", "w", "k", steer=_RESUMED),
     *_of("resume from the queue", "epoch", "p", "place", steer=_RESUMED),
     *_of("burn", "w", "k", steer=_BUSY),
@@ -165,7 +168,5 @@ EQUIVALENT: Mapping[tuple[str, str], str] = MappingProxyType(
         ("finish", "step before"): "a step is never deleted while its hold lasts",
         ("register", "w"): "the id was minted for this very Txn: only a copy of it, on the same lease",
         ("implicit worker", "w"): "the same; and the request's key, which is compared, holds it off",
-        ("grant the head", "head"): "see the comment at the table's end",
-        ("grant", "queue empty"): "see the comment at the table's end",
     }
 )

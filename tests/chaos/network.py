@@ -6,12 +6,14 @@ once its neighbour table has a wrong address for it: so a way can be cut in one 
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 from types import TracebackType
 from typing import Self
 
+_numbers = itertools.count()
 _NOBODY = "02:de:ad:be:ef:00"
 
 
@@ -33,7 +35,8 @@ class Network:
     """A bridge and so many namespaces. Use it as `with`."""
 
     def __init__(self, count: int = 3) -> None:
-        number = os.getpid()
+        # The kernel takes its time to remove what had a name: no name comes twice.
+        number = os.getpid() + 7 * next(_numbers)
         self._bridge = f"tnr{number % 100000}"
         self._subnet = f"10.{200 + number % 50}.{number // 50 % 250}"
         self.names = [f"{self._bridge}m{i}" for i in range(count)]
