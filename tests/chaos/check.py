@@ -40,7 +40,7 @@ def check(
     quiet: bool = False,
     settled: bool = False,
     early: bool = False,
-    budget: int = 200_000,
+    budget: int = 30_000,
 ) -> Findings:
     """Audit the store's history, compare the answers with it, and search an order of each profile's calls.
 

@@ -20,7 +20,8 @@ _WRITERS = MappingProxyType({"work": 8, "late": 1})
 class Steer:
     """How a run is led to where a condition matters. `lag_s`: replicas hear of changes so much later.
     `all_held`: not one message at a time is held, but every one of its kind. `stray`: a host sends evidence
-    of holds that are no incidents. `drama`: that play, no random clients. `implicit`: requests that name no worker, at two replicas at once.
+    of holds that are no incidents. `implicit`: requests that name no worker, at two replicas at once.
+    `drama`: that play, no random clients.
     """
 
     actors: int = 4

@@ -76,7 +76,7 @@ def _open(call: Call) -> Call:
     return replace(call, end=math.inf, outcome=UNCLEAR, reason="", answer={})
 
 
-def search(history: Sequence[Call], told: Told, *, budget: int = 200_000) -> Verdict:
+def search(history: Sequence[Call], told: Told, *, budget: int = 30_000) -> Verdict:
     """Look for an order of `history` (see `entries`), trying at most `budget` states."""
     return _Search(history, told).run(budget)
 
@@ -163,7 +163,7 @@ class _Search:
         return TAKES[call.op](model, call, self._told)
 
 
-def shortest(history: Sequence[Call], told: Told, *, budget: int = 200_000) -> tuple[Call, Verdict]:
+def shortest(history: Sequence[Call], told: Told, *, budget: int = 30_000) -> tuple[Call, Verdict]:
     """The call whose end makes a history impossible, and the search up to there.
 
     Of a history that has an order every beginning has one too, where calls still under way count as unclear.
