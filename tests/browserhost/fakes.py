@@ -268,7 +268,7 @@ class Machine:
         self.root = DataRoot.at(path)
         self.name = name
         self.locks = FakeLocks()
-        self._lock_service: LockService = lock_service or self.locks
+        self._lock_service = lock_service
         self.boot_id = "boot"
         self.endpoint = FakeEndpoint()
         self.chrome = FakeChrome()
@@ -292,7 +292,7 @@ class Machine:
             cache=Cache(self._capacity, profiles),
             lock_wait_s=self._lock_wait_s,
         )
-        return Host(self.root, workshop, profiles, self._lock_service, self.endpoint)
+        return Host(self.root, workshop, profiles, self._lock_service or self.locks, self.endpoint)
 
     def profile(self, name: ProfileName = ALICE) -> Profile:
         return self.host.profile(name)
