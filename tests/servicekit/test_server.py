@@ -173,3 +173,15 @@ async def test_servers_that_share_a_reserved_port_all_answer_and_nobody_else_get
             await one.drain()
             # What is left of the two has the port for itself.
             assert await health_of(channels.to(address)) == SERVING
+
+
+async def test_a_server_waits_for_calls_with_as_few_tasks_however_many_methods_it_has(
+    make_server: MakeServer, channels: Channels
+) -> None:
+    before = asyncio.all_tasks()
+    async with make_server() as server:
+        await server.start()
+        await server.ready()
+        assert await health_of(channels.to(server.address)) == SERVING
+        await SystemServiceStub(channels.to(server.address)).GetServerInfo(GetServerInfoRequest(), timeout=10)
+        assert len(asyncio.all_tasks() - before) < 10
