@@ -37,7 +37,7 @@ class Queue(Store):
     WORKERS = 2
     REQUESTS = 1
     CHANCES = Chances(retries=1, unclear=1, vanish=1)
-    LARGE = Chances(retries=1, unclear=1, vanish=1, leases=1, cancel=1)
+    LARGE = Chances(retries=1, unclear=1, vanish=1, leases=1)
 
     def start(self) -> World:
         n = self.WORKERS
@@ -286,7 +286,7 @@ class QueueAgain(Queue):
     WORKERS = 1
     REQUESTS = 2
     CHANCES = Chances(retries=1, unclear=1, cancel=1)
-    LARGE = Chances(retries=1, unclear=1, lost=1, deaths=1, cancel=1)
+    LARGE = Chances(retries=1, unclear=1, lost=1, cancel=1)
 
 
 class QueueOfThree(Queue):
