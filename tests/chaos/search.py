@@ -54,6 +54,9 @@ def entries(calls: Sequence[Call], profile: str, told: Told) -> list[Call]:
             _merge(merged, replace(call, op="join"))
         if call.outcome != UNCLEAR and call.reason != _AWAY:
             found.append(call)
+            if call.op == "acquire" and not call.ok and _asked(call) in told.tokens:
+                # It was granted, and lost again, before its caller heard of either.
+                _merge(merged, call)
         elif call.op == "acquire":
             # It may have had a place by then, or been granted.
             if _asked(call) in told.places or _asked(call) in told.tokens:

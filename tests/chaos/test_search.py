@@ -160,6 +160,18 @@ def test_the_shortest_impossible_beginning_is_named() -> None:
     assert verdict.model.holder.worker == "a"
 
 
+def test_a_request_that_is_over_may_have_been_granted_and_lost_before_its_caller_heard() -> None:
+    calls = [
+        acquire("a1", 0, 9, "REQUEST_ENDED", waits=0),
+        acquire("b2", 1, 2, "PROFILE_BUSY"),
+        call("suspect", 3, 4, answer={"suspected": True}, token=10, cause="BROWSER_LOST"),
+        acquire("b2", 5, 6, "PROFILE_QUARANTINED"),
+    ]
+    store = Told(tokens={("a", "1"): 10})
+    assert search(entries(calls, "p", store), store).linear
+    assert search(entries(calls[1:], "p", store), store).linear is False
+
+
 def test_a_search_that_takes_too_long_is_given_up_and_says_so() -> None:
     calls = (acquire("a1", 0, 1), acquire("b2", 2, 3))
     assert search(entries(calls, "p", told(*calls)), told(*calls), budget=0).linear is None
