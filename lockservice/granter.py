@@ -91,6 +91,9 @@ class Granter:
         """Whoever is to be granted a profile now, as far as the mirror shows. `request_id`: nothing happened
         but to that place, so that of those who might resume no other need be looked at.
         """
+        if not self._mirror.queue(profile):
+            # So it is after nearly every grant and release.
+            return None
         snapshot = self._mirror.guess(Sight(keys=self._keys, profile=profile))
         if grant.is_free(snapshot.record):
             return snapshot.head
