@@ -183,8 +183,10 @@ def switch(model: Model, call: Call, told: Told) -> Iterator[Model]:
 def ends(model: Model, call: Call, told: Told) -> Iterator[Model]:
     """A worker's lease ends, and takes its places with it."""
     worker = call.args["worker"]
-    queue = tuple(each for each in model.queue if each.worker != worker)
-    yield replace(model, gone=model.gone | {worker}, queue=queue)
+    at = told.ends.get(worker, 0)
+    if told.is_next(at, model.at):
+        queue = tuple(each for each in model.queue if each.worker != worker)
+        yield replace(model, gone=model.gone | {worker}, queue=queue, at=at)
 
 
 def bump(model: Model, call: Call, told: Told) -> Iterator[Model]:

@@ -23,6 +23,9 @@ def audit(history: Iterable[Written]) -> Ledger:
         writes.fenced(ledger, world, revision, saved)
         writes.once(ledger, world, revision)
         writes.hosts_evidence(ledger, world, revision)
+        for (worker,), written in revision.of("w"):
+            if written.value is None:
+                ledger.gone[worker] = revision.number
         apply(world, revision)
     for name, profile in world.profiles.items():
         ledger.places[name] = profile.line()

@@ -69,7 +69,10 @@ def check(
 def order(findings: Findings, calls: Sequence[Call], ledger: Ledger, budget: int) -> None:
     """Search each profile."""
     for name in sorted({call.profile for call in calls if call.profile}):
-        told = ledger.told(name)
+        workers = {
+            str(call.args["worker"]) for call in calls if call.profile == name and "worker" in call.args
+        }
+        told = ledger.told(name, workers | {worker for profile, worker, _ in ledger.asked if profile == name})
         history = entries(calls, name, told)
         verdict = search(history, told, budget=budget)
         findings.explored += verdict.explored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from lockservice.core.record import State
@@ -36,6 +37,7 @@ class Ledger:
     """
 
     violations: list[Violation] = field(default_factory=list)
+    gone: dict[str, int] = field(default_factory=dict)
     grants: dict[tuple[str, int], Grant] = field(default_factory=dict)
     asked: dict[tuple[str, str, str], Grant] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
@@ -46,9 +48,10 @@ class Ledger:
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     revisions: int = 0
 
-    def told(self, profile: str) -> Told:
-        """Which requests for a profile got what."""
+    def told(self, profile: str, workers: Collection[str]) -> Told:
+        """Which requests for a profile got what, and when these workers' leases ended."""
         return Told(
+            ends={worker: at for worker, at in self.gone.items() if worker in workers},
             tokens={(w, r): grant.token for (name, w, r), grant in self.asked.items() if name == profile},
             places={(w, r): at for (name, w, r), at in self.joined.items() if name == profile},
         )

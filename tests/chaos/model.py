@@ -18,16 +18,18 @@ FREE = frozenset({"AVAILABLE", "RETRY"})
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the store's history says of requests, (worker, request) each: the token that was granted, and the
-    revision at which a place was taken. So the order of these is known, and each of them happened; when, as
-    the callers saw it, stays open.
+    revision at which a place was taken; and at which one each worker's lease ended. So the order of these is
+    known, and each of them happened; when, as the callers saw it, stays open.
     """
 
     tokens: dict[tuple[str, str], int] = field(default_factory=dict)
     places: dict[tuple[str, str], int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
     after: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        revisions = sorted({*self.places.values(), *(revision(token) for token in self.tokens.values())})
+        granted = {revision(token) for token in self.tokens.values()}
+        revisions = sorted({*self.places.values(), *self.ends.values(), *granted})
         self.after.update(pairwise([0, *revisions]))
 
     def is_next(self, at: int, before: int) -> bool:

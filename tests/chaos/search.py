@@ -3,8 +3,8 @@ specification allows? Pure.
 
 The search of Wing and Gong with Lowe's memory of what was tried (as in Porcupine), one profile at a time. A
 call with an unclear outcome may take effect at any time after its start, or never. Which request got which
-token, and in which order places were taken, is read in the store's history: without that a queue of ten has
-three million orders. When it was stays open.
+token, and in which order places were taken and leases ended, is read in the store's history: without that a
+queue of ten has three million orders. When it was stays open.
 """
 
 from __future__ import annotations
@@ -39,11 +39,9 @@ class Verdict:
 def entries(calls: Sequence[Call], profile: str, told: Told) -> list[Call]:
     """What the search has to put in order: calls, places taken, leases' ends and raised epochs."""
     found: list[Call] = []
-    workers = {call.args.get("worker") for call in calls if call.profile == profile}
-    workers |= {worker for worker, _ in told.tokens}
     merged: dict[tuple[str, str, str], Call] = {}
     for call in calls:
-        if call.op == "bump" or (call.op == "ends" and call.args["worker"] in workers):
+        if call.op == "bump" or (call.op == "ends" and call.args["worker"] in told.ends):
             found.append(call)
         if call.profile != profile or call.op not in TAKES:
             continue

@@ -49,6 +49,7 @@ def told(*calls: Call) -> Told:
     return Told(
         tokens={who: TOKENS[who] for c, who in acquires if c.ok},
         places={who: PLACES[who] for c, who in acquires if c.args["waits"]},
+        ends={c.args["worker"]: 11 for c in calls if c.op == "ends"},
     )
 
 
