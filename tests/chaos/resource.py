@@ -6,6 +6,7 @@ It knows nothing but tokens: one above its floor is verified at the lock service
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import defaultdict
@@ -68,10 +69,12 @@ async def offered(resource: Resource) -> AsyncIterator[str]:
     """Let other processes write: yields an address for `Remote`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            profile, token = json.loads(line)
-            accepted = await resource.write(profile, token)
-            writer.write(b"1" if accepted else b"0")
+        # Its clients are killed at any moment.
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                profile, token = json.loads(line)
+                accepted = await resource.write(profile, token)
+                writer.write(b"1" if accepted else b"0")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
