@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test etcd lint bench model protos lock bare
+.PHONY: help setup demo up test etcd lint bench chaos model protos lock bare
 
 # Every program of the project's own environment; setup makes it.
 BIN := .venv/bin
 # The suite that `make bench` runs: a module of tests/bench.
 SUITE ?= browser
-# So many test processes; a file of tests stays in one.
+# So many test processes; tests/conftest.py says what stays in one.
 JOBS ?= 2
 
 help: ## Say what there is to do
@@ -25,7 +25,7 @@ up: setup ## Run the whole system on embedded etcd until Ctrl-C
 	@$(BIN)/tenure up
 
 test: setup ## Run the tests; ARGS='-k name' narrows them, JOBS=0 runs them one by one
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 etcd: setup ## Build etcd 3.5 and 3.6 with Go, for the tests to run on them too
 	@$(BIN)/python -m tests.fixtures.etcd_builds 3.5 3.6

@@ -29,8 +29,6 @@ from tests.fixtures.services import Replica, Services, services_in
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 BASKET = 4_500_000
-# So many browsers start at once: fifteen on two cores come too late for their callers.
-LAUNCHES = 4
 """Characters: more than localStorage keeps in a log without a table, less than an origin may store."""
 NAMES = {damage: damage.replace(" ", "_") for damage in DAMAGES}
 
@@ -56,8 +54,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
     ):
         recovery = await services.replica()
         await recovery.part.start()
-        room = asyncio.Semaphore(LAUNCHES)
-        each = await asyncio.gather(*(signed_in(crew, name, room) for name in NAMES.values()))
+        each = await asyncio.gather(*(signed_in(crew, name) for name in NAMES.values()))
         doomed = dict(zip(NAMES, each, strict=True))
         await each_of(each, Doomed.flushed)
         stops = {
@@ -80,10 +77,9 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         yield Scene(services, crew, recovery, doomed, before)
 
 
-async def signed_in(crew: Crew, name: str, room: asyncio.Semaphore) -> Doomed:
+async def signed_in(crew: Crew, name: str) -> Doomed:
     """A worker that signed in, amid a restartable task."""
-    async with room:
-        doomed = await crew.doomed(name, start="/sign-in", touches=False, waited_for=False)
+    doomed = await crew.doomed(name, start="/sign-in", touches=False, waited_for=False)
     if "table" in name:
         doomed = await with_a_table(crew, doomed)
     await doomed.signs_in()
