@@ -68,8 +68,8 @@ class LockSettings(ServiceSettings):
 
     metrics_listen: MetricsAddress = Field(
         default="",
-        description="address to serve Prometheus' GET /metrics on, port 0 takes a free one, none when empty; of "
-        "several processes each serves its own, at this port and those after it",
+        description="address to serve Prometheus' GET /metrics on, port 0 takes a free one, none when empty; "
+        "of several processes each serves its own, at this port and those after it",
         examples=["127.0.0.1:9433"],
     )
     tenant_waiters: int = Field(
