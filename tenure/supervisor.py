@@ -107,8 +107,9 @@ class System:
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
             wanted = (self._listen, self._http_listen, FREE_PORT, FREE_PORT)
-            *addresses, self.metrics = map(free_address, wanted)
-            for program in programs(self.data_root, *addresses, metrics=self.metrics):
+            addresses = [free_address(each) for each in wanted]
+            self.metrics = addresses[-1]
+            for program in programs(self.data_root, *addresses):
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
                 peers = {each.name: each.address for each in self.children}
