@@ -68,7 +68,8 @@ class IncidentServicer(LockServiceServicer):
         answer = pb.ReadIncidentResponse(
             incident=incident_message(seen, found.evidence),
             revision=seen.mod if seen.at_work else 0,
-            home=host_name(seen.record.home),
+            # Not that of the profile, which may have moved since: what there was to see stayed with its host.
+            home=host_name(seen.incident.home),
             steps=stored_steps(self._replica.keys, found.steps),
             host_items=[incident_pb2.EvidenceItem.FromString(kv.value) for kv in found.host_items],
             hosts=await self._hosts.alive(end),

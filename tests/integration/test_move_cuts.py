@@ -20,6 +20,7 @@ from tenure.v1.profile_pb2 import Profile
 from tenure.v1.profile_service_pb2 import GetProfileRequest, MoveProfileRequest
 from tests.fixtures.etcd import Store
 from tests.fixtures.town import Cut, Town, town_in
+from tests.lockservice import incidents
 from tests.lockservice.replicas import writes
 
 ALICE = "tenants/default/profiles/alice"
@@ -225,6 +226,14 @@ async def test_only_a_dead_home_is_attested_destroyed_and_its_profile_is_missing
         with pytest.raises(errors.TenureError) as refused:
             await frozen.open(ALICE, asked)
         assert isinstance(refused.value, errors.HoldLost | errors.ProfileQuarantined)
+
+
+async def test_the_evidence_of_an_incident_is_where_it_was_after_a_move_too(town: Town) -> None:
+    _, other = await signed_in(town)
+    opened = await town.open()
+    incident = await incidents.decided(town.here, opened.hold, "AVAILABLE")
+    assert (await move(town, other)).home == other
+    assert (await incidents.read(town.here, incident)).home == opened.hold.home
 
 
 async def test_what_cannot_be_is_refused_and_changes_nothing(town: Town) -> None:

@@ -110,7 +110,7 @@ class ReadIncidentResponse(_message.Message):
     revision: _builtins.int
     """mod(p) while the profile is in one of the incident's states, else 0."""
     home: _builtins.str
-    """The profile's home, `hosts/{host}`; empty for none."""
+    """The profile's home when the hold ended, which has the evidence, `hosts/{host}`; empty for none."""
     checkpoint_revision: _builtins.int
     """At which revision it was written."""
     @_builtins.property
