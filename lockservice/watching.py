@@ -159,12 +159,10 @@ class _Reader:
         self.woken = asyncio.Event()
 
     async def until_woken(self, due: float) -> None:
-        """Return when something was noted, or at `due`, on the loop's clock."""
-        self.woken.clear()
-        if self.changed:
-            return
+        """Return when it was woken since this returned last, or at `due`, on the loop's clock."""
         try:
             async with asyncio.timeout_at(due):
                 await self.woken.wait()
         except TimeoutError:
             return
+        self.woken.clear()

@@ -101,6 +101,16 @@ async def test_what_there_is_then_a_bookmark_then_changes_of_this_tenant_alone()
         assert [item async for item in items] == []
 
 
+async def test_a_stream_ends_at_once_also_when_its_reader_was_busy_as_the_service_stopped() -> None:
+    told = Told()
+    async with following(told) as items:
+        await until_bookmark(items)
+        # The bookmark is still being sent.
+        told.watching.close()
+        async with asyncio.timeout(watching.BOOKMARK_S / 4):
+            assert [item async for item in items] == []
+
+
 async def test_one_profile_alone_may_be_watched() -> None:
     told = Told()
     for profile in (ALICE, OTHER, BOB):
