@@ -130,6 +130,9 @@ class Metrics:
         elif self._unheard[0] <= told:
             self._lags.observe(_now() - self._unheard[1])
             self._unheard = None
+        elif self._mirror.written <= told:
+            # All there is was taken in anew, and that write is not to come.
+            self._unheard = None
 
     def watch_lag_s(self) -> float:
         """For how long now the watch has owed us a write of our own."""
@@ -167,7 +170,9 @@ class _Now(Collector):
         )
         yield _gauge("tenure_watch_revision", "The revision that the watch has told.", mirror.revision)
         yield CounterMetricFamily(
-            "tenure_workers_gone", "Workers whose leases ran out or were ended.", value=mirror.workers_gone
+            "tenure_workers_gone",
+            "Workers whose leases ran out or were ended, of all replicas, since this one started.",
+            value=mirror.workers_gone,
         )
 
 

@@ -94,6 +94,8 @@ class Mirror:
                 setattr(self, name, value)
         self._unreadable.update(filled.take_unreadable())
         self.revision = revision
+        # What it wrote beyond that the watch tells anew, or it was written to a store that has gone back.
+        self.written = min(self.written, revision)
         self._own.clear()
         self._queue_log.begin(revision)
         return [Touched(profile) for profile in {*self._records.bound, *self._queues}]

@@ -9,7 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lockservice.core.acquire import Queued
+from lockservice.core.document import encode
 from lockservice.core.hold import Hold
+from lockservice.core.record import State
+from lockservice.etcd.txn import put
 from lockservice.metrics import Metrics
 from lockservice.mirror import Mirror
 from lockservice.parking import Parking
@@ -18,12 +21,14 @@ from lockservice.watching import Watching
 from servicekit.metrics import MetricsServer
 from servicekit.server import BindError
 from tenure import errors, request_id
+from tenure.names import ProfileName
 from tenure.v1 import hold_service_pb2 as hold_pb
 from tenure.v1.hold_pb2 import RunResult
 from tenure.v1.worker_service_pb2 import EndWorkerRequest
 from tests.fixtures.etcd import Store
 from tests.integration.test_watch_profiles import View
 from tests.lockservice.replicas import Running, running
+from tests.lockservice.test_states import record
 from tests.lockservice.worlds import KEYS
 
 ANY_PORT = "127.0.0.1:0"
@@ -126,6 +131,20 @@ async def test_a_watch_that_owes_a_write_is_seen_to(etcd: Store) -> None:
         assert a.replica.metrics.watch_lag_s() == 0
         registry = a.replica.metrics.registry
         assert (registry.get_sample_value("tenure_watch_delay_seconds_count") or 0) >= 1
+
+
+async def test_a_store_that_went_back_owes_nothing_that_was_written_before() -> None:
+    mirror = Mirror(KEYS)
+    metrics = Metrics(mirror, Parking(mirror), Watching(mirror))
+    alice = put(KEYS.record(ProfileName("t", "alice")), encode(record(State.AVAILABLE)))
+    for seen in (True, False):
+        mirror.learn([alice], mirror.revision + 1000)
+        if seen:
+            metrics.look_at_watch()
+        mirror.replace([], 5)
+        metrics.look_at_watch()
+        assert metrics.watch_lag_s() == 0
+    assert not metrics.registry.get_sample_value("tenure_watch_delay_seconds_count")
 
 
 async def test_a_port_that_is_taken_is_said_with_its_setting() -> None:
