@@ -58,8 +58,11 @@ class Holds:
             if isinstance(outcome, Hold):
                 return outcome
             with self._replica.metrics.wait():
-                hold = await self._wait(case, ask, wake, end, deadline)
-                return hold or await self._end_wait(case.sight, ask, wait_s, deadline)
+                came = await self._wait(case, ask, wake, end, deadline)
+                if isinstance(came, Hold):
+                    return came
+                disabled = came is State.DISABLED
+                return await self._end_wait(case.sight, ask, wait_s, deadline, disabled=disabled)
 
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
         """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
@@ -117,8 +120,8 @@ class Holds:
 
     async def _wait(
         self, case: Case[Hold | Queued], ask: Ask, wake: asyncio.Event, end: float, deadline: float
-    ) -> Hold | None:
-        """Until the place is granted; None at `end`, or when it waits in vain."""
+    ) -> Hold | State | None:
+        """Until the place is granted; None at `end`; DISABLED when it waits in vain."""
         sight = case.sight
         loop = asyncio.get_running_loop()
         while loop.time() < end:
@@ -127,8 +130,12 @@ class Holds:
             # What the watch showed needs no proof: the token is checked wherever it is used.
             if (hold := acquire.own_hold(sight.profile, guess, ask.worker, ask.request_id)) is not None:
                 return hold
-            if guess.record is not None and guess.record.state is State.DISABLED:
-                return None
+            if (
+                guess.record is not None
+                and guess.record.state is State.DISABLED
+                and await self._is_disabled(sight.profile, deadline)
+            ):
+                return State.DISABLED
             if self._replica.parking.closed:
                 raise OutcomeUnknown(
                     "The lock service stops. The place in the queue is kept: call again, with the same "
@@ -241,8 +248,16 @@ class Holds:
             if _holder(snapshot) in ("", sight.worker):
                 return snapshot
 
-    async def _end_wait(self, sight: Sight, ask: Ask, wait_s: float, deadline: float) -> Hold:
-        """Leave the queue for good, or take what was granted meanwhile."""
+    async def _is_disabled(self, profile: ProfileName, deadline: float) -> bool:
+        """Whether it is so in the store: a mirror that is behind may have missed that it is in use again."""
+        sight = Sight(keys=self._keys, profile=profile)
+        record = sight.snapshot(await self._committer.look_up(sight.ops(), deadline)).record
+        return record is not None and record.state is State.DISABLED
+
+    async def _end_wait(
+        self, sight: Sight, ask: Ask, wait_s: float, deadline: float, *, disabled: bool
+    ) -> Hold:
+        """Leave the queue for good, or take what was granted meanwhile. `disabled`: why it is left early."""
         profile = sight.profile
         position = self._mirror.position(profile, ask.request_id)
 
@@ -254,6 +269,8 @@ class Holds:
         outcome = await self._committer.settle(sight, decide, deadline)
         if isinstance(outcome, Hold):
             return outcome
+        if disabled:
+            raise ProfileDisabled(profile=ask.as_sent or profile.profile)
         raise _not_in_time(profile, self._mirror.record(profile), ask, wait_s, position)
 
 
@@ -262,8 +279,6 @@ def _not_in_time(
 ) -> TenureError:
     """What to tell one whose wait ended: who holds the profile, or in which state it waits for somebody."""
     shown = ask.as_sent or profile.profile
-    if record is not None and record.state is State.DISABLED:
-        return ProfileDisabled(profile=shown)
     expired = WaitExpired(
         profile=shown, wait_s=wait_s, state=record.state.value if record else "", position=position
     )
