@@ -70,7 +70,7 @@ async def offered(resource: Resource) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Its clients are killed at any moment.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while line := await reader.readline():
                 profile, token = json.loads(line)
                 accepted = await resource.write(profile, token)
