@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenure.cli.layout import state_text
-from tenure.cli.output import DEFAULT_ADDRESS, INTERRUPTED, Address, Json, Output, run, signals
+from tenure.cli.output import DEFAULT_ADDRESS, FAILED, INTERRUPTED, Address, Json, Output, run, signals
 
 if TYPE_CHECKING:
     from tenure.client import Client
@@ -139,6 +139,8 @@ async def _drain(output: Output, address: str, name: str, wait: bool) -> int | N
                     return None
                 if facts["browsers"] != told["browsers"] or facts["state"] != told["state"]:
                     output.show(facts, _progress(facts))
+                if facts["state"] != told["state"]:
+                    return FAILED
                 told = facts
     return None
 

@@ -79,6 +79,15 @@ async def test_a_drain_that_is_not_waited_for_or_whose_host_ends_is_over_at_once
     assert json.loads(out_bytes.splitlines()[-1]) == {"event": "gone", "host": "a"}
 
 
+async def test_a_drain_that_is_taken_back_is_not_waited_for_any_more(gateway: FakeGateway) -> None:
+    process = await start("host", "drain", "a", "-a", gateway.target)
+    await gateway.called["ListHosts"].wait()
+    gateway.hosts[0].state = host_pb2.HOST_STATE_READY
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"")
+    assert out.decode().splitlines()[-1] == "a is READY now: the drain was taken back."
+
+
 async def test_ctrl_c_ends_the_watching_and_not_the_drain(gateway: FakeGateway) -> None:
     process = await start("host", "drain", "a", "-a", gateway.target)
     await gateway.called["ListHosts"].wait()
