@@ -81,17 +81,18 @@ class Lineage:
         return found, mod
 
 
-async def look(etcd: Etcd, keys: Keys) -> tuple[Found, int]:
-    """What the store says of itself, and the mod_revision of its epoch (0: none). Raises EtcdError.
+async def look(etcd: Etcd, keys: Keys, timeout: float = ATTEMPT_S) -> tuple[Found, int]:
+    """What the store says of itself, and the mod_revision of its epoch (0: none). `timeout` (seconds) is each
+    call's, here and below. Raises EtcdError.
 
     Only reads: what makes entries in etcd's log and no revisions would raise the lead of a restored store.
     """
-    epoch = await _read(etcd, keys.epoch)
-    log = await _read(etcd, keys.log)
+    epoch = await _read(etcd, timeout, keys.epoch)
+    log = await _read(etcd, timeout, keys.log)
     records = keys.records()
-    record = await _read(etcd, records.start, records.end)
+    record = await _read(etcd, timeout, records.start, records.end)
     # After the others: so the member that answers has applied what they showed.
-    status = await _status(etcd)
+    status = await _status(etcd, timeout)
     found = Found(
         cluster=f"{epoch.header.cluster_id:x}",
         revision=epoch.header.revision,
@@ -103,36 +104,36 @@ async def look(etcd: Etcd, keys: Keys) -> tuple[Found, int]:
     return found, epoch.kvs[0].mod_revision if epoch.kvs else 0
 
 
-async def least_lead(etcd: Etcd, keys: Keys) -> int:
+async def least_lead(etcd: Etcd, keys: Keys, timeout: float = ATTEMPT_S) -> int:
     """A lead that the store has reached, and will not fall below. Raises EtcdError."""
-    status = await _status(etcd)
+    status = await _status(etcd, timeout)
     # The revision is read later than the log, so the difference is rather too small.
-    return status.raft_applied_index - (await _read(etcd, keys.epoch)).header.revision
+    return status.raft_applied_index - (await _read(etcd, timeout, keys.epoch)).header.revision
 
 
-async def write(etcd: Etcd, request: Txn) -> bool:
+async def write(etcd: Etcd, request: Txn, timeout: float = ATTEMPT_S) -> bool:
     """Send a Txn to whatever cluster answers; whether its conditions held. Raises EtcdError."""
     answer = await etcd.connection.unary(
-        "/etcdserverpb.KV/Txn", request, wire.TxnResponse, ATTEMPT_S, checked=False
+        "/etcdserverpb.KV/Txn", request, wire.TxnResponse, timeout, checked=False
     )
     return answer.succeeded
 
 
-async def _read(etcd: Etcd, key: bytes, end: bytes = b"") -> wire.RangeResponse:
+async def _read(etcd: Etcd, timeout: float, key: bytes, end: bytes = b"") -> wire.RangeResponse:
     return await etcd.connection.unary(
         "/etcdserverpb.KV/Range",
         wire.RangeRequest(key=key, range_end=end, limit=1),
         wire.RangeResponse,
-        ATTEMPT_S,
+        timeout,
         checked=False,
     )
 
 
-async def _status(etcd: Etcd) -> wire.StatusResponse:
+async def _status(etcd: Etcd, timeout: float) -> wire.StatusResponse:
     return await etcd.connection.unary(
         "/etcdserverpb.Maintenance/Status",
         wire.StatusRequest(),
         wire.StatusResponse,
-        ATTEMPT_S,
+        timeout,
         checked=False,
     )

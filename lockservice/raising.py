@@ -21,8 +21,8 @@ from lockservice.settings import LockSettings
 from servicekit.settings import load
 from tenure.token import MAX_EPOCH
 
-# A page of ten thousand records, from an etcd that has just been restored.
-_PAGE_S = 10.0
+# A call's: an etcd that has just been restored is slow, and pages are large.
+_PATIENCE_S = 10.0
 
 
 class RaiseSettings(LockSettings):
@@ -78,7 +78,7 @@ async def raise_epoch(
     when there is none left or somebody else raises it. Run it again after an unclear outcome: higher is never
     wrong.
     """
-    found, mod = await look(etcd, keys)
+    found, mod = await look(etcd, keys, _PATIENCE_S)
     counted = await _count(etcd, keys, report)
     if found.epoch is None and counted.unreadable and not above:
         raise ValueError(
@@ -88,16 +88,16 @@ async def raise_epoch(
     if highest >= MAX_EPOCH:
         raise ValueError(f"epoch {highest} is the last one")
     epoch = Epoch(number=highest + 1, cluster=found.cluster)
-    log = Log(lead=await least_lead(etcd, keys))
+    log = Log(lead=await least_lead(etcd, keys, _PATIENCE_S))
     raised = [put(keys.epoch, encode(epoch)), put(keys.log, encode(log))]
-    if not await write(etcd, txn([mod_is(keys.epoch, mod)], raised)):
+    if not await write(etcd, txn([mod_is(keys.epoch, mod)], raised), _PATIENCE_S):
         raise ValueError("somebody else raised it at the same time; look at it before you raise it again")
     return epoch.number
 
 
 async def _count(etcd: Etcd, keys: Keys, report: Callable[[Counted], None]) -> Counted:
     counted = Counted()
-    async for _, kvs in etcd.kv.pages((keys.records(),), _PAGE_S):
+    async for _, kvs in etcd.kv.pages((keys.records(),), _PATIENCE_S):
         for kv in kvs:
             counted.add(kv.value)
         report(counted)

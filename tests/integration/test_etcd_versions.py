@@ -56,7 +56,7 @@ async def member(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def acquire_many(here: Running, names: list[str]) -> list[int]:
     """Hold all of them by one call, in nested Txns; returns the tokens."""
-    worker = await here.worker()
+    worker = await here.worker(ttl_s=900)
     items = [AcquireHoldRequest(profile=name, worker=worker, request_id=request_id.mint()) for name in names]
     answer = await here.call(here.holds.AcquireHolds, AcquireHoldsRequest(requests=items))
     assert not any(result.HasField("error") for result in answer.results)
@@ -74,7 +74,7 @@ async def test_holds_queues_ends_and_batches(member: Member) -> None:
         running([proxy.endpoint], ROOT) as a,
         running([member.endpoint], ROOT) as b,
     ):
-        worker, first, second = await a.worker(), await b.worker(), await a.worker()
+        worker, first, second = [await a.worker(ttl_s=900) for _ in range(3)]
         hold = await a.acquire("alice", worker)
         with pytest.raises(errors.ProfileBusy):
             await b.acquire("alice", first)
@@ -107,7 +107,7 @@ async def test_holds_queues_ends_and_batches(member: Member) -> None:
 async def test_a_restored_backup_needs_a_higher_epoch(member: Member, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     async with running([member.endpoint], ROOT) as a:
-        worker = await a.worker()
+        worker = await a.worker(ttl_s=900)
         early = await a.acquire("bob", worker)
         await member.control("snapshot", "save", str(backup))
         late = await a.acquire("alice", worker)
