@@ -17,6 +17,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from servicekit import call
 from servicekit.channels import Channels
+from servicekit.ending import Ending
 from tenure.errors import STATUS_DETAILS_KEY, from_rpc_error
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -27,7 +28,7 @@ class Forwarder(grpc.GenericRpcHandler):
 
     def __init__(self, channels: Channels, services: Mapping[str, list[ServiceDescriptor]]) -> None:
         self._identity = channels.identity
-        self._watches: set[Any] = set()
+        self._endless: set[Any] = set()
         self._parted = False
         self._handlers = {
             f"/{service.full_name}/{method.name}": self._handler(
@@ -44,10 +45,12 @@ class Forwarder(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
     def part(self) -> None:
-        """End every watch, which would not end by itself: the gateway stops. Readers resume elsewhere."""
+        """End every watch and every heartbeat, which would not end by themselves: the gateway stops. Callers
+        go on elsewhere.
+        """
         self._parted = True
-        for watch in tuple(self._watches):
-            watch.cancel()
+        for outgoing in tuple(self._endless):
+            outgoing.cancel()
 
     def _handler(
         self, channel: grpc.aio.Channel, path: str, method: MethodDescriptor
@@ -61,13 +64,13 @@ class Forwarder(grpc.GenericRpcHandler):
                 single = self._single(channel.stream_unary(path))
                 return grpc.stream_unary_rpc_method_handler(single)
             case False, True if method.name.startswith("Watch"):
-                watch = self._watch(channel.unary_stream(path))
+                watch = self._until_parted(channel.unary_stream(path))
                 return grpc.unary_stream_rpc_method_handler(watch)
             case False, True:
                 stream = self._stream(channel.unary_stream(path))
                 return grpc.unary_stream_rpc_method_handler(stream)
             case _:
-                stream = self._stream(channel.stream_stream(path))
+                stream = self._until_parted(channel.stream_stream(path))
                 return grpc.stream_stream_rpc_method_handler(stream)
 
     def _single(self, target: Any) -> Any:
@@ -85,24 +88,29 @@ class Forwarder(grpc.GenericRpcHandler):
     def _stream(self, target: Any) -> Any:
         async def forward(request: Any, context: Context) -> AsyncIterator[bytes]:
             outgoing = target(request, timeout=call.remaining_s(), metadata=self._metadata())
+            ending = Ending(outgoing)
             try:
                 async for message in outgoing:
                     yield message
-            except grpc.aio.AioRpcError as error:
-                await _pass_back(context, error)
+                trailing = await outgoing.trailing_metadata()
+            except grpc.aio.AioRpcError as raised:
+                error = await ending.of(raised)
+                if error.code() is not grpc.StatusCode.OK:
+                    await _pass_back(context, error)
+                trailing = error.trailing_metadata()
             finally:
                 outgoing.cancel()  # the reader may have gone before the stream's end
-            context.set_trailing_metadata(await outgoing.trailing_metadata())
+            context.set_trailing_metadata(trailing)
 
         return forward
 
-    def _watch(self, target: Any) -> Any:
+    def _until_parted(self, target: Any) -> Any:
         """A stream without an end: it has one when this gateway stops."""
 
         def started(*args: Any, **kwargs: Any) -> Any:
             outgoing = target(*args, **kwargs)
-            self._watches.add(outgoing)
-            outgoing.add_done_callback(self._watches.discard)
+            self._endless.add(outgoing)
+            outgoing.add_done_callback(self._endless.discard)
             if self._parted:
                 outgoing.cancel()
             return outgoing

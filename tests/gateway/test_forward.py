@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import grpc.aio
@@ -9,6 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from servicekit import call
+from servicekit.ending import Ending
 from tenure import errors
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest, RevokeHoldRequest
 from tenure.v1.incident_service_pb2 import ListIncidentsRequest, ReadEvidenceRequest
@@ -99,6 +101,45 @@ async def test_streams_both_ways_pass_message_by_message(system: System) -> None
         assert answer.worker == worker
     await beat.done_writing()
     assert await beat.code() is grpc.StatusCode.OK
+
+
+async def test_a_refusal_passes_though_requests_are_still_being_written(system: System) -> None:
+    async def write_on(beat: Any) -> None:
+        while True:
+            await beat.write(KeepAliveRequest(worker="workers/b"))
+
+    # It fails at the first of them nearly always, without what keeps it, but that is a matter of moments.
+    for _ in range(5):
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def refuse(entered: asyncio.Event = entered, go_on: asyncio.Event = go_on) -> None:
+            entered.set()
+            await go_on.wait()
+            raise errors.LeaseExpired(worker="workers/a")
+
+        system.lock.record.hooks["KeepAliveRequest"] = refuse
+        beat = system.workers.KeepAlive()
+        ending = Ending(beat)
+        await beat.write(KeepAliveRequest(worker="workers/a"))
+        await entered.wait()
+        go_on.set()
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await write_on(beat)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await beat.read()
+        error = errors.from_rpc_error(await ending.of(caught.value))
+        assert isinstance(error, errors.LeaseExpired)
+        assert error.worker == "workers/a"
+
+
+async def test_a_heartbeat_ends_when_the_gateway_stops(system: System) -> None:
+    beat = system.workers.KeepAlive()
+    await beat.write(KeepAliveRequest(worker="workers/a"))
+    assert (await beat.read()).worker == "workers/a"
+    system.forwarder.part()
+    assert await beat.read() is grpc.aio.EOF
+    assert await beat.code() is grpc.StatusCode.OK
+    assert [message async for message in system.workers.KeepAlive()] == []
 
 
 async def test_a_stream_that_its_caller_generates_passes_too(system: System) -> None:

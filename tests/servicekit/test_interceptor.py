@@ -13,6 +13,7 @@ from servicekit import call
 from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
 from servicekit.deadlines import REQUIRED, Deadlines
+from servicekit.ending import Ending
 from servicekit.server import Server
 from tenure import errors
 from tenure.v1.profile_service_pb2 import WatchProfilesRequest
@@ -50,7 +51,12 @@ async def call_kind(kind: str, channel: grpc.aio.Channel, timeout: float | None 
     beat = WorkerServiceStub(channel).KeepAlive(
         requests(KeepAliveRequest(worker="a"), KeepAliveRequest(worker="b")), timeout=timeout
     )
-    return [message async for message in beat]
+    ending = Ending(beat)
+    try:
+        return [message async for message in beat]
+    except grpc.aio.AioRpcError as error:
+        # The second request may be on its way when the first is refused.
+        raise await ending.of(error) from None
 
 
 KINDS = {"unary_unary": 1, "stream_unary": 1, "unary_stream": 2, "stream_stream": 2}
