@@ -132,6 +132,8 @@ def _works(mutant: Mutant, play: Play, peek: Peek) -> list[Any]:
         works.append(_stray(play, peek))
     if steer.implicit:
         works.append(_implicit(play))
+    if steer.saver:
+        works.append(_saver(play))
     return works
 
 
@@ -201,3 +203,20 @@ async def _implicit(play: Play) -> None:
     while True:
         request = request_id.mint()
         await asyncio.gather(*(caller.implicit(door, "p0", request) for door in play.doors))
+
+
+async def _saver(play: Play) -> None:
+    """An owner that saves one checkpoint after the other, each once the one before is answered."""
+    caller = Caller("saver", play.recorder)
+    life = Life(caller, play.doors, random.Random(play.seed), 60)
+    assert await life.begin()
+    try:
+        while True:
+            door, profile, request = play.doors[0], "saved", request_id.mint()
+            call = await caller.acquire(door, profile, life.worker, request, workflow="shop")
+            for number in range(1, 9 if call.ok else 1):
+                await caller.checkpoint(door, profile, call.answer["token"], "shop", number)
+            if call.ok:
+                await caller.release(door, profile, call.answer["token"])
+    finally:
+        await life.stop()

@@ -21,6 +21,7 @@ class Steer:
     """How a run is led to where a condition matters. `lag_s`: replicas hear of changes so much later.
     `all_held`: not one message at a time is held, but every one of its kind. `stray`: a host sends evidence
     of holds that are no incidents. `implicit`: requests that name no worker, at two replicas at once.
+    `saver`: an owner that saves one checkpoint after the other.
     `drama`: that play, no random clients.
     """
 
@@ -38,6 +39,7 @@ class Steer:
     ghost: int = 0
     all_held: bool = False
     stray: bool = False
+    saver: bool = False
     drama: str = ""
     implicit: bool = False
 
@@ -111,11 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of("step", "epoch", "p", "w", "step before", "seq", steer=_SAVING),
     *_of("finish", "epoch", "p", "w", "end", steer=_SAVING),
     *_of("checkpoint", "epoch", "p", "w", steer=_SAVING),
-    Mutant(
-        "checkpoint",
-        ("c",),
-        Steer(weights=_WRITERS, workflows=("shop",), operator_s=9, actors=3, profiles=3, ghost=2),
-    ),
+    Mutant("checkpoint", ("c",), Steer(actors=1, operator_s=60, ghost=2, patience_s=2.0, saver=True)),
     *_of("suspect", "epoch", "p", steer=Steer(operator_s=0.15)),
     *_of("suspect the dead", "epoch", steer=_DYING),
     Mutant("suspect the dead", ("p", "i"), _DYING),
