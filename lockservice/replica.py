@@ -88,11 +88,14 @@ class Replica:
         moment.
         """
         while max(self.mirror.revision, self._quiet) < revision:
+            seen = self.etcd.connection.seen
             try:
                 async with asyncio.timeout(_QUIET_S):
                     await self._advanced.wait()
             except TimeoutError:
-                self._quiet = max(self._quiet, revision)
+                # Of all that was written before that moment nothing is to come: a stream of renewals, which
+                # waits for one after the other, does not wait for each write of what is not watched.
+                self._quiet = max(self._quiet, revision, seen)
 
     def room(self, profile: ProfileName) -> Room:
         """What a profile's tenant has, and may have."""

@@ -9,6 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from lockservice.etcd.txn import put, txn
 from servicekit.call import DEV_IDENTITY, Identity
 from tenure import errors
 from tenure.v1.worker_service_pb2 import KeepAliveRequest, KeepAliveResponse
@@ -115,6 +116,16 @@ async def test_a_renewal_lists_what_was_granted_elsewhere_though_the_watch_is_be
         go_on.set()
         if waits:
             assert [each.fencing_token for each in (await answering).holds] == [hold.fencing_token]
+
+
+async def test_one_quiet_moment_is_enough_for_all_that_was_written_before_it(a: Running) -> None:
+    replica = a.replica
+    await a.worker()
+    unwatched = txn([], [put(replica.keys.claim("test"), b"")])
+    written = [(await replica.etcd.kv.txn(unwatched, 5.0)).header.revision for _ in range(3)]
+    await replica.catch_up(written[0])
+    with pytest.raises(StopIteration):
+        replica.catch_up(written[-1]).send(None)
 
 
 async def test_a_store_that_is_silent_for_a_moment_ends_no_stream(etcd_member: Member) -> None:
