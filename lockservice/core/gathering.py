@@ -19,6 +19,8 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 MAX_MEMBERS = 64
 # etcd refuses requests above 1.5 MiB by default (server/embed `DefaultMaxRequestBytes`).
 MAX_BYTES = 1024 * 1024
+# So many come, at least, before those who left are looked for.
+_SOME = 1000
 
 
 class Waiting(Protocol):
@@ -88,6 +90,8 @@ class Gatherer(Generic[M]):
         self._size = size
         self._tenants: dict[str, _Tenant[M]] = {}
         self._turns: deque[str] = deque()
+        # So many more may come before those who left are forgotten.
+        self._patience = _SOME
 
     def __bool__(self) -> bool:
         return bool(self._tenants)
@@ -99,11 +103,10 @@ class Gatherer(Generic[M]):
 
     def add(self, member: M) -> None:
         """Let one more wait."""
-        tenant = self._tenants.get(member.tenant)
-        if tenant is None:
-            tenant = self._tenants[member.tenant] = _Tenant()
-            self._turns.append(member.tenant)
-        tenant.add(member)
+        self._patience -= 1
+        if self._patience < 0:
+            self._forget()
+        self._insert(member)
 
     def take(self) -> list[M]:
         """The next batch: at most one of a lane, within both limits; one that is too large by itself goes
@@ -135,6 +138,25 @@ class Gatherer(Generic[M]):
                 self._turns.append(name)
             tenant.turns.append(lane)
         return batch
+
+    def _insert(self, member: M) -> None:
+        tenant = self._tenants.get(member.tenant)
+        if tenant is None:
+            tenant = self._tenants[member.tenant] = _Tenant()
+            self._turns.append(member.tenant)
+        tenant.add(member)
+
+    def _forget(self) -> None:
+        """Forget those who left: while etcd is away nothing is taken, and they would be ever more."""
+        tenants, turns = self._tenants, self._turns
+        self._tenants, self._turns = {}, deque()
+        stayed = 0
+        for tenant in (tenants[name] for name in turns):
+            for member in (member for lane in tenant.turns for member in tenant.lanes[lane]):
+                if member.wanted:
+                    self._insert(member)
+                    stayed += 1
+        self._patience = max(_SOME, stayed)
 
 
 def outer(requests: Sequence[Txn]) -> Txn:

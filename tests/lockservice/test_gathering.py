@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from dataclasses import dataclass
 
@@ -52,6 +53,19 @@ def test_a_busy_profile_waits_behind_those_who_have_waited_as_long() -> None:
     others = [Waiter(lane=i) for i in range(4)]
     batches = gathered(*hot, *others, members=2)
     assert batches[:3] == [[hot[0], others[0]], [others[1], others[2]], [others[3], hot[1]]]
+
+
+def test_those_who_left_are_forgotten_though_nothing_is_taken() -> None:
+    gatherer: Gatherer[Waiter] = Gatherer()
+    stay = [Waiter(lane="p"), Waiter(lane="q"), Waiter(lane="p")]
+    left: weakref.WeakSet[Waiter] = weakref.WeakSet()
+    for waiter in (*stay, *(Waiter(lane=i % 100, wanted=False) for i in range(10_000))):
+        if not waiter.wanted:
+            left.add(waiter)
+        gatherer.add(waiter)
+    del waiter
+    assert len(left) <= 2000
+    assert all_of(gatherer) == [stay[:2], stay[2:]]
 
 
 def test_a_loud_tenant_shares_each_batch_with_the_others() -> None:
