@@ -130,18 +130,18 @@ class Batcher:
         self._closed = False
         self._flights: set[asyncio.Task[None]] = set()
 
-    async def one(self, txn: Txn, profile: ProfileName | None, deadline: float) -> wire.TxnResponse:
-        """Send one Txn until it is known what became of it. Raises StoreUnavailable (nothing was changed) or
+    async def one(self, request: Request, deadline: float) -> wire.TxnResponse:
+        """Send one until it is known what became of it. Raises StoreUnavailable (nothing was changed) or
         OutcomeUnknown at the deadline, and what etcd's refusal means.
         """
-        party = Party([Request(txn, profile)], deadline)
+        party = Party([request], deadline)
         if self._under_way < self._few and not self._gatherer:
             self._under_way += 1
             try:
                 await self._fly(party.requests)
             finally:
                 self._land()
-            result = party.requests[0].result()
+            result = request.result()
         else:
             self._gather(party.requests)
             [result] = await party.results()

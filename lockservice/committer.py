@@ -69,11 +69,12 @@ class Committer:
         """
         await self.until_loaded(deadline)
         settling = Settling(sight, decide, None if look_first else self._mirror.guess(sight))
-        while (request := settling.request()) is not None:
+        while (txn := settling.request()) is not None:
+            request = Request(txn, sight.profile)
             try:
-                settling.hear(await self.commit(request, deadline, sight.profile))
-            except errors.OutcomeUnknown as error:
-                raise _known(error, settling.reading) from None
+                settling.hear(await self.batcher.one(request, deadline), request.unclear)
+            except (errors.OutcomeUnknown, errors.StoreUnavailable) as error:
+                raise _known(error, settling) from None
             except Unreadable as error:
                 raise errors.Internal(str(error)) from None
         assert settling.result is not None, "there is nothing left to send"
@@ -96,7 +97,7 @@ class Committer:
                 for start in range(0, len(todo), _AT_ONCE):
                     sent = [each for each in todo[start : start + _AT_ONCE] if each.prepare(self._mirror)]
                     if sent:
-                        requests = [Request(each.txn, each.case.sight.profile) for each in sent]
+                        requests = [each.request for each in sent]
                         parties.append((sent, self.batcher.enter(requests, deadline)))
                         await asyncio.sleep(0)
                 todo = []
@@ -117,7 +118,7 @@ class Committer:
         try:
             answer = await self.commit(ordered(self._keys, ops), deadline, profile)
         except errors.OutcomeUnknown as error:
-            raise _known(error, reading=True) from None
+            raise _not_read(error) from None
         return list(answer.responses)[:-1]
 
     async def commit(
@@ -129,7 +130,7 @@ class Committer:
         `profile`: whose keys it writes, and compares; it never shares a batch with another of the same. None
         only for a Txn that compares nothing but what it writes, and what no transition writes.
         """
-        return await self.batcher.one(request, profile, deadline)
+        return await self.batcher.one(Request(request, profile), deadline)
 
     async def until_loaded(self, deadline: float) -> None:
         """Wait for the mirror's first snapshot. Raises StoreUnavailable."""
@@ -165,12 +166,12 @@ class _Try(Generic[T]):
 
     def __init__(self, case: Case[T]) -> None:
         self.case = case
-        self.txn: Txn
+        self.request: Request
         self._settling: Settling[T] | None = None
         self._error: errors.TenureError | None = None
 
     def prepare(self, mirror: Mirror) -> bool:
-        """Decide; whether there is a `txn` to send."""
+        """Decide; whether there is a `request` to send."""
         if self._settling is None:
             guess = None if self.case.look_first else mirror.guess(self.case.sight)
             self._settling = Settling(self.case.sight, self.case.decide, guess)
@@ -180,19 +181,19 @@ class _Try(Generic[T]):
             self._error = errors.Internal(str(error))
             return False
         if txn is not None:
-            self.txn = txn
+            self.request = Request(txn, self.case.sight.profile)
         return txn is not None
 
     def hear(self, answer: wire.TxnResponse | Exception) -> bool:
-        """Take the answer to `txn`; whether that was the end."""
+        """Take the answer to `request`; whether that was the end."""
         assert self._settling is not None, "what was sent was prepared"
         if isinstance(answer, errors.TenureError):
-            self._error = _known(answer, self._settling.reading)
+            self._error = _known(answer, self._settling)
         elif isinstance(answer, Exception):
             raise answer
         else:
             try:
-                self._settling.hear(answer)
+                self._settling.hear(answer, self.request.unclear)
             except Unreadable as error:
                 self._error = errors.Internal(str(error))
         return self._error is not None or self._settling.result is not None
@@ -206,8 +207,17 @@ class _Try(Generic[T]):
         return result.error if isinstance(result, Refuse) else result.value
 
 
-def _known(error: errors.TenureError, reading: bool) -> errors.TenureError:
+def _known(error: errors.TenureError, settling: Settling[T]) -> errors.TenureError:
+    """What it means for a decision that its last request failed so."""
+    if settling.unclear:
+        # What was to be read is whether the write before was applied.
+        unread = isinstance(error, errors.StoreUnavailable)
+        return errors.OutcomeUnknown(metadata=error.metadata, retry_after_s=_RETRY_S) if unread else error
+    return _not_read(error) if settling.reading else error
+
+
+def _not_read(error: errors.TenureError) -> errors.TenureError:
     """A read of which no answer came has changed nothing."""
-    if reading and isinstance(error, errors.OutcomeUnknown):
+    if isinstance(error, errors.OutcomeUnknown):
         return errors.StoreUnavailable(retry_after_s=_RETRY_S)
     return error

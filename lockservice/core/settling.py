@@ -28,7 +28,9 @@ class Settling(Generic[T]):
         self, sight: Sight, decide: Callable[[Snapshot], Decision[T]], guess: Snapshot | None
     ) -> None:
         self.result: Reply[T] | Refuse | None = None
-        self._sight = sight
+        # A write was refused of which an earlier copy may have been applied, and nothing was read since.
+        self.unclear = False
+        self._asked = self._sight = sight
         self._decide = decide
         self._snapshot = guess
         self._write: Write[T] | None = None
@@ -45,7 +47,8 @@ class Settling(Generic[T]):
         snapshot = self._snapshot
         if snapshot is None:
             return ordered(self._sight.keys, self._sight.ops())
-        self._sight = self._sight.following(snapshot)
+        # From what was asked on: the holder of a guess may be another one's predecessor.
+        self._sight = self._asked.following(snapshot)
         decision = self._decide(snapshot)
         if isinstance(decision, Write):
             self._write = decision
@@ -57,9 +60,10 @@ class Settling(Generic[T]):
         self.result = decision
         return None
 
-    def hear(self, answer: wire.TxnResponse) -> None:
-        """Take the answer to the last request. Raises Unreadable."""
+    def hear(self, answer: wire.TxnResponse, unclear: bool = False) -> None:
+        """Take the answer to the last request; `unclear`: one of several copies of it. Raises Unreadable."""
         write, self._write = self._write, None
+        self.unclear = False
         if write is None:
             self._snapshot = self._sight.snapshot(answer.responses[:-1])
         elif answer.succeeded:
@@ -67,7 +71,7 @@ class Settling(Generic[T]):
         elif answer.responses:
             self._snapshot = self._sight.snapshot(answer.responses)
         else:
-            self._snapshot = None
+            self._snapshot, self.unclear = None, unclear
 
 
 def ordered(keys: Keys, reads: Iterable[Op]) -> Txn:

@@ -52,7 +52,7 @@ class Line:
     def go(self, request: Txn, profile: str = "", deadline_s: float = 60.0) -> asyncio.Task[wire.TxnResponse]:
         name = ProfileName("t", profile) if profile else None
         end = asyncio.get_running_loop().time() + deadline_s
-        return asyncio.create_task(self.batcher.one(request, name, end))
+        return asyncio.create_task(self.batcher.one(Request(request, name), end))
 
     async def busy(self) -> None:
         """Return when something is under way, held: whatever is asked for from now on gathers."""

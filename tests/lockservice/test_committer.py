@@ -15,10 +15,13 @@ from lockservice.core.hold import Hold
 from lockservice.core.release import Ending, Released
 from lockservice.core.snapshot import Sight
 from lockservice.core.stored import Ask
-from lockservice.etcd.txn import put, txn
+from lockservice.etcd.errors import NotSent
+from lockservice.etcd.txn import Txn, put, txn
 from lockservice.granter import now_ms
 from tenure import errors, request_id
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
+from tenure.v1.worker_service_pb2 import EndWorkerRequest
 from tests.fixtures.etcd import Store
 from tests.lockservice.replicas import Running, running, writes
 
@@ -130,6 +133,47 @@ async def test_a_lost_reply_still_gives_each_its_hold(a: Running) -> None:
         assert found is not None
         assert found.version == 1, "granted once"
         assert found.mod_revision == hold.token & ((1 << 43) - 1)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+async def test_nothing_was_changed_is_not_told_of_a_write_whose_reply_was_lost(
+    a: Running, together: bool
+) -> None:
+    worker = await a.worker()
+    gate, send = a.wire.lose_next_reply(writes(b"/p/")), a.wire.txn
+
+    async def only_writes(request: Txn, timeout: float) -> wire.TxnResponse:
+        if gate.arrived.is_set() and not writes(b"/p/")(request):
+            raise NotSent("nobody is there")
+        return await send(request, timeout)
+
+    a.wire.txn = only_writes  # type: ignore[method-assign]
+    case, end = acquiring(a, 0, worker), asyncio.get_running_loop().time() + 1
+    with pytest.raises(errors.OutcomeUnknown):
+        if together:
+            [answer] = await a.replica.committer.settle_many([case], end)
+            assert isinstance(answer, errors.TenureError)
+            raise answer
+        await a.replica.committer.settle(case.sight, case.decide, end)
+
+
+async def test_a_dead_holder_that_the_mirror_never_heard_of_is_looked_at(a: Running, etcd: Store) -> None:
+    async with running(etcd.endpoints, etcd.prefix) as b:
+        for replica in (a, b):
+            replica.watches_nobody()
+        [first] = await holds(a, 1, await a.worker())
+        # What the other replica does is not heard of here.
+        a.replica.mirror.apply = lambda events: []  # type: ignore[method-assign]
+        [_] = await b.replica.committer.settle_many([releasing(b, first)], soon())
+        worker = await b.worker()
+        [second] = await holds(b, 1, worker)
+        await b.call(b.workers.EndWorker, EndWorkerRequest(worker=worker))
+        sent = a.wire.sent
+        [answer] = await a.replica.committer.settle_many(
+            [releasing(a, second)], asyncio.get_running_loop().time() + 3
+        )
+        assert isinstance(answer, errors.LeaseExpired)
+        assert a.wire.sent <= sent + 2
 
 
 async def test_at_the_deadline_each_hears_what_is_known_of_its_own(a: Running) -> None:
