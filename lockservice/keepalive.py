@@ -29,11 +29,16 @@ class KeepAlive:
     """One caller's stream. Made for one use of `serve`."""
 
     def __init__(
-        self, workers: Workers, tenant: str, tell: Callable[[str, Renewed], Awaitable[None]]
+        self,
+        workers: Workers,
+        tenant: str,
+        tell: Callable[[str, Renewed], Awaitable[None]],
+        stopping: asyncio.Event,
     ) -> None:
         self._workers = workers
         self._tenant = tenant
         self._tell = tell
+        self._stopping = stopping
         self._under_way = 0
         self._answered: deque[_Answered] = deque()
         # Set when there is something to tell, and when there is room to read more.
@@ -41,13 +46,16 @@ class KeepAlive:
         self._room = asyncio.Event()
 
     async def serve(self, requests: AsyncIterator[KeepAliveRequest]) -> None:
-        """Renew what is asked for and tell each answer, until the requests end and all are told.
+        """Renew what is asked for and tell each answer, until the requests end, or the service is stopping,
+        and all are told.
 
         Raises LeaseExpired, StoreUnavailable and InvalidId at the first renewal that ends so; those asked for
         before a request that is refused are told first.
         """
         reading = asyncio.create_task(self._read(requests))
         reading.add_done_callback(lambda _: self._told.set())
+        stopping = asyncio.create_task(self._stopping.wait())
+        stopping.add_done_callback(lambda _: reading.cancel())
         try:
             while self._under_way or not reading.done():
                 if not self._answered:
@@ -55,10 +63,12 @@ class KeepAlive:
                     await self._told.wait()
                     continue
                 await self._answer(self._answered.popleft())
-            await reading
+            if not (reading.cancelled() and self._stopping.is_set()):
+                await reading
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            stopping.cancel()
+            await asyncio.gather(reading, stopping, return_exceptions=True)
 
     async def _read(self, requests: AsyncIterator[KeepAliveRequest]) -> None:
         clock = asyncio.get_running_loop().time

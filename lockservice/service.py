@@ -61,7 +61,7 @@ def register(server: Server, replica: Replica) -> None:
     public = HoldServicer(replica, holds, workers)
     internal = LockServicer(replica, holds, hosts, public, workers)
     server.serves(
-        partial(worker_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(workers)),
+        partial(worker_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(workers, server.draining)),
         worker_pb.DESCRIPTOR.services_by_name["WorkerService"].full_name,
     )
     server.serves(

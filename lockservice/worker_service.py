@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -27,10 +28,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkerServicer(WorkerServiceServicer):
-    """Heartbeats."""
+    """Heartbeats; streams of them end when `stopping` is set."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, stopping: asyncio.Event) -> None:
         self._workers = workers
+        self._stopping = stopping
 
     async def RegisterWorker(
         self, request: pb.RegisterWorkerRequest, context: _Context
@@ -67,7 +69,8 @@ class WorkerServicer(WorkerServiceServicer):
                 )
             )
 
-        await KeepAlive(self._workers, current_identity().tenant, tell).serve(request_iterator)
+        tenant = current_identity().tenant
+        await KeepAlive(self._workers, tenant, tell, self._stopping).serve(request_iterator)
 
     async def EndWorker(self, request: pb.EndWorkerRequest, context: _Context) -> pb.EndWorkerResponse:
         await self._workers.end(worker_id(request.worker), current_identity().tenant, deadline())

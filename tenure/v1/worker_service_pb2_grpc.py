@@ -80,6 +80,7 @@ class WorkerServiceServicer:
 
     def KeepAlive(self, request_iterator, context):
         """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone.
+        It ends with OK when the service stops: open another, and renew there at once what was not answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

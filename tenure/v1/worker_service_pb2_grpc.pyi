@@ -25,7 +25,9 @@ class WorkerServiceStub:
     Errors: LEASE_EXPIRED (stop all work under this worker; register anew), STORE_UNAVAILABLE.
     """
     KeepAlive: _aio.StreamStreamMultiCallable[_worker_service_pb2.KeepAliveRequest, _worker_service_pb2.KeepAliveResponse]
-    """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone."""
+    """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone.
+    It ends with OK when the service stops: open another, and renew there at once what was not answered.
+    """
     EndWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.EndWorkerRequest, _worker_service_pb2.EndWorkerResponse]
     """Ends the worker and its lease, and takes it from all queues. Idempotent. Holds that it still has become suspect:
     release them first.
@@ -59,7 +61,9 @@ class WorkerServiceServicer:
         request_iterator: _abc.AsyncIterator[_worker_service_pb2.KeepAliveRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_worker_service_pb2.KeepAliveRequest], _abc.AsyncIterator[_worker_service_pb2.KeepAliveResponse]],
     ) -> _abc.AsyncIterator[_worker_service_pb2.KeepAliveResponse]:
-        """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone."""
+        """The same as RenewWorker, one message a renewal; cheaper. The stream ends with LEASE_EXPIRED when the lease is gone.
+        It ends with OK when the service stops: open another, and renew there at once what was not answered.
+        """
 
     def EndWorker(
         self,
