@@ -114,7 +114,8 @@ async def taken_and_freed(plan: dict[Setup, set[str]], asked: argparse.Namespace
 async def kept_alive(processes: int) -> Part:
     """What living costs."""
     async with etcd() as members, lock_service(members, processes) as service:
-        asked = {"target": service.address, "workers": WORKERS, "ttl_s": TTL_S}
+        stored = members[0].endpoint
+        asked = {"target": service.address, "etcd": stored, "workers": WORKERS, "ttl_s": TTL_S}
         async with client(sys.executable, "-m", "tests.bench.lock_keepalive", json.dumps(asked)) as crew:
             await report.rested()
             began, own, store = report.now(), cpu_s([service.pid]), cpu_s(pids(members))

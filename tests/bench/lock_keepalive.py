@@ -1,7 +1,8 @@
 """A client process of the lock suite: workers that live, each on a KeepAlive stream of its own.
 
-Its argument is JSON: the lock service's address, how many workers, their ttl (seconds). Each is renewed every
-third of its ttl, from its registration on. Each line of input, `{"seconds"}`, asks for a look at that long.
+Its argument is JSON: the addresses of lock service and etcd, how many workers, their ttl (seconds). They are
+put into etcd as the lock service would register them, which takes many times as long. Each is renewed every
+third of its ttl from then on. Each line of input, `{"seconds"}`, asks for a look at that long.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from dataclasses import dataclass, field
 
 import grpc.aio
 import uvloop
-from google.protobuf.duration_pb2 import Duration
 
+from lockservice.core.document import encode
+from lockservice.core.stored import Worker
+from lockservice.granter import now_ms
+from tenure import request_id
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.v1 import worker_service_pb2 as pb
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tests.bench import report
 from tests.bench.lock_driver import lines_of_input
-from tests.bench.lock_ways import CALL_S, CHANNELS, OPTIONS
+from tests.bench.lock_ways import CALL_S, CHANNELS, KEYS, OPTIONS
 from tests.fixtures.services import METADATA
 
 # So many are registered at once.
-_AT_ONCE = 16
+_AT_ONCE = 64
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Crew:
     """The workers of this process."""
 
     ttl_s: int
+    etcd: grpc.aio.Channel
     registering: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     # Since they were last asked for: milliseconds of each renewal, and how many had no answer.
     renewed: list[float] = field(default_factory=list)
@@ -47,13 +53,8 @@ class Crew:
 
     async def _live_once(self, stub: WorkerServiceStub, alive: asyncio.Event) -> None:
         async with self.registering:
-            answer = await stub.RegisterWorker(
-                pb.RegisterWorkerRequest(ttl=Duration(seconds=self.ttl_s)),
-                timeout=CALL_S,
-                metadata=METADATA,
-                wait_for_ready=True,
-            )
-        name, due = answer.worker.name, report.now()
+            name = await self._registered()
+        due = report.now()
         stream = stub.KeepAlive(metadata=METADATA)
         while True:
             due += self.ttl_s / 3
@@ -65,11 +66,26 @@ class Crew:
             self.renewed.append((report.now() - sent) * 1000)
             alive.set()
 
+    async def _registered(self) -> str:
+        """A worker of a lease of its own."""
+        grant = wire.LeaseGrantRequest(ttl=self.ttl_s)
+        lease = await self.etcd.unary_unary(
+            "/etcdserverpb.Lease/LeaseGrant",
+            request_serializer=wire.LeaseGrantRequest.SerializeToString,
+            response_deserializer=wire.LeaseGrantResponse.FromString,
+        )(grant, timeout=CALL_S)
+        worker = request_id.mint()
+        stored = Worker(tenant="default", lease=lease.id, ttl_s=self.ttl_s, registered_ms=now_ms())
+        await self.etcd.unary_unary(
+            "/etcdserverpb.KV/Put", request_serializer=wire.PutRequest.SerializeToString
+        )(wire.PutRequest(key=KEYS.worker(worker), value=encode(stored), lease=lease.id), timeout=CALL_S)
+        return f"workers/{worker}"
+
 
 async def main() -> None:
     lines = await lines_of_input()
     asked = json.loads(sys.argv[1])
-    crew = Crew(asked["ttl_s"])
+    crew = Crew(asked["ttl_s"], grpc.aio.insecure_channel(asked["etcd"]))
     channels = [grpc.aio.insecure_channel(asked["target"], options=OPTIONS) for _ in range(CHANNELS)]
     stubs = [WorkerServiceStub(channel) for channel in channels]
     async with asyncio.TaskGroup() as group:
@@ -96,7 +112,7 @@ async def main() -> None:
             print(json.dumps(answer), flush=True)
         for task in tasks:
             task.cancel()
-    for channel in channels:
+    for channel in (*channels, crew.etcd):
         await channel.close()
 
 

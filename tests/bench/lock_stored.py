@@ -10,15 +10,13 @@ from dataclasses import dataclass
 import grpc.aio
 
 from lockservice.core.document import encode
-from lockservice.core.keys import Keys
 from lockservice.core.record import Record, State
 from lockservice.granter import now_ms
-from lockservice.settings import LockSettings
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 from tests.bench import report
 from tests.bench.lock_rig import Client, etcd, lock_service, memory_mb, pairs_client
-from tests.bench.lock_ways import CALL_S, OPTIONS, Asked
+from tests.bench.lock_ways import CALL_S, KEYS, OPTIONS, Asked
 from tests.fixtures.etcd import Member
 
 FEW, MANY = 1_000, 1_000_000
@@ -79,7 +77,6 @@ async def _client(address: str) -> AsyncIterator[Client]:
 
 async def fill(member: Member, count: int) -> None:
     """Store `count` free profiles, as releases leave them."""
-    keys = Keys(LockSettings.model_fields["etcd_prefix"].default)
     async with grpc.aio.insecure_channel(member.endpoint, options=OPTIONS) as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[wire.TxnRequest, bytes] = channel.unary_unary(
             "/etcdserverpb.KV/Txn", request_serializer=wire.TxnRequest.SerializeToString
@@ -88,21 +85,21 @@ async def fill(member: Member, count: int) -> None:
 
         async def write() -> None:
             for start in starts:
-                await call(_txn(keys, range(start, min(start + _OUTER * _INNER, count))), timeout=CALL_S)
+                await call(_txn(range(start, min(start + _OUTER * _INNER, count))), timeout=CALL_S)
 
         await asyncio.gather(*(write() for _ in range(_AT_ONCE)))
 
 
-def _txn(keys: Keys, numbers: range) -> wire.TxnRequest:
+def _txn(numbers: range) -> wire.TxnRequest:
     inner = [
-        wire.TxnRequest(success=[_put(keys, number) for number in numbers[start : start + _INNER]])
+        wire.TxnRequest(success=[_put(number) for number in numbers[start : start + _INNER]])
         for start in range(0, len(numbers), _INNER)
     ]
     return wire.TxnRequest(success=[wire.RequestOp(request_txn=each) for each in inner])
 
 
-def _put(keys: Keys, number: int) -> wire.RequestOp:
+def _put(number: int) -> wire.RequestOp:
     name = f"{PREFIX}{number}"
     record = Record(state=State.AVAILABLE, epoch=0, since_ms=now_ms(), as_sent=name)
-    key = keys.record(ProfileName("default", name))
+    key = KEYS.record(ProfileName("default", name))
     return wire.RequestOp(request_put=wire.PutRequest(key=key, value=encode(record)))

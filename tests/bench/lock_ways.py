@@ -14,6 +14,8 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
+from lockservice.core.keys import Keys
+from lockservice.settings import LockSettings
 from tenure import request_id
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.v1 import hold_service_pb2 as hold_pb
@@ -34,6 +36,9 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_len
 # Calls whose messages are made, and some read, by us.
 Bytes = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 Txn = grpc.aio.UnaryUnaryMultiCallable[bytes, wire.TxnResponse]
+# Where the lock service under test keeps what it keeps.
+KEYS = Keys(LockSettings.model_fields["etcd_prefix"].default)
+
 # One lock taken and freed `items` at a time in a lane: how often this was called says which names are due.
 Pair = Callable[[int, int, int], Awaitable[None]]
 
