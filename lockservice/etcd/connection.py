@@ -99,8 +99,11 @@ class Connection:
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect(), name="etcd connect")
             try:
-                # Shielded: many callers wait for one connection.
-                await asyncio.wait_for(asyncio.shield(self._connecting), timeout)
+                # Not wait_for: until Python 3.12 that drops a cancellation which comes in the moment of
+                # success, and whoever cancelled a watch then waits for ever.
+                async with asyncio.timeout(timeout):
+                    # Shielded: many callers wait for one connection.
+                    await asyncio.shield(self._connecting)
             except TimeoutError:
                 raise NotSent(f"no etcd member of {', '.join(self._endpoints)} answers") from None
         return self._channel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from typing import NamedTuple
 
@@ -87,7 +86,8 @@ class Leases:
         been renewed, but count on nothing.
         """
         try:
-            return await asyncio.wait_for(self.renewal(lease), timeout)
+            async with asyncio.timeout(timeout):
+                return await self.renewal(lease)
         except TimeoutError:
             raise NotSent(f"lease {lease:x} was not renewed within {timeout:g} s") from None
 
@@ -174,8 +174,8 @@ class Leases:
             self._stream = None
             sender.cancel()
             stream.cancel()
-            with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
-                await sender
+            # Not awaited by itself: its cancellation could not be told from ours.
+            await asyncio.gather(sender, return_exceptions=True)
 
     async def _send(self, stream: _Stream) -> None:
         clock = asyncio.get_running_loop().time

@@ -117,6 +117,43 @@ async def test_a_renewal_has_its_own_deadline_and_the_next_one_works(etcd: Store
         await client.leases.revoke(lease.id, 5.0)
 
 
+async def test_a_wait_for_the_connection_that_is_cancelled_as_it_comes_is_cancelled(etcd: Store) -> None:
+    async with Etcd(etcd.endpoints) as client:
+        waiting = asyncio.create_task(client.connection.ready(30.0))
+        # Now it has begun, and there is no connection yet.
+        await asyncio.sleep(0)
+        connecting = client.connection._connecting
+        assert connecting is not None
+        connecting.add_done_callback(lambda _: waiting.cancel())
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()
+
+
+async def test_a_renewal_that_is_cancelled_as_its_answer_comes_is_cancelled_or_was_over(client: Etcd) -> None:
+    lease = await client.leases.grant(30, 5.0)
+    renewing = asyncio.create_task(client.leases.keep_alive(lease.id, 30.0))
+    await asyncio.sleep(0)
+    asked = client.leases._asked[-1]
+    taken: list[bool] = []
+    asked.answer.add_done_callback(lambda _: taken.append(renewing.cancel()))
+    await asyncio.wait({renewing})
+    assert taken == [renewing.cancelled()]
+    await client.leases.revoke(lease.id, 5.0)
+
+
+async def test_keep_alives_that_are_ended_as_their_stream_breaks_end(etcd: Store) -> None:
+    async with Proxy(etcd.member.endpoint) as proxy, Etcd([proxy.endpoint]) as client:
+        lease = await client.leases.grant(30, 5.0)
+        await client.leases.keep_alive(lease.id, 5.0)
+        running = client.leases._tasks[0]
+        [sender] = [task for task in asyncio.all_tasks() if task.get_name() == "etcd keep-alive requests"]
+        sender.add_done_callback(lambda _: running.cancel())
+        proxy.cut()
+        await asyncio.wait({running}, timeout=30)
+        assert running.cancelled()
+        await client.leases.revoke(lease.id, 5.0)
+
+
 async def test_a_txn_without_an_answer_is_unknown_and_not_sent_again(etcd: Store) -> None:
     async with Proxy(etcd.member.endpoint) as proxy, Etcd([proxy.endpoint]) as client:
         await put(client, f"{etcd.prefix}a")
