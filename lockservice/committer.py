@@ -128,7 +128,8 @@ class Committer:
         deadline.
 
         `profile`: whose keys it writes, and compares; it never shares a batch with another of the same. None
-        only for a Txn that compares nothing but what it writes, and what no transition writes.
+        only for a Txn that compares nothing but what it writes, what no transition writes, and whether a host
+        lives.
         """
         return await self.batcher.one(Request(request, profile), deadline)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from lockservice.core import schedule
+from lockservice.core.decision import Write
 from lockservice.core.document import decode
 from lockservice.core.stored import Schedule
+from lockservice.etcd.txn import txn
+from lockservice.leases import LeaseKeys
 from tenure import errors
+from tenure.etcdwire.v1.etcdwire_pb2 import TxnResponse
 from tenure.internal.v1.lock_service_pb2 import LocateProfileRequest, ScheduleHostRequest
 from tenure.v1.host_pb2 import Host, HostState
 from tenure.v1.host_service_pb2 import (
@@ -111,6 +117,30 @@ async def test_only_a_host_that_there_is_can_be_cordoned(town: Town) -> None:
     assert (freed.host.name, freed.host.state, freed.host.capacity) == ("hosts/a", READY, 0)
     with pytest.raises(errors.InvalidField, match="state"):
         await town.here.call(town.here.lock.ScheduleHost, ScheduleHostRequest(host="hosts/b"))
+
+
+async def test_a_host_that_is_scheduled_while_it_tells_of_itself_is_known_by_both(town: Town) -> None:
+    for host in town.hosts:
+        await host.fall_silent()
+    replica, deadline = town.here.replica, asyncio.get_running_loop().time() + 20
+    keys, committer = replica.keys, replica.committer
+    seen = schedule.seen(await committer.look_up(schedule.reads(keys, "a"), deadline))
+    cordon = schedule.decide(keys, "a", seen, Schedule(state="CORDONED", by="dev", since_ms=1))
+    assert isinstance(cordon, Write)
+    leases, known = LeaseKeys(replica.etcd, keys, committer, replica.mirror), replica.mirror.hosts["a"]
+    # Both gather while the first ones fly.
+    first = [committer.look_up(schedule.reads(keys, "a"), deadline) for _ in range(200)]
+    *_, scheduled, told = await asyncio.gather(
+        *first,
+        committer.commit(txn(cordon.compares, cordon.ops), deadline),
+        leases.put(keys.host("a"), known.value + b" ", known.lease, deadline),
+    )
+    assert isinstance(scheduled, TxnResponse)
+    assert scheduled.succeeded
+    assert told
+    both = [await replica.etcd.kv.get(key, 5.0) for key in (keys.schedule("a"), keys.host("a"))]
+    # One batch.
+    assert len({kv.mod_revision for kv in both if kv is not None}) == 1
 
 
 async def test_what_is_told_of_a_host_is_stored_only_when_it_changed(town: Town) -> None:

@@ -103,14 +103,21 @@ def of_each(request: Txn, mutation: Mutation) -> Txn:
 
 
 def independent(requests: Sequence[Txn]) -> bool:
-    """Whether no transition writes what another one writes, or compares other than that a worker lives."""
+    """Whether none writes what another one writes, or compares, other than whether a worker or a host lives:
+    what lives is put there once more at most, and never taken away, so the one that compares came first.
+    """
     written = [set(_written(request)) for request in requests]
     for i, request in enumerate(requests):
         others = set().union(*written[:i], *written[i + 1 :])
-        guarded = [c for c in request.compare if b"/w/" not in c.key]
+        guarded = [c for c in request.compare if not _asks_for_life(c)]
         if written[i] & others or any(_guards(compare, key) for compare in guarded for key in others):
             return False
     return True
+
+
+def _asks_for_life(compare: wire.Compare) -> bool:
+    is_host = b"/h/" in compare.key and compare.target == wire.Compare.COMPARE_TARGET_CREATE
+    return is_host or b"/w/" in compare.key
 
 
 def _written(request: Txn) -> Iterator[bytes]:
