@@ -59,7 +59,8 @@ class Hands:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -75,7 +76,8 @@ class Hands:
     async def _answer(self) -> str:
         assert self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             line = b""
         word, _, rest = line.decode().strip().partition(" ")

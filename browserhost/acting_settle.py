@@ -49,7 +49,8 @@ class Settling:
                 return "settled"
             self._changed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(at, cap) - now)
+                async with asyncio.timeout(min(at, cap) - now):
+                    await self._changed.wait()
             now = self._clock()
         return "cap"
 

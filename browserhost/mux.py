@@ -126,8 +126,9 @@ class CdpMux:
             self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
             client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.session})
         try:
-            # Shielded: others may wait for the same answer.
-            await asyncio.wait_for(asyncio.shield(client.gone), DETACH_S)
+            async with asyncio.timeout(DETACH_S):
+                # Shielded: others may wait for the same answer.
+                await asyncio.shield(client.gone)
         except (CdpError, CdpClosed):
             return  # the session ended by itself, or the browser did
 

@@ -252,7 +252,8 @@ async def _ended(pidfd: int, timeout: float) -> bool:
     end: asyncio.Future[None] = loop.create_future()
     loop.add_reader(pidfd, _resolve, end)
     try:
-        await asyncio.wait_for(end, timeout)
+        async with asyncio.timeout(timeout):
+            await end
     except TimeoutError:
         return False
     finally:

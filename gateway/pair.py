@@ -89,7 +89,8 @@ class Pair:
             while self._waiting_bytes > AHEAD_BYTES:
                 self._room.clear()
                 try:
-                    await asyncio.wait_for(self._room.wait(), STALL_S)
+                    async with asyncio.timeout(STALL_S):
+                        await self._room.wait()
                 except TimeoutError:
                     self._end(SLOW_CLIENT, LEFT)
                     return

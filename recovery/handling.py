@@ -98,7 +98,8 @@ class Handling:
                 self._log.exception("failed")
                 pause = times.longest_pause_s
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._moved.wait()
             pause = min(pause * 2, times.late_pause_s if self._late else times.longest_pause_s)
 
     async def _read(self) -> ReadIncidentResponse | None:

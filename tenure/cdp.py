@@ -78,7 +78,8 @@ class CdpClient:
         self, method: str, params: Params | None = None, session: str = "", timeout: float = 30.0
     ) -> Result:
         """Send a call and return its answer. Raises CdpError, CdpClosed, TimeoutError (seconds)."""
-        return await asyncio.wait_for(self.post(method, params, session), timeout)
+        async with asyncio.timeout(timeout):
+            return await self.post(method, params, session)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every event, in order; it must not block. Returns how to stop."""

@@ -120,7 +120,8 @@ class Page:
         stops = (self._client.listen(hear), self._client.when_lost(lost))
         try:
             yield loaded
-            await asyncio.wait_for(loaded, timeout)
+            async with asyncio.timeout(timeout):
+                await loaded
         finally:
             loaded.cancel()
             for stop in stops:
