@@ -142,8 +142,9 @@ class _Maker:
         if field.message_type is None:
             values.append(self._value(field)[:200] if field.type == field.TYPE_STRING else self._value(field))
         elif len(values) > 3:
-            # Many are all alike, so that making them costs little.
-            values.append(values[0])
+            # Many are all alike and small, so that making them costs little: they are there for their number.
+            if values[0].ByteSize() < 1000:
+                values.append(values[0])
         elif depth < 4:
             values.append(self._message(field.message_type, depth + 2))
 

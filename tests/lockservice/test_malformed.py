@@ -20,6 +20,7 @@ from lockservice.etcd.client import Etcd
 from lockservice.etcd.txn import KeyRange
 from servicekit.call import Identity
 from servicekit.channels import CHANNEL_OPTIONS
+from servicekit.ending import Ending
 from tenure import errors, request_id
 from tenure.internal.v1 import lock_service_pb2
 from tenure.v1 import (
@@ -70,8 +71,6 @@ UNTYPED = {
 }
 BAD = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 WRONG = "wrong:"
-# What grpc.aio's client says itself of a stream that ended while it was being written to.
-OUR_OWN = "Internal error from Core"
 _MEMORY_KB = 600_000
 
 
@@ -97,20 +96,19 @@ async def serving(etcd: Store, folder: Path) -> AsyncIterator[tuple[Part, Part]]
 async def send(channel: grpc.aio.Channel, request: Malformed, said: Counter[str], metadata: Any) -> None:
     """Make one call, and note what was answered; a stream is read until its first word, or a moment long."""
     sent = (*request.metadata, *metadata)
-    call: Any
+    single = len(request.messages) == 1 and not request.streams
+    method: Any = channel.unary_unary(request.method) if single else channel.stream_stream(request.method)
+    message = request.messages[0] if single else iter(request.messages)
+    call = method(message, timeout=request.timeout, metadata=sent)
+    ending = Ending(call)
     try:
-        if request.streams or len(request.messages) != 1:
-            method: Any = channel.stream_stream(request.method)
-            call = method(iter(request.messages), timeout=request.timeout, metadata=sent)
-            async with asyncio.timeout(0.3):
+        async with asyncio.timeout(1.5 if single else 0.3):
+            if single:
+                await call
+            else:
                 async for _ in call:
                     break
-            call.cancel()
-        else:
-            method = channel.unary_unary(request.method)
-            call = method(request.messages[0], timeout=request.timeout, metadata=sent)
-            async with asyncio.timeout(1.5):
-                await call
+        call.cancel()
         said["OK"] += 1
     except TimeoutError:
         call.cancel()
@@ -118,13 +116,12 @@ async def send(channel: grpc.aio.Channel, request: Malformed, said: Counter[str]
     except asyncio.CancelledError:
         # gRPC cancels a call by itself whose deadline is over before it has begun.
         said["not sent"] += 1
-    except grpc.aio.AioRpcError as error:
+    except grpc.aio.AioRpcError as raised:
+        error = await ending.of(raised)
         typed = errors.from_rpc_error(error)
         known = typed.reason if _is_typed(error) else ""
         code = error.code()
         said[f"{code.name} {known}"] += 1
-        if error.details() == OUR_OWN:
-            return
         if code in BAD or not (known or code in UNTYPED):
             said[f"{WRONG} {request.method}: {error.details()}"] += 1
 
@@ -198,8 +195,10 @@ async def test_ten_thousand_malformed_requests_crash_nothing(etcd: Store, tmp_pa
         before = {key: kv for key, kv in (await stored(etcd)).items() if b"canary" in key}
         assert len(before) == 1
         pids = lock.pid, front.pid
-        inside = await storm(lock.address, malformed(SEED, EACH, INSIDE), STRANGERS)
-        outside = await storm(front.address, malformed(SEED + 1, EACH, OUTSIDE), [None])
+        inside, outside = await asyncio.gather(
+            storm(lock.address, malformed(SEED, EACH, INSIDE), STRANGERS),
+            storm(front.address, malformed(SEED + 1, EACH, OUTSIDE), [None]),
+        )
         print(f"seed {SEED}", dict(inside), dict(outside), sep="\n")
         assert min(inside.total(), outside.total()) >= EACH, "not all were sent"
         assert [what for what in (*inside, *outside) if what.startswith(WRONG)] == []
