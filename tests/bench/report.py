@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -90,7 +91,8 @@ def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> P
     path.write_text(json.dumps(lines, indent=2, ensure_ascii=False) + "\n")
     table = Table(title=f"{suite} ({path})")
     for heading in ("name", "value", "baseline", "ratio", "unit", "n", "goal", ""):
-        table.add_column(heading, justify="left" if heading in {"name", "unit"} else "right")
+        justify: Literal["left", "right"] = "left" if heading in {"name", "unit"} else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for figure in figures:
         *shown, met = asdict(figure).values()
         table.add_row(*map(str, shown), "" if met is None else "met" if met else "missed")
