@@ -24,7 +24,7 @@ from lockservice.replica import Replica
 from lockservice.workers import Workers
 from servicekit.call import current_identity, require_role
 from tenure import request_id, token
-from tenure.errors import InvalidField, NotFound, OutcomeUnknown, TenureError
+from tenure.errors import InvalidField, NotFound, OutcomeUnknown, StoreUnavailable, TenureError
 from tenure.names import worker_id
 from tenure.v1 import hold_pb2
 from tenure.v1 import hold_service_pb2 as pb
@@ -65,9 +65,14 @@ class HoldServicer(HoldServiceServicer):
         resumed = hold.holding.origin is Origin.RESUMED
         if not wanted.resume_state and not resumed:
             return self._message(hold), None
-        checkpoint = await checkpoint_store.load(self._replica, wanted.profile, wanted.ask.workflow_id, end)
-        if checkpoint is not None and not resumed and checkpoint.fencing_token < hold.token:
-            await self._check_plan(wanted, hold, checkpoint.plan, end)
+        workflow = wanted.ask.workflow_id
+        try:
+            checkpoint = await checkpoint_store.load(self._replica, wanted.profile, workflow, end)
+            if checkpoint is not None and not resumed and checkpoint.fencing_token < hold.token:
+                await self._check_plan(wanted, hold, checkpoint.plan, end)
+        except StoreUnavailable:
+            # Which says that nothing was changed; but something was.
+            raise _without_checkpoint(wanted, "could not be read") from None
         return self._message(hold), checkpoint
 
     async def _check_plan(self, wanted: asking.Acquire, hold: Hold, plan: str, end: float) -> None:
@@ -230,7 +235,7 @@ class HoldServicer(HoldServiceServicer):
                 told.append(error)
                 continue
             if checkpoint is not None and (room := room - checkpoint.ByteSize()) < 0:
-                told.append(_no_room_for_checkpoint(item))
+                told.append(_without_checkpoint(item, "has no room in this answer of many"))
                 continue
             told.append(pb.AcquireHoldResponse(hold=message, checkpoint=checkpoint))
         return told
@@ -239,11 +244,12 @@ class HoldServicer(HoldServiceServicer):
         return hold_message(hold, self._workers.remaining_s(hold.holding.worker))
 
 
-def _no_room_for_checkpoint(wanted: asking.Acquire) -> OutcomeUnknown:
+def _without_checkpoint(wanted: asking.Acquire, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
-        "The profile is acquired, but its checkpoint has no room in this answer. Ask for it again, with the "
-        "same request_id, in a call of fewer.",
+        f"The profile is acquired, but its checkpoint {why}. Ask for it again, alone, with the same "
+        "request_id.",
         request_id=wanted.ask.request_id,
+        retry_after_s=1.0,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lockservice.core.record import State
+from lockservice.etcd.errors import NotSent
 from tenure import errors, request_id
 from tenure.v1 import hold_service_pb2 as pb
 from tenure.v1.hold_pb2 import Hold, HoldOrigin
@@ -58,6 +59,30 @@ async def test_a_hold_says_what_its_run_said_of_itself(a: Running) -> None:
     await a.release(found)
     hold = (await acquire(a)).hold
     assert (hold.plan, hold.restartable, hold.proxy_key) == ("", False, "")
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["alone", "in bulk"])
+async def test_a_hold_whose_checkpoint_could_not_be_read_is_not_said_to_be_none(
+    a: Running, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    await saved_and_released(a, "v1")
+    worker, n = await a.worker(), request_id.mint()
+    request = pb.AcquireHoldRequest(
+        profile="alice", workflow_id="shop", worker=worker, request_id=n, resume_state=True
+    )
+
+    async def no_answer(*_: object) -> None:
+        raise NotSent("nobody is there")
+
+    with monkeypatch.context() as away:
+        away.setattr(a.replica.etcd.kv, "get", no_answer)
+        with pytest.raises(errors.OutcomeUnknown) as told:
+            if many:
+                answer = await a.call(a.holds.AcquireHolds, pb.AcquireHoldsRequest(requests=[request]))
+                raise errors.from_status(answer.results[0].error)
+            await a.call(a.holds.AcquireHold, request)
+    assert told.value.request_id == n
+    assert (await a.call(a.holds.AcquireHold, request)).checkpoint.payload == b"x"
 
 
 async def test_a_checkpoint_of_another_plan_is_refused_and_nothing_is_acquired(a: Running) -> None:
