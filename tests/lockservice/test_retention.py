@@ -131,7 +131,10 @@ async def test_what_cannot_be_read_keeps_nothing_else_from_going(etcd: Store) ->
         assert await stored(a, "i") == ["i/aaron", "i/bob"]
 
 
-async def test_a_store_that_is_away_ends_a_run_with_its_word(etcd: Store) -> None:
+async def test_a_store_that_is_away_ends_a_run_with_its_word(
+    etcd: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.retention._TXN_S", 0.5)
     async with running(etcd.endpoints, etcd.prefix) as a:
         await a.replica.etcd.aclose()
         with pytest.raises(StoreUnavailable):
