@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile(
@@ -45,9 +49,16 @@ STARTS_BROWSERS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group that a test goes with: the browsers', or its file's."""
-    for item in items:
-        name = item.path.stem.removeprefix("test_")
-        browsers = item.path.parent.name == "integration" and name.startswith(STARTS_BROWSERS)
-        item.add_marker(pytest.mark.xdist_group("browsers" if browsers else item.nodeid.partition("::")[0]))
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has no types
+    """A file's tests stay in one process, and all that start browsers in one and the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        browsers = path.parent.name == "integration" and path.stem[len("test_") :].startswith(STARTS_BROWSERS)
+        return "browsers" if browsers else str(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    """Say what may go side by side."""
+    return SideBySide(config, log)
