@@ -83,6 +83,7 @@ async def test_nobody_frees_a_profile_whose_host_never_acknowledged_without_sayi
     scene: Scene,
 ) -> None:
     doomed = scene.doomed[UNTOLD]
+    assert await doomed.ended() == "MANUAL_REVIEW"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await scene.crew.free(scene.recovery, doomed)
     refusal = from_rpc_error(refused.value)
