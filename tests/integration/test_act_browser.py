@@ -111,7 +111,11 @@ async def test_a_click_arrives_where_the_page_has_it(acted: Acted) -> None:
     assert await acted.js("document.activeElement.id") == "button"
     assert acted.touched == ["click", "click"]
     assert len(acted.progress.results) == 1
-    await acted.act(click(120, 320, count=2))
+    # Two clicks that Chrome hears of more than half a second apart are two: a busy machine gets another try.
+    for _ in range(3):
+        await acted.act(click(120, 320, count=2))
+        if ["dblclick", 0, 120, 320] in await acted.js("seen"):
+            break
     assert ["dblclick", 0, 120, 320] in await acted.js("seen")
 
 
