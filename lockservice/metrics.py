@@ -74,6 +74,12 @@ class Metrics:
             buckets=_LAG_S,
             registry=registry,
         )
+        self._loops_ended = Counter(
+            "tenure_loops_ended",
+            "Loops of this replica that ended by a mistake and were begun again.",
+            ["loop"],
+            registry=registry,
+        )
         # A write of our own that the watch has not told yet: its revision, and when it was answered.
         self._unheard: tuple[int, float] | None = None
 
@@ -107,6 +113,10 @@ class Metrics:
     def suspected(self, cause: str) -> None:
         """A hold became suspect."""
         self._suspicions.labels(cause).inc()
+
+    def loop_ended(self, name: str) -> None:
+        """A loop ended that never should, and is begun again."""
+        self._loops_ended.labels(name).inc()
 
     @contextmanager
     def wait(self) -> Iterator[None]:

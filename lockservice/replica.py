@@ -25,6 +25,7 @@ from lockservice.etcd.watch import Changes, Item, Lost, Page, Resumed, Snapshot
 from lockservice.granter import Granter
 from lockservice.incident_feed import IncidentFeed
 from lockservice.leases import LeaseKeys
+from lockservice.loops import kept
 from lockservice.metrics import Metrics
 from lockservice.mirror import Mirror, Touched
 from lockservice.overseer import Overseer
@@ -70,6 +71,7 @@ class Replica:
         self.metrics = Metrics(self.mirror, self.parking, self.watching)
         self.committer = Committer(self.etcd.kv, self.keys, self.mirror, self._touched)
         self.committer.batcher.observe = self.metrics
+        self.etcd.leases.ended = self.metrics.loop_ended
         self.granter = Granter(self.committer, self.mirror, self.parking, self.metrics, sweep_s)
         self.suspects = Suspects(self.committer, self.keys, self.metrics)
         self.overseer = Overseer(self.suspects, self.mirror, sweep_s)
@@ -114,14 +116,16 @@ class Replica:
         self.watching.close()
 
     async def __aenter__(self) -> Self:
+        loops = {
+            "follow etcd": self._follow,
+            "granter": self.granter.run,
+            "overseer": self.overseer.run,
+            "retention": self.retention.run,
+        }
         self._tasks = [
-            asyncio.create_task(self._follow(), name="follow etcd"),
-            asyncio.create_task(self.granter.run(), name="granter"),
-            asyncio.create_task(self.overseer.run(), name="overseer"),
-            asyncio.create_task(self.retention.run(), name="retention"),
+            asyncio.create_task(kept(name, run, self.metrics.loop_ended), name=name)
+            for name, run in loops.items()
         ]
-        for task in self._tasks:
-            task.add_done_callback(_complain)
         return self
 
     async def __aexit__(
@@ -138,10 +142,17 @@ class Replica:
             try:
                 await self._watch()
             except (EtcdError, EpochNeeded, Unreadable) as error:
-                self.committer.not_loaded = str(error)
-                self.watching.hear(False)
-                await self._tell(str(error))
+                await self._not_heard(str(error))
+            except Exception as error:
+                # What is known grows old until the loop is begun again.
+                await self._not_heard(f"following etcd failed: {error!r}")
+                raise
             await asyncio.sleep(_PAUSE_S)
+
+    async def _not_heard(self, why: str) -> None:
+        self.committer.not_loaded = why
+        self.watching.hear(False)
+        await self._tell(why)
 
     async def _watch(self) -> None:
         """Feed the mirror until another store answers than the one that was served."""
@@ -192,8 +203,3 @@ class Replica:
         self.feed.look_at(touched)
         self.watching.look_at(touched)
         self.metrics.look_at_watch()
-
-
-def _complain(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.critical("a task of the replica ended", task=task.get_name(), exc_info=task.exception())

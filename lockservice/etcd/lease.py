@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.message import Message
 from lockservice.etcd.connection import REQUIRE_LEADER, Connection, cancelled_by_caller
 from lockservice.etcd.errors import EtcdError, NotSent, Rejected
 from lockservice.etcd.kv import ATTEMPT_S
+from lockservice.loops import kept
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 # How long a renewal is asked for, of one member after the other.
@@ -47,6 +49,8 @@ class Leases:
     """etcd's Lease service. One keep-alive stream is shared by all; `aclose` it."""
 
     def __init__(self, connection: Connection) -> None:
+        # Told of a loop that ended by a mistake, and is begun again.
+        self.ended: Callable[[str], None] = lambda _: None
         self._connection = connection
         # In the order sent: etcd answers a stream in order, so the first answer for an id belongs to its
         # first request.
@@ -98,9 +102,9 @@ class Leases:
         For very many at a time: it costs no timer and no task.
         """
         if not self._tasks:
+            loops = {"etcd keep-alives": self._run, "etcd keep-alives' patience": self._watch_over}
             self._tasks = [
-                asyncio.create_task(self._run(), name="etcd keep-alives"),
-                asyncio.create_task(self._watch_over(), name="etcd keep-alives' patience"),
+                asyncio.create_task(kept(name, run, self.ended), name=name) for name, run in loops.items()
             ]
         asked = _Asked(lease, asyncio.get_running_loop().time())
         self._asked.append(asked)
@@ -142,13 +146,14 @@ class Leases:
             except asyncio.CancelledError:
                 if cancelled_by_caller():
                     raise
-            # Asked again on the next stream: those whose callers still wait. Older answers can no longer
-            # arrive.
-            for waiting in self._pending.values():
-                for asked in waiting:
-                    if not asked.answer.done():
-                        self._wanted.put_nowait(asked)
-            self._pending.clear()
+            finally:
+                # Asked again on the next stream: those whose callers still wait. Older answers can no longer
+                # arrive.
+                for waiting in self._pending.values():
+                    for asked in waiting:
+                        if not asked.answer.done():
+                            self._wanted.put_nowait(asked)
+                self._pending.clear()
 
     async def _serve_stream(self) -> None:
         channel = await self._connection.ready(None)
