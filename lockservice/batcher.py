@@ -14,7 +14,7 @@ from typing import Protocol
 import grpc
 import structlog
 
-from lockservice.core.gathering import Gatherer, outer, split
+from lockservice.core.gathering import Gatherer, outer, split, weight
 from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown, Rejected
 from lockservice.etcd.kv import ATTEMPT_S
 from lockservice.etcd.txn import Txn
@@ -50,7 +50,7 @@ class Request:
         self.txn = txn
         self.tenant = profile.tenant if profile else ""
         self.lane: Hashable = profile.profile if profile else self
-        self.size = txn.ByteSize()
+        self.size = weight(txn)
         self.sent = False
         self.unclear = False
         self.problem = ""

@@ -19,6 +19,9 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 MAX_MEMBERS = 64
 # etcd refuses requests above 1.5 MiB by default (server/embed `DefaultMaxRequestBytes`).
 MAX_BYTES = 1024 * 1024
+# etcd takes 128 operations a Txn by default, and of a Txn within another what the outer one has left of them
+# (server/etcdserver/api/v3rpc `checkTxnRequest`).
+MAX_OPS = 128
 # So many come, at least, before those who left are looked for.
 _SOME = 1000
 
@@ -157,6 +160,14 @@ class Gatherer(Generic[M]):
                     self._insert(member)
                     stayed += 1
         self._patience = max(_SOME, stayed)
+
+
+def weight(request: Txn) -> int:
+    """The size of a Txn in bytes; of one with more operations than a full batch has left, all that a batch
+    may have, so that it goes alone.
+    """
+    ops = max(len(request.compare), len(request.success), len(request.failure))
+    return request.ByteSize() if ops <= MAX_OPS - MAX_MEMBERS else MAX_BYTES
 
 
 def outer(requests: Sequence[Txn]) -> Txn:

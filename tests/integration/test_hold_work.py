@@ -182,6 +182,20 @@ async def test_the_first_session_sets_the_home_and_releases_go_through_it(a: Run
     assert profile.flushed_at.seconds == drained.flushed_at.seconds
 
 
+async def test_a_host_with_very_many_tokens_is_answered_beside_others_work(a: Running) -> None:
+    worker = await a.worker()
+    holds = await asyncio.gather(*(for_session(a, f"mine{i}", worker) for i in range(200)))
+    parts = [verdicts(a, HOST, *holds[start : start + 50]) for start in range(0, 200, 50)]
+    found, _ = await asyncio.gather(
+        asyncio.gather(*parts), asyncio.gather(*(a.acquire(f"other{i}", worker) for i in range(40)))
+    )
+    assert [verdict.reason for part in found for verdict in part] == [""] * 200
+    rejected = {"outcome": "rejected"}
+    assert a.replica.metrics.registry.get_sample_value("tenure_txn_seconds_count", rejected) is None, (
+        "no Txn had more in it than etcd takes"
+    )
+
+
 async def test_a_host_hears_which_tokens_it_may_serve_and_why_not(a: Running) -> None:
     a.watches_nobody()
     worker, dead = await a.worker(), await a.worker()

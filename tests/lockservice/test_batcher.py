@@ -183,6 +183,15 @@ async def test_one_that_etcd_refuses_fails_alone(line: Line, poison: Callable[[L
     assert await line.versions() == {f"k{i}": 1 for i in range(12)}
 
 
+async def test_look_ups_of_very_much_are_not_refused_for_what_goes_beside_them(line: Line) -> None:
+    large = txn([], [get(line.key(f"r{i}")) for i in range(127)])
+    creates = [line.create(f"k{i}") for i in range(80)]
+    tasks = await gathering(line, *creates[:40], large, *creates[40:], large, profiles=False)
+    assert all(await answers(tasks))
+    assert {outcome for _, outcome in line.observed} == {"answered"}
+    assert await line.versions() == {f"k{i}": 1 for i in range(80)}
+
+
 async def test_a_lost_reply_to_a_batch_applies_nothing_twice(line: Line) -> None:
     await line.go(line.create("k1"))
     line.faults = [_none, reply_lost]
