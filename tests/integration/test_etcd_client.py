@@ -15,14 +15,14 @@ from tests.fixtures.proxy import Proxy
 
 
 async def put(client: Etcd, key: str, value: str = "", lease: int = 0) -> int:
-    answer = await client.kv.txn(t.txn([], [t.put(key.encode(), value.encode(), lease)]), 5.0)
+    answer = await client.kv.txn(t.txn([], [t.put(key.encode(), value.encode(), lease)]), 30.0)
     return answer.header.revision
 
 
 async def test_a_txn_takes_the_failing_branch_when_a_compare_fails(client: Etcd, etcd: Store) -> None:
     key = f"{etcd.prefix}a".encode()
     await put(client, f"{etcd.prefix}a", "1")
-    answer = await client.kv.txn(t.txn([t.absent(key)], [t.put(key, b"2")], [t.get(key)]), 5.0)
+    answer = await client.kv.txn(t.txn([t.absent(key)], [t.put(key, b"2")], [t.get(key)]), 30.0)
     assert not answer.succeeded
     assert answer.responses[0].response_range.kvs[0].value == b"1"
 
@@ -32,9 +32,9 @@ async def test_the_compares_of_nested_txns_see_the_state_before_all_of_them(
 ) -> None:
     keys = [f"{etcd.prefix}{i}".encode() for i in range(100)]
     children = [t.nested(t.txn([t.empty(t.prefix(etcd.prefix.encode()))], [t.put(k, b"x")])) for k in keys]
-    answer = await client.kv.txn(t.txn([], children), 5.0)
+    answer = await client.kv.txn(t.txn([], children), 30.0)
     assert all(r.response_txn.succeeded for r in answer.responses)
-    found = await client.kv.read(t.prefix(etcd.prefix.encode()), 5.0)
+    found = await client.kv.read(t.prefix(etcd.prefix.encode()), 30.0)
     assert {kv.mod_revision for kv in found.kvs} == {answer.header.revision}
 
 
@@ -44,7 +44,7 @@ async def test_a_range_compare_tells_the_head_of_a_queue(client: Etcd, etcd: Sto
     second = await put(client, f"{etcd.prefix}q/a")
 
     async def holds(compare: t.Compare) -> bool:
-        return (await client.kv.txn(t.txn([compare], []), 5.0)).succeeded
+        return (await client.kv.txn(t.txn([compare], []), 30.0)).succeeded
 
     assert await holds(t.none_older(queue, first))
     assert not await holds(t.none_older(queue, second))
@@ -52,7 +52,7 @@ async def test_a_range_compare_tells_the_head_of_a_queue(client: Etcd, etcd: Sto
     nobody = t.prefix(f"{etcd.prefix}nobody/".encode())
     assert await holds(t.empty(nobody))
     assert not await holds(t.none_older(nobody, first))
-    head = await client.kv.txn(t.txn([], [t.first_created(queue)]), 5.0)
+    head = await client.kv.txn(t.txn([], [t.first_created(queue)]), 30.0)
     assert head.responses[0].response_range.kvs[0].key.endswith(b"/b")
 
 
@@ -68,7 +68,7 @@ async def test_a_list_is_of_one_revision_though_it_has_pages(
     last = max([await put(client, f"{etcd.prefix}a/{i}") for i in range(8)])
     await put(client, f"{etcd.prefix}b/0")
     ranges = (t.prefix(f"{etcd.prefix}a/".encode()), t.prefix(f"{etcd.prefix}b/".encode()))
-    pages = [(revision, [*kvs]) async for revision, kvs in client.kv.pages(ranges, 5.0)]
+    pages = [(revision, [*kvs]) async for revision, kvs in client.kv.pages(ranges, 30.0)]
     assert [len(kvs) for _, kvs in pages] == [3, 3, 2, 1]
     [revision] = {revision for revision, _ in pages}
     assert revision > last
@@ -79,42 +79,42 @@ async def test_a_list_is_of_one_revision_though_it_has_pages(
 async def test_a_lease_takes_its_keys_along_and_answers_ttl_0_when_it_is_gone(
     client: Etcd, etcd: Store
 ) -> None:
-    lease = await client.leases.grant(30, 5.0)
+    lease = await client.leases.grant(30, 30.0)
     await put(client, f"{etcd.prefix}w", lease=lease.id)
-    assert (await client.leases.keep_alive(lease.id, 5.0)).ttl == 30
-    await client.leases.revoke(lease.id, 5.0)
-    assert await client.kv.get(f"{etcd.prefix}w".encode(), 5.0) is None
-    assert (await client.leases.keep_alive(lease.id, 5.0)).ttl == 0
-    await client.leases.revoke(lease.id, 5.0)
+    assert (await client.leases.keep_alive(lease.id, 30.0)).ttl == 30
+    await client.leases.revoke(lease.id, 30.0)
+    assert await client.kv.get(f"{etcd.prefix}w".encode(), 30.0) is None
+    assert (await client.leases.keep_alive(lease.id, 30.0)).ttl == 0
+    await client.leases.revoke(lease.id, 30.0)
 
 
 async def test_many_leases_are_kept_over_one_stream(client: Etcd) -> None:
-    leases = [await client.leases.grant(30, 5.0) for _ in range(20)]
-    renewals = await asyncio.gather(*(client.leases.keep_alive(x.id, 5.0) for x in leases for _ in range(3)))
+    leases = [await client.leases.grant(30, 30.0) for _ in range(20)]
+    renewals = await asyncio.gather(*(client.leases.keep_alive(x.id, 30.0) for x in leases for _ in range(3)))
     assert {r.ttl for r in renewals} == {30}
     for lease in leases:
-        await client.leases.revoke(lease.id, 5.0)
+        await client.leases.revoke(lease.id, 30.0)
 
 
 async def test_a_put_on_a_dead_lease_is_refused_and_changes_nothing(client: Etcd, etcd: Store) -> None:
     with pytest.raises(Rejected) as refused:
         await put(client, f"{etcd.prefix}w", lease=4711)
     assert refused.value.code is grpc.StatusCode.NOT_FOUND
-    assert await client.kv.get(f"{etcd.prefix}w".encode(), 5.0) is None
+    assert await client.kv.get(f"{etcd.prefix}w".encode(), 30.0) is None
 
 
 async def test_a_renewal_has_its_own_deadline_and_the_next_one_works(etcd: Store) -> None:
     async with Proxy(etcd.member.endpoint) as proxy, Etcd([proxy.endpoint]) as client:
-        lease = await client.leases.grant(30, 5.0)
-        assert (await client.leases.keep_alive(lease.id, 5.0)).ttl == 30
+        lease = await client.leases.grant(30, 30.0)
+        assert (await client.leases.keep_alive(lease.id, 30.0)).ttl == 30
         proxy.hold()
         with pytest.raises(NotSent):
             await client.leases.keep_alive(lease.id, 0.2)
         proxy.release()
-        assert (await client.leases.keep_alive(lease.id, 5.0)).ttl == 30
+        assert (await client.leases.keep_alive(lease.id, 30.0)).ttl == 30
         proxy.cut()
-        assert (await client.leases.keep_alive(lease.id, 5.0)).ttl == 30
-        await client.leases.revoke(lease.id, 5.0)
+        assert (await client.leases.keep_alive(lease.id, 30.0)).ttl == 30
+        await client.leases.revoke(lease.id, 30.0)
 
 
 async def test_a_wait_for_the_connection_that_is_cancelled_as_it_comes_is_cancelled(etcd: Store) -> None:
@@ -130,7 +130,7 @@ async def test_a_wait_for_the_connection_that_is_cancelled_as_it_comes_is_cancel
 
 
 async def test_a_renewal_that_is_cancelled_as_its_answer_comes_is_cancelled_or_was_over(client: Etcd) -> None:
-    lease = await client.leases.grant(30, 5.0)
+    lease = await client.leases.grant(30, 30.0)
     renewing = asyncio.create_task(client.leases.keep_alive(lease.id, 30.0))
     await asyncio.sleep(0)
     asked = client.leases._asked[-1]
@@ -138,20 +138,22 @@ async def test_a_renewal_that_is_cancelled_as_its_answer_comes_is_cancelled_or_w
     asked.answer.add_done_callback(lambda _: taken.append(renewing.cancel()))
     await asyncio.wait({renewing})
     assert taken == [renewing.cancelled()]
-    await client.leases.revoke(lease.id, 5.0)
+    await client.leases.revoke(lease.id, 30.0)
 
 
 async def test_keep_alives_that_are_ended_as_their_stream_breaks_end(etcd: Store) -> None:
     async with Proxy(etcd.member.endpoint) as proxy, Etcd([proxy.endpoint]) as client:
-        lease = await client.leases.grant(30, 5.0)
-        await client.leases.keep_alive(lease.id, 5.0)
+        lease = await client.leases.grant(30, 30.0)
+        await client.leases.keep_alive(lease.id, 30.0)
         running = client.leases._tasks[0]
         [sender] = [task for task in asyncio.all_tasks() if task.get_name() == "etcd keep-alive requests"]
         sender.add_done_callback(lambda _: running.cancel())
         proxy.cut()
         await asyncio.wait({running}, timeout=30)
         assert running.cancelled()
-        await client.leases.revoke(lease.id, 5.0)
+    # By a connection that was not cut: on that one a call may yet be lost.
+    async with Etcd(etcd.endpoints) as client:
+        await client.leases.revoke(lease.id, 30.0)
 
 
 async def test_a_txn_without_an_answer_is_unknown_and_not_sent_again(etcd: Store) -> None:
@@ -163,7 +165,7 @@ async def test_a_txn_without_an_answer_is_unknown_and_not_sent_again(etcd: Store
         proxy.release()
         await put(client, f"{etcd.prefix}other")
     async with Etcd(etcd.endpoints) as client:
-        found = await client.kv.get(f"{etcd.prefix}a".encode(), 5.0)
+        found = await client.kv.get(f"{etcd.prefix}a".encode(), 30.0)
         # Applied once, or never: etcd drops what its client has cancelled.
         assert found
         assert found.version <= 2
