@@ -22,6 +22,7 @@ from lockservice.etcd.errors import (
     WentBack,
     classify,
 )
+from lockservice.etcd.silence import Silence
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 # A member that lost its leader refuses at once instead of letting the request wait (etcd
@@ -49,6 +50,9 @@ _POLL_S = 0.02
 # Calls still under way on a channel that was left may end by their own deadlines.
 _LINGER_S = 10.0
 _STAY_S = 1.0
+# For so long a member is waited for before it is taken for one that does not answer: a short deadline says
+# nothing of the member.
+PATIENCE_S = 1.0
 
 Response = TypeVar("Response", bound=Message)
 
@@ -86,6 +90,7 @@ class Connection:
         self._channel = self._open()
         self._connecting: asyncio.Task[None] | None = None
         self._stay_until = 0.0
+        self._silence = Silence()
         self._leaving: set[asyncio.Task[None]] = set()
         # Set once the cluster is known: then an answer of another one is refused.
         self.cluster_id: int | None = None
@@ -114,9 +119,10 @@ class Connection:
         """Call once, never twice. Raises NotSent, Rejected, OutcomeUnknown or ClusterChanged, which says
         nothing of the request's outcome either.
 
-        `timeout` (seconds) covers the wait for a connection too. A member that did not answer, or lost its
-        leader, is left for the next one. Not `checked`: an answer of any cluster will do. Checked calls are
-        only those that etcd orders with all writes: their answers cannot be older than what was seen.
+        `timeout` (seconds) covers the wait for a connection too. A member that lost its leader, or let calls
+        wait for PATIENCE_S, one or several in a row, and answered none, is left for the next one. Not
+        `checked`: an answer of any cluster will do. Checked calls are only those that etcd orders with all
+        writes: their answers cannot be older than what was seen.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
@@ -127,19 +133,23 @@ class Connection:
         call: grpc.aio.UnaryUnaryMultiCallable[Message, Response] = channel.unary_unary(
             path, request_serializer=_serialize, response_deserializer=_deserializer(answer)
         )
+        sent = loop.time()
         try:
-            response = await call(request, timeout=max(end - loop.time(), 0.001), metadata=REQUIRE_LEADER)
+            response = await call(request, timeout=max(end - sent, 0.001), metadata=REQUIRE_LEADER)
         except grpc.aio.AioRpcError as error:
             known = classify(error)
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or (
-                isinstance(known, Rejected) and known.no_leader
-            ):
+            waited = 0.0
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and channel is self._channel:
+                waited = self._silence.waited(sent, loop.time())
+            if waited >= PATIENCE_S or (isinstance(known, Rejected) and known.no_leader):
                 self.leave(channel)
             raise known from None
         except asyncio.CancelledError:
             if cancelled_by_caller():
                 raise
             raise OutcomeUnknown("the channel was closed under the call") from None
+        if channel is self._channel:
+            self._silence.broken(loop.time())
         if checked:
             if self._refusal:
                 raise OutcomeUnknown(self._refusal)
@@ -198,6 +208,7 @@ class Connection:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         self._channel = self._open()
+        self._silence = Silence()
 
     async def _connect(self) -> None:
         # Polled, because a wait for a state change of a channel that is left meanwhile would not end.
