@@ -25,7 +25,7 @@ up: setup ## Run the whole system on embedded etcd until Ctrl-C
 	@$(BIN)/tenure up
 
 test: setup ## Run the tests; ARGS='-k name' narrows them, JOBS=0 runs them one by one
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --second-chance $(ARGS)
 
 etcd: setup ## Build etcd 3.5 and 3.6 with Go, for the tests to run on them too
 	@$(BIN)/python -m tests.fixtures.etcd_builds 3.5 3.6

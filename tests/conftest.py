@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.fixtures.pyppeteer",
     "tests.fixtures.system",
     "tests.fixtures.scene",
+    "tests.fixtures.second_chance",
 ]
 
 # Files of tests that start browsers go one after the other while the rest goes on beside them: on two cores,

@@ -54,9 +54,12 @@ class Hunted:
 
 
 async def hunt(
-    endpoint: str, mutant: Mutant, seed: str, *, drops: bool = True, operations: int = 600
+    endpoint: str, mutant: Mutant, seed: str, *, drops: bool = True, operations: int = 600, held: int = 0
 ) -> Hunted:
-    """Play until a violation is found, or so many operations are made. Not `drops`: the control."""
+    """Play until a violation is found, or so many operations are made. Not `drops`: the control.
+
+    `held`: and so many messages are delayed, which may take up to ten times the operations.
+    """
     steer = mutant.steer
     recorder = Recorder()
     # A store of its own within the etcd.
@@ -110,7 +113,7 @@ async def hunt(
             works = [_scenes(getattr(drama, steer.drama))]
         else:
             works = _works(mutant, play, peek)
-        await _play(hunted, works, play, history, adversary, operations)
+        await _play(hunted, works, play, history, adversary, operations, held)
         hunted.operations, hunted.held = len(recorder.calls), adversary.held
         hunted.changed = adversary.changed
     return hunted
@@ -144,13 +147,16 @@ async def _play(
     history: History,
     adversary: Adversary,
     operations: int,
+    held: int,
 ) -> None:
     # A play with a script is short.
     pause = 3 * _ROUND // 4 if len(works) == 1 else _ROUND
     tasks = [asyncio.create_task(work) for work in works]
     try:
         looked = 0
-        while not hunted.violations and len(play.recorder.calls) < operations:
+        while not hunted.violations and len(play.recorder.calls) < (
+            operations if adversary.held >= held else 10 * operations
+        ):
             await asyncio.sleep(0.05)
             for task in tasks:
                 if task.done():

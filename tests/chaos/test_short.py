@@ -17,6 +17,8 @@ from tests.fixtures.etcd import Store
 SEED = "short"
 
 
+# What it finds once is found.
+@pytest.mark.flaky(reruns=0)
 @pytest.mark.timeout(240)
 async def test_random_clients_find_nothing_wrong_while_everything_around_them_fails(tmp_path: Path) -> None:
     seed = secrets.token_hex(4)
@@ -39,6 +41,6 @@ async def test_a_mutant_is_caught_and_its_control_is_not(etcd: Store, name: str)
     hunted = await hunt(endpoint, mutant, SEED, operations=1500)
     assert hunted.violations, f"{name} was not caught in {hunted.operations} operations"
     assert hunted.violations[0].trace
-    control = await hunt(endpoint, mutant, SEED, drops=False, operations=120)
-    assert control.held, "the adversary was at work"
+    control = await hunt(endpoint, mutant, SEED, drops=False, operations=120, held=2)
+    assert control.held >= 2, f"the adversary was hardly at work in {control.operations} operations"
     assert [str(violation) for violation in control.violations] == []
