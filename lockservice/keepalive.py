@@ -39,7 +39,8 @@ class KeepAlive:
         self._tenant = tenant
         self._tell = tell
         self._stopping = stopping
-        self._under_way = 0
+        # Those asked for of which nothing was told yet.
+        self._under_way: set[asyncio.Future[Renewal]] = set()
         self._answered: deque[_Answered] = deque()
         # Set when there is something to tell, and when there is room to read more.
         self._told = asyncio.Event()
@@ -50,7 +51,7 @@ class KeepAlive:
         and all are told.
 
         Raises LeaseExpired, StoreUnavailable and InvalidId at the first renewal that ends so; those asked for
-        before a request that is refused are told first.
+        before a request that is refused are told first. However it ends, what is under way is given up.
         """
         reading = asyncio.create_task(self._read(requests))
         reading.add_done_callback(lambda _: self._told.set())
@@ -69,15 +70,16 @@ class KeepAlive:
             reading.cancel()
             stopping.cancel()
             await asyncio.gather(reading, stopping, return_exceptions=True)
+            self._give_up()
 
     async def _read(self, requests: AsyncIterator[KeepAliveRequest]) -> None:
         clock = asyncio.get_running_loop().time
         async for request in requests:
             sent = clock()
             worker, renewal = await self._workers.renewal(request.worker, self._tenant, deadline())
-            self._under_way += 1
+            self._under_way.add(renewal)
             renewal.add_done_callback(partial(self._take, worker, sent))
-            while self._under_way >= MAX_UNDER_WAY:
+            while len(self._under_way) >= MAX_UNDER_WAY:
                 self._room.clear()
                 await self._room.wait()
 
@@ -93,5 +95,11 @@ class KeepAlive:
         await self._tell(
             answered.worker, await self._workers.renewed(answered.worker, answered.sent, renewal)
         )
-        self._under_way -= 1
+        self._under_way.discard(answered.renewal)
         self._room.set()
+
+    def _give_up(self) -> None:
+        for renewal in self._under_way:
+            if not renewal.cancel() and not renewal.cancelled():
+                # Looked at, for else its failure would be logged as one that nobody knows of.
+                renewal.exception()
