@@ -1,4 +1,4 @@
-"""What fails beside real processes is run once more: in a run of its own, as `make test` runs, of other tests."""
+"""What fails beside real processes is run once more: in a run as `make test` makes it, of other tests."""
 
 from __future__ import annotations
 
