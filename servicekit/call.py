@@ -1,6 +1,6 @@
 """The call being served: its request id, who makes it, and how long it may take.
 
-Context variables, set by the server's interceptor and read wherever the call goes, so
+Context variables, set by the server's wrapper and read wherever the call goes, so
 outgoing calls and log lines carry them on without every function passing them along.
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from tenure import request_id
 from tenure.errors import PermissionDenied, Unauthenticated
@@ -43,6 +44,7 @@ class Identity:
 DEV_IDENTITY = Identity(tenant="default", subject="dev", roles=("worker", "reviewer", "admin"))
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+_method: ContextVar[str] = ContextVar("method", default="")
 _identity: ContextVar[Identity | None] = ContextVar("identity", default=None)
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -82,12 +84,23 @@ def outgoing_metadata(own: Identity) -> list[tuple[str, str]]:
     return [(REQUEST_ID_KEY, _request_id.get() or request_id.mint()), *identity.metadata()]
 
 
-def begin(metadata: Mapping[str, str]) -> str:
-    """Take the call's request id from its metadata, or mint one; answers it."""
+def begin(metadata: Mapping[str, str], method: str = "") -> str:
+    """Take the request id of a call of `method` from its metadata, or mint one; answers it."""
     sent = metadata.get(REQUEST_ID_KEY, "")
     taken = sent if _SANE_REQUEST_ID.fullmatch(sent) else request_id.mint()
     _request_id.set(taken)
+    _method.set(method)
     return taken
+
+
+def add_to_log(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say in a log line, as a processor of structlog's, which call it is about."""
+    del logger, method
+    if _request_id.get():
+        event.setdefault("request_id", _request_id.get())
+        if _method.get():
+            event.setdefault("method", _method.get())
+    return event
 
 
 def identify(identity: Identity) -> None:

@@ -1,4 +1,4 @@
-"""Requests that do not parse: refused as the caller's mistake, by the interceptor.
+"""Requests that do not parse: refused as the caller's mistake, by the wrapper.
 
 gRPC answers UNKNOWN when a deserializer raises, which reads as "it may have happened". So
 ours returns what it could not read, and that is refused where all errors are translated.

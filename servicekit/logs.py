@@ -12,6 +12,8 @@ from typing import Literal
 
 import structlog
 
+from servicekit import call
+
 Format = Literal["auto", "json", "text"]
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -20,7 +22,7 @@ def configure(service: str, level: Level, form: Format) -> None:
     """Send all logs of this process to stderr. Call it once, in main."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        call.add_to_log,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

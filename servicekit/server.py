@@ -12,7 +12,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -25,8 +25,8 @@ from grpc_reflection.v1alpha import reflection
 
 from servicekit.deadlines import Deadlines
 from servicekit.dependency import follow_health
-from servicekit.interceptor import CallInterceptor, Identify
 from servicekit.settings import ServiceSettings
+from servicekit.wrapper import CallWrapper, Identify
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -90,10 +90,12 @@ class Server:
         shares_port: bool = False,
     ) -> None:
         self.name = name
-        self._calls = CallInterceptor(identify, deadlines)
+        self._calls = CallWrapper(identify, deadlines)
         self._shares_port = shares_port
         options = (("grpc.so_reuseport", int(shares_port)), *SERVER_OPTIONS)
-        self.grpc = grpc.aio.server(interceptors=[self._calls], options=options)
+        self.grpc = grpc.aio.server(options=options)
+        self._add = self.grpc.add_generic_rpc_handlers
+        self.grpc.add_generic_rpc_handlers = self._add_wrapped  # type: ignore[assignment]
         # Generated code adds its methods twice, as generic and as "registered" ones. Of the registered ones
         # grpc.aio keeps an accept pending each, and waits for all of them anew at every call (grpcio 1.85
         # `_server_main_loop`): 0.1 ms of CPU where there are fifty. The generic ones answer them all.
@@ -105,6 +107,9 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._away: dict[str, str] = {"start": "still starting"}
         self._followers: list[asyncio.Task[None]] = []
+
+    def _add_wrapped(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self._add(self._calls.wrapped(handlers))
 
     def away(self) -> dict[str, str]:
         """What keeps it from serving, and why; empty while it serves."""

@@ -1,3 +1,4 @@
+import contextvars
 import json
 import logging
 from collections.abc import Iterator
@@ -5,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from servicekit import logs
+from servicekit import call, logs
 
 
 @pytest.fixture(autouse=True)
@@ -15,21 +16,25 @@ def restored_logging() -> Iterator[None]:
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
-def test_a_line_is_json_with_service_level_time_and_the_bound_request_id(
+def test_a_line_is_json_with_service_level_time_and_the_call_that_it_is_about(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("sample", "info", "json")
-    structlog.contextvars.bind_contextvars(request_id="r1")
-    structlog.get_logger("part").info("opened", profile="tenants/t/profiles/p")
+
+    def serve() -> None:
+        call.begin({call.REQUEST_ID_KEY: "r1"}, "/tenure.v1.SystemService/GetServerInfo")
+        structlog.get_logger("part").info("opened", profile="tenants/t/profiles/p")
+
+    contextvars.copy_context().run(serve)
     line = json.loads(capsys.readouterr().err)
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "event": "opened",
         "level": "info",
         "logger": "part",
+        "method": "/tenure.v1.SystemService/GetServerInfo",
         "profile": "tenants/t/profiles/p",
         "request_id": "r1",
         "service": "sample",

@@ -63,7 +63,7 @@ KINDS = {"unary_unary": 1, "stream_unary": 1, "unary_stream": 2, "stream_stream"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_of_method_answers_through_the_interceptor(
+async def test_every_kind_of_method_answers_through_the_wrapper(
     kind: str, make_server: MakeServer, channels: Channels
 ) -> None:
     async with make_server() as server:
