@@ -9,13 +9,14 @@ from google.protobuf import json_format
 
 from lockservice.core import schedule
 from lockservice.core.decision import Refuse, Write
+from lockservice.core.document import Unreadable
 from lockservice.core.schedule import READY
 from lockservice.core.stored import Schedule
 from lockservice.etcd.txn import on_lease, txn
 from lockservice.granter import now_ms
 from lockservice.leases import LeaseKeys
 from lockservice.replica import Replica
-from tenure.errors import LeaseExpired, TenureError
+from tenure.errors import Internal, LeaseExpired, TenureError
 from tenure.names import host_id
 from tenure.v1.host_pb2 import Host, HostState
 
@@ -78,7 +79,9 @@ class Hosts:
         return [self._told(name, kv.value) for name, kv in sorted(self._mirror.hosts.items())]
 
     def state(self, name: str) -> HostState.ValueType:
-        """How a host was last scheduled, as far as this replica has heard; READY when nobody ever did."""
+        """How a host was last scheduled, as far as this replica has heard; READY when nobody ever did, and
+        UNSPECIFIED when a newer replica said what this one cannot read.
+        """
         known = self._mirror.schedules.get(name)
         return HostState.Value(f"HOST_STATE_{known.state if known else READY}")
 
@@ -86,13 +89,17 @@ class Hosts:
         """Cordon a host, drain it, or take that back; one that is not alive is told by its name and state.
 
         Durable, and idempotent: whoever said it first stays on record. Raises NotFound, StoreUnavailable,
-        OutcomeUnknown.
+        OutcomeUnknown, and Internal for what a newer replica stored, which is left alone.
         """
         committer, keys = self._replica.committer, self._replica.keys
         await committer.until_loaded(deadline)
         wanted = Schedule(state=state, by=by, since_ms=now_ms())
         while True:
-            found = schedule.seen(await committer.look_up(schedule.reads(keys, name), deadline))
+            answer = await committer.look_up(schedule.reads(keys, name), deadline)
+            try:
+                found = schedule.seen(answer)
+            except Unreadable as error:
+                raise Internal(str(error)) from None
             decision = schedule.decide(keys, name, found, wanted)
             if isinstance(decision, Refuse):
                 raise decision.error

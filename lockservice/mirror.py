@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from lockservice.core import schedule
 from lockservice.core.document import Unreadable, decode
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
@@ -286,7 +287,8 @@ class Mirror:
                 case ("h", host):
                     self.hosts[host] = kv
                 case ("x", host):
-                    self.schedules[host] = decode(Schedule, kv.value)
+                    self.schedules[host] = schedule.UNKNOWN
+                    self.schedules[host] = schedule.read(kv.value)
                 case ("epoch",):
                     self.epoch = epoch_seen(kv)
                     self.cluster = decode(Epoch, kv.value).cluster

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lockservice.core.decision import Decision, Refuse, Reply, Write
-from lockservice.core.document import decode, encode
+from lockservice.core.document import Unreadable, decode, encode
 from lockservice.core.keys import Keys
 from lockservice.core.stored import Schedule
 from lockservice.etcd.txn import Op, exists, get, mod_is, put
@@ -15,6 +15,9 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 READY, CORDONED, DRAINING = "READY", "CORDONED", "DRAINING"
 STATES = frozenset({READY, CORDONED, DRAINING})
+# Stands for what cannot be read: such a host is told to be in no state at all, so nobody sends it profiles, and
+# it goes on as it was.
+UNKNOWN = Schedule(state="UNSPECIFIED", by="", since_ms=0)
 
 
 class Seen(NamedTuple):
@@ -31,13 +34,21 @@ def reads(keys: Keys, host: str) -> list[Op]:
     return [get(keys.epoch), get(keys.host(host)), get(keys.schedule(host))]
 
 
+def read(data: bytes) -> Schedule:
+    """What was stored. Raises Unreadable, also for a state that only a newer version knows."""
+    found = decode(Schedule, data)
+    if found.state not in STATES:
+        raise Unreadable(f"Schedule of state {found.state!r}, which this replica does not know: upgrade it")
+    return found
+
+
 def seen(responses: Sequence[wire.ResponseOp]) -> Seen:
     """What `reads` answered. Raises Unreadable."""
     epoch, host, schedule = (list(response.response_range.kvs) for response in responses)
     return Seen(
         epoch=epoch[0].mod_revision if epoch else 0,
         alive=bool(host),
-        schedule=decode(Schedule, schedule[0].value) if schedule else None,
+        schedule=read(schedule[0].value) if schedule else None,
         mod=schedule[0].mod_revision if schedule else 0,
     )
 

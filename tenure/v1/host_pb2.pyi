@@ -26,7 +26,7 @@ class _HostState:
 class _HostStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HostState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     HOST_STATE_UNSPECIFIED: _HostState.ValueType  # 0
-    """Never sent."""
+    """While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles."""
     HOST_STATE_READY: _HostState.ValueType  # 1
     """Takes profiles."""
     HOST_STATE_CORDONED: _HostState.ValueType  # 2
@@ -38,7 +38,7 @@ class HostState(_HostState, metaclass=_HostStateEnumTypeWrapper):
     """What a host is at."""
 
 HOST_STATE_UNSPECIFIED: HostState.ValueType  # 0
-"""Never sent."""
+"""While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles."""
 HOST_STATE_READY: HostState.ValueType  # 1
 """Takes profiles."""
 HOST_STATE_CORDONED: HostState.ValueType  # 2

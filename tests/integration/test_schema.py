@@ -15,8 +15,15 @@ from lockservice.core.document import encode
 from lockservice.core.record import Record, State
 from lockservice.etcd.txn import put, txn
 from tenure import errors, request_id
+from tenure.internal.v1.lock_service_pb2 import (
+    ListAliveHostsRequest,
+    RegisterHostRequest,
+    RenewHostRequest,
+    ScheduleHostRequest,
+)
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
+from tenure.v1.host_pb2 import Host, HostState
 from tests.fixtures.etcd import Store
 from tests.fixtures.replica_process import ROOT, replica_process
 from tests.lockservice.incidents import decide, for_session, inspect, quarantine, suspect
@@ -137,6 +144,28 @@ async def test_what_a_later_version_stored_is_refused_by_name_and_left_alone(etc
         marked = known[:-1] + b',"mood?":"calm"}'
         await kv.txn(txn([], [put(keys.record(ProfileName("default", "carol")), marked)]), 5.0)
         await a.verify(await a.acquire("carol", worker))
+
+
+async def test_a_host_of_which_a_later_version_said_more_gets_no_profiles_but_lives(etcd: Store) -> None:
+    async with running(etcd.endpoints, etcd.prefix) as a:
+        host = Host(name="hosts/h1", address="127.0.0.1:1", boot_id="b", capacity=1)
+        registration = (await a.call(a.lock.RegisterHost, RegisterHostRequest(host=host))).registration
+        keys, kv = a.replica.keys, a.replica.etcd.kv
+        later = b'{"v":1,"state":"ASLEEP","by":"ann","since_ms":1}'
+        await kv.txn(txn([], [put(keys.schedule("h1"), later)]), 5.0)
+        while "h1" not in a.replica.mirror.schedules:
+            await a.replica._advanced.wait()
+        [told] = (await a.call(a.lock.ListAliveHosts, ListAliveHostsRequest())).hosts
+        assert told.state == HostState.HOST_STATE_UNSPECIFIED
+        renewal = RenewHostRequest(registration=registration, host=host)
+        assert (await a.call(a.lock.RenewHost, renewal)).state == HostState.HOST_STATE_UNSPECIFIED
+        # Nobody who cannot read it takes it back.
+        ready = ScheduleHostRequest(host="hosts/h1", state=HostState.HOST_STATE_READY)
+        with pytest.raises(errors.Internal, match="ASLEEP"):
+            await a.call(a.lock.ScheduleHost, ready)
+        left = await kv.get(keys.schedule("h1"), 5.0)
+        assert left is not None
+        assert left.value == later
 
 
 async def test_a_later_versions_epoch_is_served_by_nobody_who_cannot_read_it(etcd: Store) -> None:

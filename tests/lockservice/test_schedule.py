@@ -6,7 +6,7 @@ import pytest
 
 from lockservice.core import schedule
 from lockservice.core.decision import Decision, Write
-from lockservice.core.document import encode
+from lockservice.core.document import Unreadable, encode
 from lockservice.core.schedule import CORDONED, DRAINING, READY
 from lockservice.core.stored import Schedule
 from tenure.errors import NotFound
@@ -92,3 +92,11 @@ def test_what_came_before_stops_it_and_without_its_compare_does_not(
         case _:
             del world.kvs[KEYS.host("a")]
     assert world.apply(write) is mutant
+
+
+@pytest.mark.parametrize("stored", [b'{"v":1,"state":"ASLEEP","by":"ann","since_ms":1}', b'{"v":2}'])
+def test_what_a_newer_replica_said_of_a_host_is_not_understood_by_half(stored: bytes) -> None:
+    world = with_hosts("a")
+    world.put(KEYS.schedule("a"), stored)
+    with pytest.raises(Unreadable, match="upgrade"):
+        decided(world, "a", by("ann", READY))
