@@ -102,7 +102,12 @@ class Gatherer(Generic[M]):
     @property
     def fills_a_batch(self) -> bool:
         """Whether as many wait as a batch takes."""
-        return sum(tenant.count for tenant in self._tenants.values()) >= self._members
+        return self.count >= self._members
+
+    @property
+    def count(self) -> int:
+        """How many wait, some of them perhaps not wanted any more."""
+        return sum(tenant.count for tenant in self._tenants.values())
 
     def add(self, member: M) -> None:
         """Let one more wait."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
 
+from lockservice import batcher
 from lockservice.batcher import Batcher, Request
+from lockservice.core.gathering import MAX_MEMBERS
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown
 from lockservice.etcd.txn import Txn, absent, empty, get, mod_is, prefix, put, txn
@@ -145,6 +148,37 @@ async def test_what_comes_while_one_is_under_way_goes_together(line: Line) -> No
     assert [len(members(request)) for request in line.sent] == [1, 10]
     assert {answer.header.revision for answer in found} == {line.applied[-1][1]}
     assert line.observed == [(1, "answered"), (10, "answered")]
+
+
+async def one_by_one(line: Line, *names: str) -> list[int]:
+    """After a crowd ask for each of these a few passes of the loop after the last; the sizes of batches."""
+    await asyncio.gather(*await gathering(line, line.create("crowd1"), line.create("crowd2")))
+    before = len(line.sent)
+    tasks = []
+    for name in names:
+        tasks.append(line.go(line.create(name), name))
+        for _ in range(batcher.QUIET_PASSES - 2):
+            await asyncio.sleep(0)
+    assert all(await answers(tasks))
+    return [len(members(request)) for request in line.sent[before:]]
+
+
+async def test_in_a_crowd_a_batch_waits_for_those_who_are_about_to_come(line: Line) -> None:
+    assert await one_by_one(line, "a", "b", "c", "d") == [4]
+
+
+async def test_a_batch_waits_only_so_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MOST_HOLD_S", 0.0)
+    sizes = await one_by_one(line, "a", "b", "c", "d")
+    assert sizes[0] == 1
+    assert sum(sizes) == 4
+
+
+async def test_a_full_batch_waits_for_nobody(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MOST_HOLD_S", math.inf)
+    monkeypatch.setattr(batcher, "QUIET_PASSES", math.inf)
+    await asyncio.gather(*await gathering(line, *(line.create(f"k{i}") for i in range(MAX_MEMBERS))))
+    assert [len(members(request)) for request in line.sent] == [1, MAX_MEMBERS]
 
 
 async def test_each_of_a_batch_hears_of_its_own_conditions(line: Line) -> None:
