@@ -12,6 +12,7 @@ from typing import Self
 
 import structlog
 
+from lockservice.arrivals import Arrivals
 from lockservice.committer import Committer
 from lockservice.core.caps import DEFAULT, Caps, Room
 from lockservice.core.document import Unreadable
@@ -37,9 +38,6 @@ from lockservice.watching import Watching
 from tenure.names import ProfileName
 
 _PAUSE_S = 0.2
-# A watch tells in under a millisecond, on a machine at its limits much later. Revisions of keys that are not
-# watched (steps, checkpoints) never come.
-_QUIET_S = 0.25
 # So many of a million keys are taken in before others get a turn: some milliseconds.
 _AT_ONCE = 1000
 
@@ -83,21 +81,13 @@ class Replica:
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
         self._advanced = asyncio.Event()
-        self._quiet = 0
+        self._arrivals = Arrivals(lambda: self.mirror.revision, lambda: self.etcd.connection.seen)
 
     async def catch_up(self, revision: int) -> None:
         """Wait until the mirror has what was written up to `revision`, or until nothing has come for a
         moment.
         """
-        while max(self.mirror.revision, self._quiet) < revision:
-            seen = self.etcd.connection.seen
-            try:
-                async with asyncio.timeout(_QUIET_S):
-                    await self._advanced.wait()
-            except TimeoutError:
-                # Of all that was written before that moment nothing is to come: a stream of renewals, which
-                # waits for one after the other, does not wait for each write of what is not watched.
-                self._quiet = max(self._quiet, revision, seen)
+        await self._arrivals.until(revision)
 
     def room(self, profile: ProfileName) -> Room:
         """What a profile's tenant has, and may have."""
@@ -183,6 +173,7 @@ class Replica:
             case Lost():
                 self.watching.hear(False)
                 await self._tell(item.error)
+        self._arrivals.came()
         self._advanced.set()
         self._advanced = asyncio.Event()
         for key, problem in self.mirror.take_unreadable():

@@ -87,7 +87,7 @@ async def test_another_tenants_worker_is_as_good_as_none(a: Running) -> None:
 async def test_a_renewal_lists_what_was_granted_elsewhere_though_the_watch_is_behind(
     etcd: Store, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
-    monkeypatch.setattr("lockservice.replica._QUIET_S", 30.0)
+    monkeypatch.setattr("lockservice.arrivals.QUIET_S", 30.0)
     async with running(etcd.endpoints, etcd.prefix) as a, running(etcd.endpoints, etcd.prefix) as b:
         worker = await a.worker()
         beat = stream(a)
