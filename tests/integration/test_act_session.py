@@ -73,7 +73,7 @@ class Worker:
         self.stub, self.opened = stub, opened
         self.name, self.token = opened.session.name, opened.hold.fencing_token
 
-    def act(self, *actions: Action, settle_s: int = 2) -> ActRequest:
+    def act(self, *actions: Action, settle_s: int = 20) -> ActRequest:
         settle = Duration(seconds=settle_s)
         return ActRequest(session=self.name, fencing_token=self.token, actions=actions, settle=settle)
 
@@ -142,8 +142,8 @@ async def test_an_act_whose_hold_ends_midway_says_what_is_done_and_does_no_more(
     await worker.stub.Act(worker.act(NAME, text("first")))
     wait = Action(wait=Wait(duration=Duration(seconds=30)))
     acting = asyncio.create_task(worker.refused(worker.act(GO, wait, GO)))
-    await asyncio.wait_for(site.heard.wait(), 20)
-    async with asyncio.timeout(10):
+    await asyncio.wait_for(site.heard.wait(), 60)
+    async with asyncio.timeout(25):
         await worker.stub.CloseSession(CloseSessionRequest(session=worker.name, fencing_token=worker.token))
     error = await acting
     assert isinstance(error, errors.TokenSuperseded)

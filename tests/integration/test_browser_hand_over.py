@@ -173,7 +173,7 @@ async def test_a_download_that_goes_on_is_cancelled(browser: Browser, site: Site
 
     browser.mux.root.listen(hear)
     await browser.hand_over(f"{site.url}/next")
-    await asyncio.wait_for(ends, 5)
+    await asyncio.wait_for(ends, 30)
 
 
 async def test_a_tab_that_a_client_closed_is_replaced(browser: Browser, site: Site) -> None:

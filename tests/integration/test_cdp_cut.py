@@ -114,7 +114,7 @@ async def test_a_client_is_cut_in_the_middle_of_an_action(fenced: Fenced, site: 
             answer = client.post(method, params(site), page)
             fenced.risen.clear()
             opening = asyncio.create_task(fenced.session(f"{site.url}/next-{turn}"))
-            at, why = await asyncio.wait_for(lost, 10)
+            at, why = await asyncio.wait_for(lost, 30)
             assert (why.reason, why.code) == ("TOKEN_SUPERSEDED", 4002)
             if action != "a screenshot":
                 assert isinstance(answer.exception(), CdpClosed)
@@ -138,7 +138,7 @@ async def test_playwright_is_cut_in_the_middle_of_an_action(fenced: Fenced, site
         await fenced.session(f"{site.url}/next")
         with pytest.raises(Error, match="has been closed"):
             await acting
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
         with pytest.raises(Error, match="closed"):
             await page.goto(f"{site.url}/of-the-old-worker")
     assert "GET /of-the-old-worker" not in site.requests
@@ -164,7 +164,7 @@ async def test_pyppeteer_is_cut_in_the_middle_of_an_action(
     assert "Page.navigate is refused by the session's policy" in said[2]["file"]
     assert "nothing here may clear them" in said[3]["cookies"]
     await fenced.session(f"{site.url}/next")
-    ended = json.loads(await asyncio.wait_for(worker.stdout.readline(), 10))
+    ended = json.loads(await asyncio.wait_for(worker.stdout.readline(), 30))
     await worker.wait()
     assert (ended["code"], ended["reason"]) == (4002, "TOKEN_SUPERSEDED")
     assert "closed" in ended["error"].lower()

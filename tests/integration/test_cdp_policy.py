@@ -237,11 +237,11 @@ async def test_a_page_that_leaves_the_web_all_the_same_is_taken_from_its_clients
             )
         )
         root.post("Page.navigate", {"url": address}, hosts)
-        assert await asyncio.wait_for(detached, 5) == tab.session
+        assert await asyncio.wait_for(detached, 30) == tab.session
         stop()
         with pytest.raises(CdpError, match="Session with given id not found"):
             await tab.call("Runtime.evaluate", expression="document.body.innerText")
-        async with asyncio.timeout(5):  # Chrome takes up to 0.2 s to close a tab
+        async with asyncio.timeout(30):  # Chrome takes up to 0.2 s to close a tab
             while tab.target in {each["targetId"] for each in await lair.targets()}:
                 continue
 

@@ -304,7 +304,7 @@ async def test_a_store_that_freezes_mid_call_is_told_for_each_as_it_was_and_a_re
             return False
 
         a.wire.stop_next(freeze)
-        answers = await acquire(a, requests, timeout=3)
+        answers = await acquire(a, requests, timeout=5)
         passing = 1_000_000
         assert set(kinds(answers)) <= {Hold, errors.OutcomeUnknown, errors.StoreUnavailable}
         assert errors.OutcomeUnknown in kinds(answers)
@@ -324,7 +324,7 @@ async def test_a_store_that_freezes_mid_call_is_told_for_each_as_it_was_and_a_re
                 assert before.fencing_token == hold.fencing_token
         releases = [ended(hold) for hold in again]
         etcd_member.freeze()
-        gone = await release(a, releases, timeout=3)
+        gone = await release(a, releases, timeout=5)
         assert set(kinds(gone)) <= {errors.OutcomeUnknown, errors.StoreUnavailable}
         etcd_member.thaw()
         assert {answer.state for answer in responses(await release(a, releases, timeout=40))} == {AVAILABLE}

@@ -263,7 +263,7 @@ class Followed:
 
     async def next(self) -> tuple[str, str]:
         """The next incident with its state; ("", "synced") once; ("", "end")."""
-        message = await asyncio.wait_for(self._stream.read(), 10)
+        message = await asyncio.wait_for(self._stream.read(), 30)
         if message is grpc.aio.EOF:
             return "", "end"
         assert isinstance(message, pb.FollowIncidentsResponse)

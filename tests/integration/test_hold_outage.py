@@ -36,7 +36,7 @@ async def test_a_killed_etcd_loses_no_hold_no_place_and_no_lease(etcd_member: Me
             await a.call(
                 a.holds.ReleaseHold,
                 ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token),
-                timeout=1.0,
+                timeout=3.0,
             )
         # This one waits for etcd within its deadline.
         renewing = asyncio.create_task(a.renew(worker))

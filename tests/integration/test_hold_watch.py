@@ -59,7 +59,7 @@ async def test_what_a_dead_worker_held_is_suspect_at_once(
 
 async def test_a_lease_that_runs_out_is_one_that_ended(etcd: Store) -> None:
     async with two(etcd) as (a, b):
-        hold = await a.acquire("alice", await a.worker(ttl_s=2))
+        hold = await a.acquire("alice", await a.worker(ttl_s=4))
         await b.until_state(PROFILE, State.SUSPECTED_STALE)
         assert await cause(b, hold) == "LEASE_ENDED"
         with pytest.raises(errors.TokenSuperseded):

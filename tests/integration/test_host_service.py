@@ -119,7 +119,7 @@ async def test_a_session_is_opened_described_and_closed(bench: Bench, site: Site
         assert session.state == SESSION_STATE_OPEN
         assert {timing.phase for timing in opened.timings} >= {"verify", "launch", "attach", "navigate"}
         listed = await service.stub.DescribeSessions(
-            pb.DescribeSessionsRequest(parent="tenants/default"), timeout=5, metadata=DEV_IDENTITY.metadata()
+            pb.DescribeSessionsRequest(parent="tenants/default"), timeout=30, metadata=DEV_IDENTITY.metadata()
         )
         assert [(each.name, each.cdp_url) for each in listed.sessions] == [(session.name, "")]
         closed = await service.close(41)
@@ -165,7 +165,7 @@ async def test_a_terminated_host_closes_its_browsers_and_leaves_nothing_running(
     async with bench.service() as service:
         await service.open(41, f"{site.url}/a")
         service.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(service.process.wait(), 20) == 0
+        assert await asyncio.wait_for(service.process.wait(), 60) == 0
     assert on(bench.data_root.path) == []
     async with bench.service() as service:
         with pytest.raises(TenureError, match="quarantined"):

@@ -67,14 +67,14 @@ async def acquire_as_another_tenant(scene: Scene) -> None:
     own = (("tenure-tenant", "other"), ("tenure-subject", "them"), ("tenure-roles", "worker"))
     async with grpc.aio.insecure_channel(parts["lockservice"]["address"]) as channel:
         register = WorkerServiceStub(channel).RegisterWorker
-        worker = (await register(workers.RegisterWorkerRequest(), timeout=5, metadata=own)).worker.name
+        worker = (await register(workers.RegisterWorkerRequest(), timeout=30, metadata=own)).worker.name
         acquire = holds.AcquireHoldRequest(profile=OTHERS, worker=worker)
-        held = await HoldServiceStub(channel).AcquireHold(acquire, timeout=5, metadata=own)
+        held = await HoldServiceStub(channel).AcquireHold(acquire, timeout=30, metadata=own)
         assert held.hold.profile == OTHERS
         release = holds.ReleaseHoldRequest(profile=OTHERS, fencing_token=held.hold.fencing_token)
-        await HoldServiceStub(channel).ReleaseHold(release, timeout=5, metadata=own)
+        await HoldServiceStub(channel).ReleaseHold(release, timeout=30, metadata=own)
         await WorkerServiceStub(channel).EndWorker(
-            workers.EndWorkerRequest(worker=worker), timeout=5, metadata=own
+            workers.EndWorkerRequest(worker=worker), timeout=30, metadata=own
         )
 
 

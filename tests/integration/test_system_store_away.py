@@ -47,11 +47,11 @@ async def gateway_says(system: RunningSystem, status: int) -> None:
     async with health(system) as stub:
 
         async def says() -> bool:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=30)
             return bool(answer.status == status)
 
         name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
-        await until(says, f"the gateway says {name}", 40)
+        await until(says, f"the gateway says {name}", 60)
 
 
 async def get(client: tenure.Client) -> int:

@@ -124,24 +124,24 @@ async def test_2_mutant_whose_renewals_are_silent_holds_for_ever(
 # --- 3: JOIN decided on "busy" and Release on "queue empty" both apply ------------------
 
 
-async def join_overtaken_by_a_release(a: Running, b: Running) -> None:
+async def join_overtaken_by_a_release(a: Running, b: Running, wait: float) -> None:
     hold = await a.acquire("alice", await a.worker())
     waiter = await b.worker()
     late = b.wire.stop_next(writes(b"/q/"))
-    joining = asyncio.create_task(b.acquire("alice", waiter, wait=1.0))
+    joining = asyncio.create_task(b.acquire("alice", waiter, wait=wait))
     await late.arrived.wait()
     await a.release(hold)
     late.opened.set()
     await joining
 
 
-async def release_overtaken_by_a_join(a: Running, b: Running) -> None:
+async def release_overtaken_by_a_join(a: Running, b: Running, wait: float) -> None:
     hold = await a.acquire("alice", await a.worker())
     waiter = await b.worker()
     late = a.wire.stop_next(writes(b"/p/"))
     releasing = asyncio.create_task(a.release(hold))
     await late.arrived.wait()
-    joining = asyncio.create_task(b.acquire("alice", waiter, wait=1.0))
+    joining = asyncio.create_task(b.acquire("alice", waiter, wait=wait))
     await b.until_queued(1)
     late.opened.set()
     await releasing
@@ -159,7 +159,7 @@ async def test_3_join_and_release_see_each_other(
     # Without the level trigger, which would repair it in the end.
     no_level_trigger(monkeypatch)
     async with two(etcd) as (a, b):
-        await race(a, b)  # type: ignore[operator]
+        await race(a, b, wait=15)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_3_mutant_loses_the_waiter_of_a_free_profile(
     no_level_trigger(monkeypatch)
     async with two(etcd, mutation) as (a, b):
         with pytest.raises(errors.WaitExpired) as lost:
-            await race(a, b)  # type: ignore[operator]
+            await race(a, b, wait=3)  # type: ignore[operator]
         assert lost.value.state == "AVAILABLE"
 
 
@@ -198,7 +198,7 @@ async def freed_by_recovery(a: Running, b: Running, *, wait: float) -> asyncio.T
 
 async def test_4_a_parked_waiter_is_granted_when_recovery_frees(etcd: Store) -> None:
     async with two(etcd) as (a, b):
-        hold = await (await freed_by_recovery(a, b, wait=10))
+        hold = await (await freed_by_recovery(a, b, wait=15))
         assert (hold.run_id, hold.attempt) == ("next", 2)  # type: ignore[attr-defined]
 
 
@@ -245,7 +245,7 @@ async def test_4_a_waiter_of_a_profile_in_review_is_granted_when_a_person_frees_
 
 async def test_4_a_waiter_whose_wait_ends_in_review_is_told_so(etcd: Store) -> None:
     async with two(etcd) as (a, b):
-        _, waiting = await in_review_with_a_waiter(a, b, wait=1.0)
+        _, waiting = await in_review_with_a_waiter(a, b, wait=4)
         with pytest.raises(errors.WaitExpired) as told:
             await waiting
         assert told.value.state == "MANUAL_REVIEW"
@@ -265,7 +265,7 @@ async def test_4_mutant_without_level_trigger_sleeps_on(etcd: Store, monkeypatch
     no_level_trigger(monkeypatch)
     async with two(etcd) as (a, b):
         with pytest.raises(errors.WaitExpired) as asleep:
-            await (await freed_by_recovery(a, b, wait=1.0))
+            await (await freed_by_recovery(a, b, wait=4))
         assert asleep.value.state == "RETRY"
 
 
@@ -280,7 +280,7 @@ async def resumable_behind_another(
     for i, workflow in enumerate(("other", "checkout")):
         worker = await b.worker()
         tasks.append(
-            asyncio.create_task(b.acquire("alice", worker, wait=1.5, workflow_id=workflow, run_id=workflow))
+            asyncio.create_task(b.acquire("alice", worker, wait=4, workflow_id=workflow, run_id=workflow))
         )
         await b.until_queued(i + 1)
     await decided(a, hold, "RESUME_PENDING")
@@ -335,7 +335,7 @@ async def test_a_waiter_of_a_profile_that_gets_disabled_is_told(etcd: Store) -> 
 async def test_a_dead_waiter_leaves_by_its_lease(etcd: Store) -> None:
     async with two(etcd) as (a, b):
         hold = await a.acquire("alice", await a.worker())
-        dying = asyncio.create_task(b.acquire("alice", await b.worker(ttl_s=2), wait=30))
+        dying = asyncio.create_task(b.acquire("alice", await b.worker(ttl_s=4), wait=30))
         await b.until_queued(1)
         waiting = asyncio.create_task(b.acquire("alice", await b.worker(), wait=30))
         await b.until_queued(2)

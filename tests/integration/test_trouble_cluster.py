@@ -82,7 +82,7 @@ async def test_without_a_quorum_nothing_is_granted_and_with_it_all_goes_on(
         stuck = moving.granted
         for here in replicas:
             with pytest.raises((errors.StoreUnavailable, errors.OutcomeUnknown)):
-                await here.call(here.workers.RegisterWorker, RegisterWorkerRequest(), timeout=1.0)
+                await here.call(here.workers.RegisterWorker, RegisterWorkerRequest(), timeout=3.0)
         assert moving.granted == stuck
         for member in lost:
             if violence == "kill":

@@ -294,7 +294,10 @@ class Running:
 async def running(
     endpoints: Sequence[str], root: str, *, mutation: Mutation | None = None, sweep_s: float = SWEEP_S
 ) -> AsyncIterator[Running]:
-    """A replica that serves, until the block is left. `sweep_s` of an hour means: none."""
+    """A replica that serves, until the block is left. `sweep_s` of an hour means: none.
+
+    That the store is away it says long before the caller's deadline: on a busy machine as well.
+    """
     settings = ServiceSettings(listen="127.0.0.1:0", grace_s=0.2)
     server = Server("lockservice", settings, forwarded_identity, REQUIRED)
     told: list[str | None] = []
@@ -307,18 +310,21 @@ async def running(
         await (server.available("etcd") if why is None else server.unavailable("etcd", why))
 
     replica = Replica(endpoints, root, tell, sweep_s=sweep_s)
-    async with replica, server:
-        register(server, replica)
-        await server.start()
-        await server.ready()
-        here = Running(replica, server, Wire(replica, mutation), told=told, telling=telling)
-        here.connect()
-        try:
-            yield here
-        finally:
-            assert here._channel is not None
-            await here._channel.close()
-            replica.part()
+    with pytest.MonkeyPatch.context() as early:
+        early.setattr("lockservice.calls._MARGIN_S", 2.0)
+        early.setattr("lockservice.calls._MARGIN_SHARE", 0.5)
+        async with replica, server:
+            register(server, replica)
+            await server.start()
+            await server.ready()
+            here = Running(replica, server, Wire(replica, mutation), told=told, telling=telling)
+            here.connect()
+            try:
+                yield here
+            finally:
+                assert here._channel is not None
+                await here._channel.close()
+                replica.part()
 
 
 async def overwrite(here: Running, profile: ProfileName, **changes: Any) -> Record:

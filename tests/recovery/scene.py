@@ -165,7 +165,7 @@ class Scene:
         """Wait until the profile is in one of the states, and return the hold's incident."""
         name = ProfileName(self.lock.tenant, hold.profile.rpartition("/")[2])
         mirror = self.lock.replica.mirror
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (record := mirror.record(name)) is None or record.state not in states:
                 await self.lock.replica._advanced.wait()
         return (await self.read(hold)).incident
@@ -175,7 +175,7 @@ class Scene:
 
     async def until_idle(self, driver: Driver) -> None:
         """Wait until a driver has no incident in hand."""
-        await until(lambda: not driver._handlings, "no incident in hand", 20)
+        await until(lambda: not driver._handlings, "no incident in hand", 30)
 
     @contextlib.asynccontextmanager
     async def recovery(self, times: Times = QUICK, lockservice: str = "") -> AsyncIterator[Driver]:
@@ -212,7 +212,7 @@ class Api:
 
     async def call(self, method: str, request: Any) -> Any:
         try:
-            return await getattr(self.stub, method)(request, timeout=10, metadata=self.identity.metadata())
+            return await getattr(self.stub, method)(request, timeout=30, metadata=self.identity.metadata())
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None
 
@@ -230,7 +230,7 @@ class Api:
 
     async def stream(self, method: str, request: Any) -> list[Any]:
         try:
-            called = getattr(self.stub, method)(request, timeout=10, metadata=self.identity.metadata())
+            called = getattr(self.stub, method)(request, timeout=30, metadata=self.identity.metadata())
             return [answer async for answer in called]
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None

@@ -16,12 +16,11 @@ async def test_without_an_acknowledgement_the_whole_wait_passes_and_a_person_dec
     scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
     hold = await scene.hold("alice")
     async with scene.recovery():
+        # No replica can hear of it earlier.
+        began = boottime()
         await scene.end_worker(hold)
-        await scene.until(hold, State.SUSPECTED_STALE)
-        suspected = boottime()
         await scene.until(hold, State.QUARANTINED, State.INSPECTED, State.MANUAL_REVIEW)
-        # This test heard of the suspicion at about the same moment as the replica.
-        assert boottime() - suspected > QUICK.cut_off_s * 0.9
+        assert boottime() - began > QUICK.cut_off_s
         incident = await scene.until(hold, *OUT)
     assert incident.decision.outcome == Outcome.OUTCOME_MANUAL_REVIEW
     assert "No host acknowledged" in incident.decision.reason
@@ -45,9 +44,9 @@ async def test_a_host_that_answers_before_the_wait_is_over_is_believed(scene: Sc
 async def test_every_new_replica_waits_in_full_again(scene: Scene) -> None:
     scene.host.hooks["QuarantineHold"] = failing(DiskFull(path="/data"))
     hold = await scene.hold("alice")
-    async with scene.recovery():
+    # However long this machine takes: the first one's wait is not over.
+    async with scene.recovery(NEVER):
         await scene.end_worker(hold)
-        await scene.until(hold, State.SUSPECTED_STALE)
         # A part of its wait, which must not count for the next one.
         await until(lambda: scene.host.asked.count("QuarantineHold") >= 4, "it was asked for a while")
     began = boottime()
@@ -114,11 +113,11 @@ async def test_a_host_that_stays_away_leaves_the_evidence_missing(scene: Scene) 
     scene.host.hooks["InspectProfile"] = failing(ProfileCorrupt(profile="alice"))
     hold = await scene.hold("alice")
     async with scene.recovery():
-        await scene.end_worker(hold)
-        await scene.until(hold, State.QUARANTINED)
+        # Nobody can ask it earlier.
         began = boottime()
+        await scene.end_worker(hold)
         incident = await scene.until(hold, *OUT)
-        assert boottime() - began > QUICK.patience_s * 0.9
+        assert boottime() - began > QUICK.patience_s
     assert incident.acknowledged
     assert incident.evidence.missing
     assert incident.evidence.findings[0] == str(ProfileCorrupt(profile="alice"))
