@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lockservice import fields
@@ -13,12 +12,13 @@ from tenure import request_id, token
 from tenure.errors import InvalidField
 from tenure.names import ProfileName, worker_id
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest
+from tenure.value import value
 
 MAX_PROXY_KEY = 256
 MAX_PLAN = 256
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Acquire:
     """A checked AcquireHold."""
 

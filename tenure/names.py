@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tenure import token
 from tenure.errors import InvalidId, PermissionDenied
+from tenure.value import value
 
 MAX_ID_LENGTH = 128
 OWN_TENANT = "-"
@@ -23,7 +24,7 @@ _OUTSIDE = re.compile(r"[^A-Za-z0-9_.-]")
 _DIGITS = re.compile(r"[1-9][0-9]{0,15}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProfileName:
     """`tenants/{tenant}/profiles/{profile}`, canonical; `as_sent` is the id as it was typed."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from lockservice.core import caps
 from lockservice.core.caps import Room
@@ -40,12 +39,13 @@ from tenure.errors import (
     TenureError,
 )
 from tenure.names import ProfileName
+from tenure.value import value
 
 # So many keys may ride on one lease; its worker's own is one of them, and an Acquire that waits adds two.
 MAX_LEASE_KEYS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Queued:
     """The Acquire has a place."""
 

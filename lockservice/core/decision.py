@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lockservice.etcd.txn import Compare, Op
 from tenure.errors import TenureError
+from tenure.value import value
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply(Generic[T_co]):
     """Nothing is to be written."""
 
     value: T_co
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refuse:
     """Nothing may be written."""
 
     error: TenureError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Write(Generic[T_co]):
     """If all of `compares` hold do `ops`; `then` makes the answer from the revision at which they were done.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lockservice.core.keys import Keys
 from lockservice.core.record import Holding, Record, State
 from lockservice.core.snapshot import Snapshot
@@ -11,9 +9,10 @@ from lockservice.etcd.txn import Compare, created_at, mod_is
 from tenure import token as tokens
 from tenure.errors import LeaseExpired, TenureError, TokenSuperseded
 from tenure.names import ProfileName
+from tenure.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """A HELD record with its token."""
 

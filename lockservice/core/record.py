@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from tenure.value import named_value
 
 
 class State(enum.Enum):
@@ -34,7 +35,7 @@ IN_INCIDENT = frozenset({State.SUSPECTED_STALE, State.QUARANTINED, State.INSPECT
 AT_WORK = IN_INCIDENT | {State.RESUME_PENDING, State.MANUAL_REVIEW}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Holding:
     """One hold's facts. Kept beyond HELD, until the incident that ended it is decided.
 
@@ -58,7 +59,7 @@ class Holding:
     restartable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Record:
     """A profile. Nothing in it changes while HELD, because its mod_revision is the token."""
 

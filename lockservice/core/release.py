@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from dataclasses import dataclass
 
 from lockservice.core import suspect
 from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
@@ -18,6 +17,7 @@ from lockservice.core.states import moved
 from lockservice.etcd.txn import delete, put
 from tenure.errors import DrainRequired, TokenSuperseded
 from tenure.names import ProfileName
+from tenure.value import named_value, value
 
 UNTRUSTED = "UNTRUSTED_RELEASE"
 
@@ -30,7 +30,7 @@ class Result(enum.Enum):
     NEEDS_REVIEW = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Ending:
     """A release. `drained`: it comes through the profile's home, which serves nothing of the token now."""
 
@@ -41,7 +41,7 @@ class Ending:
     flushed_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Released:
     """What became of the profile. `already`: an earlier call did it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from lockservice.core.document import decode
@@ -15,6 +15,7 @@ from lockservice.etcd.txn import Op, first_created, get
 from tenure import token as tokens
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
+from tenure.value import named_value
 
 KeyValue = wire.KeyValue
 
@@ -51,7 +52,7 @@ class Consumed(NamedTuple):
 NOTHING_CONSUMED = Consumed("", 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Snapshot:
     """A profile and its surroundings at one revision.
 
@@ -101,7 +102,7 @@ class Snapshot:
         return tokens.pack(self.record.epoch if self.record else 0, self.mod)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Sight:
     """Which keys a decision needs: always the epoch, the record and the queue's head; the others where they
     are named.

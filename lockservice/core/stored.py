@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lockservice.core.record import Holding
+from tenure.value import named_value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Epoch:
     """`epoch`: the high part of every token. `cluster` is the etcd cluster id (hexadecimal) that it is good
     for.
@@ -17,7 +18,7 @@ class Epoch:
     cluster: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Log:
     """`epoch/log`: the least by which etcd's raft log was ahead of its revision when the epoch was begun or
     raised. See lockservice.core.lineage.
@@ -26,7 +27,7 @@ class Log:
     lead: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Worker:
     """`w/{worker}`: never rewritten, so whoever read it once knows it."""
 
@@ -37,14 +38,14 @@ class Worker:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Asker:
     """`a/…/{n}`: the worker that was registered for a request."""
 
     worker: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Ask:
     """What an Acquire asks for; stored as its place in the queue.
 
@@ -66,7 +67,7 @@ class Ask:
     restartable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Step:
     """`e/…/{seq}`. `sensitive` is None when the worker did not say."""
 
@@ -75,14 +76,14 @@ class Step:
     sensitive: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class StepEnd:
     """`e/…/{seq}/end`."""
 
     finish_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Incident:
     """`i/…/{token}`: why a hold ended without a trusted release, and whose it was. `cause` as in the API."""
 
@@ -93,7 +94,7 @@ class Incident:
     home: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Quarantine:
     """`e/…/{token}/quarantined`. Not `acknowledged`: the time was waited out in which a host may serve."""
 
@@ -101,14 +102,14 @@ class Quarantine:
     quarantine_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Acknowledgement:
     """`e/…/{token}/acknowledged`: the host's, late, where the quarantine had to do without."""
 
     acknowledge_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Decided:
     """`d/…/{token}`: what recovery made of an incident. `outcome` as in the API."""
 
@@ -117,7 +118,7 @@ class Decided:
     decide_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Verdict:
     """`v/…/{token}/{n}`: what a person made of it, who had read `revision` of the record."""
 
@@ -129,7 +130,7 @@ class Verdict:
     attested: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Schedule:
     """`x/{host}`: whether a host takes new profiles, who said so and when. `state` as in the API, READY too:
     who took a cordon back stays on record.
@@ -140,7 +141,7 @@ class Schedule:
     since_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Move:
     """`m/…/{revision}`: a change of home. `source` is "" for a profile that had none; `digest` "" where there
     was no directory, or where it was `attested` that the old home is destroyed with it.

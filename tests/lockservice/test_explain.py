@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from importlib import import_module
 from typing import Any
@@ -222,7 +223,7 @@ def test_every_cause_of_the_api_has_its_words() -> None:
 
 def test_no_name_breaks_out_of_a_pasted_line() -> None:
     quoted = {"workflow_id": "it's; rm -rf /", "proxy_key": 'a"b__c'}
-    holding = Holding(**{**{f: getattr(HOLDING, f) for f in HOLDING.__slots__}, **quoted})
+    holding = dataclasses.replace(HOLDING, workflow_id=quoted["workflow_id"], proxy_key=quoted["proxy_key"])
     explained = told(State.RESUME_PENDING, record={"holding": holding, "resume_until_ms": NOW + 1})
     asked = calls(explained)["OpenSession"]
     assert (asked.workflow_id, asked.proxy.city) == ("it's; rm -rf /", 'a"b')
