@@ -118,5 +118,6 @@ def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint
         capacity=host.cache.capacity,
         browsers=host.cache.taken,
         warm=host.warm(),
+        emptying=host.cache.draining,
         state=host_pb2.HOST_STATE_READY,
     )

@@ -44,7 +44,8 @@ class Housing:
     async def drain(self, host: str) -> host_pb2.Host:
         """Cordon a host, and have it close each browser as nobody holds it any more; answers at once.
 
-        It is empty when its `browsers` is 0. Profiles stay at home there. Idempotent. Raises NotFound.
+        It is empty when it is `emptying`, for it hears of the drain a moment later, and its `browsers` is 0.
+        Profiles stay at home there. Idempotent. Raises NotFound.
         """
         request = host_service_pb2.DrainHostRequest(host=host)
         return (await call_again(self._hosts.DrainHost, request, timeout=CALL_TIMEOUT_S)).host

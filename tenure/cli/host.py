@@ -128,7 +128,8 @@ async def _drain(output: Output, address: str, name: str, wait: bool) -> int | N
             return None
         interrupted = asyncio.Event()
         with signals(interrupted):
-            while told["browsers"]:
+            # What it counted before it heard of the drain may grow yet.
+            while told["browsers"] or not told["emptying"]:
                 if await _within(interrupted, LOOK_EVERY_S):
                     line = f"The drain of {told['host']} goes on. Take it back: tenure host uncordon"
                     output.show({"event": "interrupted", **told}, Text(f"{line} {told['host']}", style="dim"))
@@ -137,7 +138,7 @@ async def _drain(output: Output, address: str, name: str, wait: bool) -> int | N
                 if facts is None:
                     output.show({"event": "gone", "host": told["host"]}, Text(f"{told['host']} has ended."))
                     return None
-                if facts["browsers"] != told["browsers"] or facts["state"] != told["state"]:
+                if any(facts[each] != told[each] for each in ("state", "browsers", "emptying")):
                     output.show(facts, _progress(facts))
                 if facts["state"] != told["state"]:
                     return FAILED
@@ -166,6 +167,7 @@ def _facts(told: Host) -> dict[str, Any]:
         "state": host_pb2.HostState.Name(told.state).removeprefix("HOST_STATE_"),
         "browsers": told.browsers,
         "capacity": told.capacity,
+        "emptying": told.emptying,
         "warm": [{"profile": each.profile, "proxy_key": each.proxy_key} for each in told.warm],
     }
 
@@ -178,6 +180,8 @@ def _warm(browser: dict[str, str]) -> str:
 def _progress(facts: dict[str, Any]) -> Text:
     if facts["state"] != "DRAINING":
         return Text(f"{facts['host']} is {facts['state']} now: the drain was taken back.")
+    if not facts["emptying"]:
+        return Text(f"{facts['host']} is to be emptied, and hears of it within seconds.")
     if not facts["browsers"]:
         return Text(f"{facts['host']} is empty. Its profiles stay at home there until they are moved.")
     browsers = "1 browser" if facts["browsers"] == 1 else f"{facts['browsers']} browsers"

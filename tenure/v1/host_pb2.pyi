@@ -61,6 +61,7 @@ class Host(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CDP_ADDRESS_FIELD_NUMBER: _builtins.int
     WARM_FIELD_NUMBER: _builtins.int
+    EMPTYING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`hosts/{host}`; minted once and kept with the host's data."""
     address: _builtins.str
@@ -75,6 +76,8 @@ class Host(_message.Message):
     """What it is at."""
     cdp_address: _builtins.str
     """Where it serves DevTools WebSockets, host:port; internal."""
+    emptying: _builtins.bool
+    """It has heard that it is DRAINING, and closes what becomes free. Before that, `browsers` says nothing of the drain."""
     @_builtins.property
     def warm(self) -> _containers.RepeatedCompositeFieldContainer[Global___WarmBrowser]:
         """Its browsers that are warm: live, and nobody in session."""
@@ -90,10 +93,11 @@ class Host(_message.Message):
         state: Global___HostState.ValueType = ...,
         cdp_address: _builtins.str = ...,
         warm: _abc.Iterable[Global___WarmBrowser] | None = ...,
+        emptying: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "name", b"name", "state", b"state", "warm", b"warm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "emptying", b"emptying", "name", b"name", "state", b"state", "warm", b"warm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

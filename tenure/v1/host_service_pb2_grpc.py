@@ -92,8 +92,8 @@ class HostServiceServicer:
 
     def DrainHost(self, request, context):
         """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
-        after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
-        Durable. Administrators only. Idempotent. Errors: as CordonHost.
+        after them. Answers at once: the host is empty when it is `emptying` and `browsers` is 0. Profiles stay at home there: MoveProfile
+        takes them elsewhere. Durable. Administrators only. Idempotent. Errors: as CordonHost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

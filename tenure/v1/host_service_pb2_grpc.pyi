@@ -28,8 +28,8 @@ class HostServiceStub:
     """
     DrainHost: _aio.UnaryUnaryMultiCallable[_host_service_pb2.DrainHostRequest, _host_service_pb2.DrainHostResponse]
     """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
-    after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
-    Durable. Administrators only. Idempotent. Errors: as CordonHost.
+    after them. Answers at once: the host is empty when it is `emptying` and `browsers` is 0. Profiles stay at home there: MoveProfile
+    takes them elsewhere. Durable. Administrators only. Idempotent. Errors: as CordonHost.
     """
     Prewarm: _aio.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]
     """Launches a free profile's browser ahead of its next session. Idempotent."""
@@ -69,8 +69,8 @@ class HostServiceServicer:
         context: _aio.ServicerContext[_host_service_pb2.DrainHostRequest, _abc.Awaitable[_host_service_pb2.DrainHostResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.DrainHostResponse]:
         """Cordons a host and has it close every browser cleanly as it becomes free; holds at work go on to their ends, and no browser stays warm
-        after them. Answers at once: the host is empty when `browsers` is 0. Profiles stay at home there: MoveProfile takes them elsewhere.
-        Durable. Administrators only. Idempotent. Errors: as CordonHost.
+        after them. Answers at once: the host is empty when it is `emptying` and `browsers` is 0. Profiles stay at home there: MoveProfile
+        takes them elsewhere. Durable. Administrators only. Idempotent. Errors: as CordonHost.
         """
 
     def Prewarm(

@@ -81,12 +81,12 @@ async def test_a_drain_reaches_the_host_and_is_over_when_it_has_no_browser(town:
     drained = await town.call(town.admin.DrainHost, DrainHostRequest(host=home))
     assert drained.host.state == DRAINING
     # Answered at once; what is idle goes, what is held stays.
-    await town.until_host(home, lambda host: host.browsers == 1 and not host.warm)
+    await town.until_host(home, lambda host: host.emptying and host.browsers == 1 and not host.warm)
     with pytest.raises(errors.NoRoom, match="cordoned or draining"):
         await town.open("carol")
     await town.close(held)
     empty = await town.until_host(home, lambda host: host.browsers == 0)
-    assert empty.state == DRAINING
+    assert (empty.state, empty.emptying) == (DRAINING, True)
     # It hears of it anew when it registers again.
     await town.at(home).restart()
     await town.at(home).until_draining(True)
@@ -94,7 +94,7 @@ async def test_a_drain_reaches_the_host_and_is_over_when_it_has_no_browser(town:
     again = await town.open("alice")
     assert (again.hold.home, again.reused_session) == (home, False)
     await town.call(town.admin.UncordonHost, UncordonHostRequest(host=home))
-    await town.until_host(home, lambda host: host.state == READY)
+    await town.until_host(home, lambda host: host.state == READY and not host.emptying)
     await town.at(home).until_draining(False)
     await town.close(again)
     warm = await town.until_host(home, lambda host: bool(host.warm))

@@ -67,6 +67,8 @@ class FakeGateway(
         self.hosts: list[host_pb2.Host] = []
         self.leaving: list[int] = []
         """How many browsers the first host has at each look from now on."""
+        self.deaf_looks = 0
+        """At so many looks from now on no host has heard yet that it is to be emptied."""
         self.incidents: dict[str, incident_pb2.Incident] = {}
         """By name, oldest first."""
         self.evidence: dict[str, list[incident_pb2.EvidenceItem]] = {}
@@ -205,6 +207,9 @@ class FakeGateway(
         await self._enter("ListHosts", request, context)
         if self.leaving:
             self.hosts[0].browsers = self.leaving.pop(0)
+        self.deaf_looks -= 1
+        for host in self.hosts:
+            host.emptying = host.state == host_pb2.HOST_STATE_DRAINING and self.deaf_looks < 0
         return host_service_pb2.ListHostsResponse(hosts=self.hosts)
 
     async def _schedule(self, request: Any, state: host_pb2.HostState.ValueType, context: Any) -> Any:

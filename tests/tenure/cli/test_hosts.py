@@ -59,7 +59,21 @@ async def test_a_drain_is_watched_until_the_host_is_empty(gateway: FakeGateway) 
     status, out, _ = await tenure("host", "drain", "a", "-a", gateway.target)
     assert status == 0
     assert [line.split(".")[0] for line in out.splitlines()] == [
+        "a is to be emptied, and hears of it within seconds",
         "a is draining: 2 browsers left",
+        "a is draining: 1 browser left",
+        "a is empty",
+    ]
+
+
+async def test_a_host_that_has_not_heard_of_its_drain_is_not_taken_for_empty(gateway: FakeGateway) -> None:
+    gateway.hosts[0].browsers = 0
+    # A session was opened after the host had last told of itself.
+    gateway.leaving, gateway.deaf_looks = [0, 0, 1, 0], 2
+    status, out, _ = await tenure("host", "drain", "a", "-a", gateway.target)
+    assert status == 0
+    assert [line.split(".")[0] for line in out.splitlines()] == [
+        "a is to be emptied, and hears of it within seconds",
         "a is draining: 1 browser left",
         "a is empty",
     ]
