@@ -5,37 +5,41 @@ bulk_pairs_vs_v3lock        pairs a second of AcquireHolds and ReleaseHolds, 256
 bulk_pairs_vs_go_mutex      the same against Go's concurrency.Mutex, all of one session
 unary_pairs_vs_v3lock_c64   AcquireHold and ReleaseHold, 64 in flight, against etcd's own lock service
 uncontended_p50_vs_txn      one such pair at a time, against a Txn that creates a key and its deletion
-keepalive_10k_cpu_cores     CPU of the lock service while 10,000 workers are renewed, each on a stream
+keepalive_10k_cpu_cores     CPU of the lock service while 10,000 workers with a ttl of 15 s are renewed every
+                            5 s, each on a KeepAlive stream of its own, over a few connections, as gateways
+                            pass them on; `_shared`: a stream for 100 of them; `_unary`: with RenewWorker,
+                            which is how the SDK renews
 handover_p50_ms             from the sending of a release to the answer of the next of 100 who wait
 handover_vs_v3lock          the same against etcd's own lock service
 acquire_1m_vs_1k            a pair at a time with 1,000,000 profiles stored, against 1,000
 pairs_{way}_c{n}_m{members} every way with 1, 64 and 256 in flight, one and three members, against v3lock
 
-`ARGS='--only WORD'` measures only what figures need that have WORD in their names.
+`ARGS='--only WORD'` measures only what figures need that have WORD in their names. Each part is measured for
+itself: one that fails is named in the report, with the reason, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from statistics import median
 
 from tests.bench import lock_pairs, report
+from tests.bench.lock_fleet import kept_alive
 from tests.bench.lock_handover import hand_overs
 from tests.bench.lock_pairs import BULK, IN_FLIGHT, TXN, UNARY, V3LOCK, WAYS, Setup
-from tests.bench.lock_rig import GO_MUTEX, client, cpu_s, etcd, go_client, lock_service, pids
+from tests.bench.lock_rig import GO_MUTEX, etcd, go_client, lock_service
 from tests.bench.lock_stored import stored
+from tests.bench.parts import Measured, measured
 
 ROUNDS = {1: 5, 3: 3}
-WORKERS = 10_000
-TTL_S = 15
-LOOK_S = 12.0
-CORES_GOAL = 1.0
 HANDOVER_GOAL_MS = 5.0
 
+KEPT_ALIVE = ("keepalive_10k_cpu_cores", "keepalive_10k_cpu_cores_shared", "keepalive_10k_cpu_cores_unary")
+HANDED_OVER = ("handover_p50_ms", "handover_vs_v3lock")
 # What a figure of pairs needs: a setup, ours, the other.
 VERSUS = {
     "bulk_pairs_vs_v3lock": (Setup(1, 256), BULK, V3LOCK),
@@ -46,21 +50,20 @@ VERSUS = {
 AT_LEAST = {"bulk_pairs_vs_v3lock": 5.0, "bulk_pairs_vs_go_mutex": 3.0, "unary_pairs_vs_v3lock_c64": 0.5}
 AT_MOST = {"uncontended_p50_vs_txn": 3.0, "acquire_1m_vs_1k": 1.2}
 
-Part = tuple[list[report.Figure], list[str]]
 
-
-async def main(asked: argparse.Namespace) -> None:
-    parts: list[Part] = []
-    if plan := planned(asked.only, asked.members):
-        parts.append(await taken_and_freed(plan, asked))
-    if asked.only in "keepalive_10k_cpu_cores":
-        parts.append(await kept_alive(asked.processes))
-    if asked.only in "handover_p50_ms handover_vs_v3lock":
-        parts.append(await handed_over())
+async def main(asked: argparse.Namespace) -> bool:
+    """Returns whether all parts could be measured."""
+    parts: dict[str, Callable[[], Awaitable[Measured]]] = {}
+    for number in asked.members:
+        if plan := planned(asked.only, [number]):
+            parts[f"pairs, {number} member(s)"] = partial(taken_and_freed, plan, asked)
+    if any(asked.only in name for name in KEPT_ALIVE):
+        parts["keep-alive"] = partial(kept_alive, asked.processes, asked.clients)
+    if any(asked.only in name for name in HANDED_OVER):
+        parts["hand-over"] = handed_over
     if asked.only in "acquire_1m_vs_1k":
-        parts.append(await much_stored())
-    figures = [figure for found, _ in parts for figure in found]
-    report.write("lock", figures, [note for _, notes in parts for note in notes])
+        parts["profiles stored"] = much_stored
+    return await measured("lock", parts)
 
 
 # --- pairs -----------------------------------------------------------------------------
@@ -79,20 +82,19 @@ def planned(word: str, members: Collection[int]) -> dict[Setup, set[str]]:
     return plan
 
 
-async def taken_and_freed(plan: dict[Setup, set[str]], asked: argparse.Namespace) -> Part:
-    """Every way that is planned, on clusters one after the other."""
+async def taken_and_freed(plan: dict[Setup, set[str]], asked: argparse.Namespace) -> Measured:
+    """Every way that is planned, on one cluster."""
     notes = []
     if any(GO_MUTEX in ways for ways in plan.values()) and (why := await go_client()):
         notes.append(f"left out, concurrency.Mutex: {why}")
         plan = {setup: ways - {GO_MUTEX} for setup, ways in plan.items()}
-    measured: lock_pairs.Measured = {}
-    for members in sorted({setup.members for setup in plan}):
-        part = {setup.in_flight: ways for setup, ways in plan.items() if setup.members == members}
-        rounds = asked.rounds or ROUNDS[members]
-        measured |= await lock_pairs.pairs(members, part, rounds, asked.processes, asked.clients)
+    (members,) = {setup.members for setup in plan}
+    ways_of = {setup.in_flight: ways for setup, ways in plan.items()}
+    rounds = asked.rounds or ROUNDS[members]
+    found = await lock_pairs.pairs(members, ways_of, rounds, asked.processes, asked.clients)
     figures = []
     for name, (setup, ours, other) in VERSUS.items():
-        ways = measured.get(setup, {})
+        ways = found.get(setup, {})
         if ours not in ways or other not in ways:
             continue
         if name in AT_LEAST:
@@ -105,34 +107,13 @@ async def taken_and_freed(plan: dict[Setup, set[str]], asked: argparse.Namespace
         f"Driven by {asked.clients} Python processes a way, one in Go for concurrency.Mutex, none of them "
         f"beside another; lock service: {asked.processes} process(es)."
     )
-    return [*figures, *lock_pairs.figures(measured)], [*notes, driven, *lock_pairs.notes(measured)]
+    return [*figures, *lock_pairs.figures(found)], [*notes, driven, *lock_pairs.notes(found)]
 
 
 # --- one figure each -------------------------------------------------------------------
 
 
-async def kept_alive(processes: int) -> Part:
-    """What living costs."""
-    async with etcd() as members, lock_service(members, processes) as service:
-        stored = members[0].endpoint
-        asked = {"target": service.address, "etcd": stored, "workers": WORKERS, "ttl_s": TTL_S}
-        async with client(sys.executable, "-m", "tests.bench.lock_keepalive", json.dumps(asked)) as crew:
-            await report.rested()
-            began, own, store = report.now(), cpu_s([service.pid]), cpu_s(pids(members))
-            answer = await crew.ask(seconds=LOOK_S)
-            took = report.now() - began
-            cores, etcd_cores = (cpu_s([service.pid]) - own) / took, (cpu_s(pids(members)) - store) / took
-    renewed = int(answer["renewed"])
-    figure = report.against_goal("keepalive_10k_cpu_cores", cores, CORES_GOAL, "cores", renewed)
-    note = (
-        f"{WORKERS} workers, a stream each: {renewed / took:.0f} renewals/s, {answer['failed']} failed, "
-        f"p50 {answer['p50_ms']:.1f} ms, p99 {answer['p99_ms']:.1f} ms; cores: etcd {etcd_cores:.2f}, "
-        f"client {answer['cpu_s'] / took:.2f}; lock service, µs a renewal: {cores * took / renewed * 1e6:.0f}"
-    )
-    return [figure], [note]
-
-
-async def handed_over() -> Part:
+async def handed_over() -> Measured:
     """From one holder to the next."""
     async with etcd() as members, lock_service(members) as service:
         ours, theirs = await hand_overs(members, service)
@@ -144,7 +125,7 @@ async def handed_over() -> Part:
     return figures, [f"handover, p95: ours {slow[0]:.1f} ms, v3lock {slow[1]:.1f} ms"]
 
 
-async def much_stored() -> Part:
+async def much_stored() -> Measured:
     """Whether a replica minds how much is stored."""
     few, many = await stored()
     figure = report.paired("acquire_1m_vs_1k", many.p50_ms, few.p50_ms, at_most=AT_MOST["acquire_1m_vs_1k"])
@@ -168,4 +149,4 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(arguments()))
+    sys.exit(0 if asyncio.run(main(arguments())) else 1)

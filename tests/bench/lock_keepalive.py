@@ -1,17 +1,23 @@
-"""A client process of the lock suite: workers that live, each on a KeepAlive stream of its own.
+"""A client process of the lock suite: workers that live, renewed every third of their ttl.
 
-Its argument is JSON: the addresses of lock service and etcd, how many workers, their ttl (seconds). They are
-put into etcd as the lock service would register them, which takes many times as long. Each is renewed every
-third of its ttl from then on. Each line of input, `{"seconds"}`, asks for a look at that long.
+Its argument is a `Crew` as JSON. The workers are put into etcd as the lock service would register them, which
+takes many times as long; and a batch at a time, so that nobody waits for a first renewal while others come.
+
+A line of input `{"way"}` has them renewed another way from their next time on, and is answered once each was;
+`{"seconds"}` asks for a look at that long. The first way is OWN.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import grpc.aio
 import uvloop
@@ -28,91 +34,242 @@ from tests.bench.lock_driver import lines_of_input
 from tests.bench.lock_ways import CALL_S, CHANNELS, KEYS, OPTIONS
 from tests.fixtures.services import METADATA
 
-# So many are registered at once.
-_AT_ONCE = 64
+OWN, SHARED, UNARY = "own", "shared", "unary"
+"""A KeepAlive stream each; one for SHARING workers; and RenewWorker, a call a renewal."""
+SHARING = 100
+# So many are put into etcd at once; one Txn has at most 128 operations.
+_BATCH = 100
+_PROGRESS_S = 5.0
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Crew:
-    """The workers of this process."""
+    """How many workers to keep alive, by which lock service on which etcd. `ttl_s` is in seconds."""
 
+    target: str
+    etcd: str
+    workers: int
     ttl_s: int
-    etcd: grpc.aio.Channel
-    registering: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
-    # Since they were last asked for: milliseconds of each renewal, and how many had no answer.
-    renewed: list[float] = field(default_factory=list)
-    failed: int = 0
 
-    async def live(self, stub: WorkerServiceStub, alive: asyncio.Event) -> None:
-        """One worker's life after another, until it is cancelled."""
-        while True:
-            try:
-                await self._live_once(stub, alive)
-            except grpc.aio.AioRpcError:
-                self.failed += 1
 
-    async def _live_once(self, stub: WorkerServiceStub, alive: asyncio.Event) -> None:
-        async with self.registering:
-            name = await self._registered()
-        due = report.now()
-        stream = stub.KeepAlive(metadata=METADATA)
-        while True:
-            due += self.ttl_s / 3
-            await asyncio.sleep(due - report.now())
-            sent = report.now()
-            await stream.write(pb.KeepAliveRequest(worker=name))
-            renewal = await stream.read()
-            assert isinstance(renewal, pb.KeepAliveResponse), f"{name} was not renewed: {renewal}"
-            self.renewed.append((report.now() - sent) * 1000)
-            alive.set()
+class Beat(Protocol):
+    """A way to renew one worker."""
 
-    async def _registered(self) -> str:
-        """A worker of a lease of its own."""
-        grant = wire.LeaseGrantRequest(ttl=self.ttl_s)
-        lease = await self.etcd.unary_unary(
+    async def renew(self, worker: str) -> None:
+        """Raises AioRpcError when it is not."""
+
+    def close(self) -> None:
+        """It is renewed another way from now on."""
+
+
+class Own(Beat):
+    """A stream of its own, as clients of KeepAlive have: gateways pass streams on one by one, and many come
+    over each of their few connections.
+    """
+
+    def __init__(self, stub: WorkerServiceStub) -> None:
+        self._stream = stub.KeepAlive(metadata=METADATA)
+
+    async def renew(self, worker: str) -> None:
+        await self._stream.write(pb.KeepAliveRequest(worker=worker))
+        answer = await self._stream.read()
+        assert isinstance(answer, pb.KeepAliveResponse), f"{worker} was not renewed: {answer}"
+
+    def close(self) -> None:
+        self._stream.cancel()
+
+
+class Shared(Beat):
+    """A stream of several workers, as a process that runs many has."""
+
+    def __init__(self, stub: WorkerServiceStub) -> None:
+        self._stream = stub.KeepAlive(metadata=METADATA)
+        # gRPC takes one message at a time.
+        self._writing = asyncio.Lock()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._reading = asyncio.create_task(self._read())
+
+    async def renew(self, worker: str) -> None:
+        answered = self._waiting[worker] = asyncio.get_running_loop().create_future()
+        async with self._writing:
+            await self._stream.write(pb.KeepAliveRequest(worker=worker))
+        await answered
+
+    def close(self) -> None:
+        self._reading.cancel()
+        self._stream.cancel()
+
+    async def _read(self) -> None:
+        try:
+            async for answer in self._stream:
+                self._waiting.pop(answer.worker).set_result(None)
+        except grpc.aio.AioRpcError as error:
+            for answered in self._waiting.values():
+                if not answered.done():
+                    answered.set_exception(error)
+
+
+class Unary(Beat):
+    """A call a renewal, as the SDK's workers do."""
+
+    def __init__(self, stub: WorkerServiceStub) -> None:
+        self._stub = stub
+
+    async def renew(self, worker: str) -> None:
+        await self._stub.RenewWorker(
+            pb.RenewWorkerRequest(worker=worker), timeout=CALL_S, metadata=METADATA, wait_for_ready=True
+        )
+
+    def close(self) -> None:
+        pass
+
+
+class Renewing:
+    """The workers of this process, and what became of their renewals since somebody last asked."""
+
+    def __init__(self, crew: Crew, etcd: grpc.aio.Channel, channels: Sequence[grpc.aio.Channel]) -> None:
+        self.took_ms: list[float] = []
+        self.failed = 0
+        self._crew = crew
+        self._period_s = crew.ttl_s / 3
+        self._grant = etcd.unary_unary(
             "/etcdserverpb.Lease/LeaseGrant",
             request_serializer=wire.LeaseGrantRequest.SerializeToString,
             response_deserializer=wire.LeaseGrantResponse.FromString,
-        )(grant, timeout=CALL_S)
-        worker = request_id.mint()
-        stored = Worker(tenant="default", lease=lease.id, ttl_s=self.ttl_s, registered_ms=now_ms())
-        await self.etcd.unary_unary(
-            "/etcdserverpb.KV/Put", request_serializer=wire.PutRequest.SerializeToString
-        )(wire.PutRequest(key=KEYS.worker(worker), value=encode(stored), lease=lease.id), timeout=CALL_S)
-        return f"workers/{worker}"
+        )
+        self._txn: grpc.aio.UnaryUnaryMultiCallable[wire.TxnRequest, bytes] = etcd.unary_unary(
+            "/etcdserverpb.KV/Txn", request_serializer=wire.TxnRequest.SerializeToString
+        )
+        self._stubs = [WorkerServiceStub(channel) for channel in channels]
+        self._way = OWN
+        self._shared: dict[int, Shared] = {}
+        # Which way each worker was renewed last, and how many were so.
+        self._last: dict[int, str] = {}
+        self._count: Counter[str] = Counter()
+        self._counted = asyncio.Event()
+
+    async def begin(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Have all workers live in `group`, a task each. Returns once each was renewed."""
+        told = report.now()
+        lives = []
+        for start in range(0, self._crew.workers, _BATCH):
+            numbers = range(start, min(start + _BATCH, self._crew.workers))
+            for number, name in zip(numbers, await self._registered(len(numbers)), strict=True):
+                lives.append(group.create_task(self._live(number, name)))
+            await self._until_renewed(OWN, numbers.stop)
+            if report.now() - told > _PROGRESS_S:
+                told = report.now()
+                print(f"{numbers.stop} of {self._crew.workers} workers live", file=sys.stderr, flush=True)
+        return lives
+
+    async def turn_to(self, way: str) -> None:
+        """Renew all of them another way. Returns once each was."""
+        self._way = way
+        await self._until_renewed(way, self._crew.workers)
+        if way != SHARED:
+            for beat in self._shared.values():
+                beat.close()
+            self._shared.clear()
+
+    async def _live(self, number: int, name: str) -> None:
+        """One life after another, the first as `name`, until it is cancelled."""
+        while True:
+            try:
+                await self._live_once(number, name)
+            except grpc.aio.AioRpcError:
+                self.failed += 1
+            (name,) = await self._registered(1)
+
+    async def _live_once(self, number: int, name: str) -> None:
+        way, beat = self._way, self._beat(number)
+        # Workers do not beat in time with each other.
+        due = report.now() + random.uniform(0, self._period_s)
+        await beat.renew(name)
+        self._note(number, way)
+        while True:
+            await asyncio.sleep(due - report.now())
+            if way != self._way:
+                beat.close()
+                way, beat = self._way, self._beat(number)
+            sent = report.now()
+            await beat.renew(name)
+            self.took_ms.append((report.now() - sent) * 1000)
+            self._note(number, way)
+            due = sent + self._period_s
+
+    def _note(self, number: int, way: str) -> None:
+        if (last := self._last.get(number)) != way:
+            if last is not None:
+                self._count[last] -= 1
+            self._last[number] = way
+            self._count[way] += 1
+            self._counted.set()
+
+    async def _until_renewed(self, way: str, workers: int) -> None:
+        while self._count[way] < workers:
+            self._counted.clear()
+            await self._counted.wait()
+
+    def _beat(self, number: int) -> Beat:
+        made: dict[str, Callable[[WorkerServiceStub], Beat]] = {OWN: Own, UNARY: Unary}
+        if self._way in made:
+            return made[self._way](self._stubs[number % len(self._stubs)])
+        stream = number // SHARING
+        if stream not in self._shared:
+            self._shared[stream] = Shared(self._stubs[stream % len(self._stubs)])
+        return self._shared[stream]
+
+    async def _registered(self, count: int) -> list[str]:
+        """New workers, each on a lease of its own."""
+        ttl_s = self._crew.ttl_s
+        grants = (self._grant(wire.LeaseGrantRequest(ttl=ttl_s), timeout=CALL_S) for _ in range(count))
+        leases = [answer.id for answer in await asyncio.gather(*grants)]
+        workers = [request_id.mint() for _ in leases]
+        puts = []
+        for worker, lease in zip(workers, leases, strict=True):
+            stored = encode(Worker(tenant="default", lease=lease, ttl_s=ttl_s, registered_ms=now_ms()))
+            puts.append(wire.PutRequest(key=KEYS.worker(worker), value=stored, lease=lease))
+        await self._txn(
+            wire.TxnRequest(success=[wire.RequestOp(request_put=put) for put in puts]), timeout=CALL_S
+        )
+        return [f"workers/{worker}" for worker in workers]
+
+
+async def look(renewing: Renewing, seconds: float) -> dict[str, float]:
+    """What became of the renewals in that time."""
+    renewing.took_ms.clear()
+    renewing.failed = 0
+    cpu = time.process_time()
+    await asyncio.sleep(seconds)
+    return {
+        "renewed": len(renewing.took_ms),
+        "failed": renewing.failed,
+        "p50_ms": report.percentile(renewing.took_ms, 0.5),
+        "p99_ms": report.percentile(renewing.took_ms, 0.99),
+        "cpu_s": time.process_time() - cpu,
+    }
 
 
 async def main() -> None:
     lines = await lines_of_input()
-    asked = json.loads(sys.argv[1])
-    crew = Crew(asked["ttl_s"], grpc.aio.insecure_channel(asked["etcd"]))
-    channels = [grpc.aio.insecure_channel(asked["target"], options=OPTIONS) for _ in range(CHANNELS)]
-    stubs = [WorkerServiceStub(channel) for channel in channels]
+    crew = Crew(**json.loads(sys.argv[1]))
+    etcd = grpc.aio.insecure_channel(crew.etcd)
+    channels = [grpc.aio.insecure_channel(crew.target, options=OPTIONS) for _ in range(CHANNELS)]
+    renewing = Renewing(crew, etcd, channels)
     async with asyncio.TaskGroup() as group:
-        alive = [asyncio.Event() for _ in range(asked["workers"])]
-        tasks = [
-            group.create_task(crew.live(stubs[number % CHANNELS], event))
-            for number, event in enumerate(alive)
-        ]
-        for event in alive:
-            await event.wait()
+        lives = await renewing.begin(group)
         print(json.dumps({"ready": True}), flush=True)
         async for line in lines:
-            crew.renewed.clear()
-            crew.failed = 0
-            cpu = time.process_time()
-            await asyncio.sleep(json.loads(line)["seconds"])
-            answer = {
-                "renewed": len(crew.renewed),
-                "failed": crew.failed,
-                "p50_ms": report.percentile(crew.renewed, 0.5),
-                "p99_ms": report.percentile(crew.renewed, 0.99),
-                "cpu_s": time.process_time() - cpu,
-            }
+            asked = json.loads(line)
+            if "way" in asked:
+                await renewing.turn_to(asked["way"])
+                answer = {"renewed": float(crew.workers)}
+            else:
+                answer = await look(renewing, asked["seconds"])
             print(json.dumps(answer), flush=True)
-        for task in tasks:
-            task.cancel()
-    for channel in (*channels, crew.etcd):
+        for life in lives:
+            life.cancel()
+    for channel in (*channels, etcd):
         await channel.close()
 
 

@@ -59,7 +59,7 @@ class Client:
         answer: dict[str, float] = json.loads(line)
         return answer
 
-    async def ask(self, timeout: float = _TURN_S, **turn: float) -> dict[str, float]:
+    async def ask(self, timeout: float = _TURN_S, **turn: float | str) -> dict[str, float]:
         """Have a turn done."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(turn).encode() + b"\n")
@@ -115,8 +115,8 @@ async def pairs_client(asked: Asked) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def client(*program: str) -> AsyncIterator[Client]:
-    """A client process that is ready, ended when the block is left."""
+async def client(*program: str, open_s: float = _OPEN_S) -> AsyncIterator[Client]:
+    """A client process that is ready, after `open_s` seconds at most; ended when the block is left."""
     process = await asyncio.create_subprocess_exec(
         # None may outlive the bench.
         *("setpriv", "--pdeathsig", "KILL", "--", *program),
@@ -125,7 +125,7 @@ async def client(*program: str) -> AsyncIterator[Client]:
     )
     started = Client(process)
     try:
-        await started.answer(_OPEN_S)
+        await started.answer(open_s)
         yield started
     finally:
         await started.aclose()

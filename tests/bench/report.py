@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -83,12 +83,21 @@ async def rested() -> float:
     return now()
 
 
-def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> Path:
-    """Write the report and print it. Returns its path."""
+def save(suite: str, figures: Sequence[Figure], failed: Mapping[str, str] = {}) -> Path:
+    """Write the report. `failed`: parts of the suite that have no figures, and why. Returns its path."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{suite}.json"
     lines = [asdict(figure) for figure in figures]
+    lines += [{"name": name, "failed": why} for name, why in failed.items()]
     path.write_text(json.dumps(lines, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def write(
+    suite: str, figures: Sequence[Figure], notes: Sequence[str] = (), failed: Mapping[str, str] = {}
+) -> Path:
+    """Write the report, as `save`, and print it. Returns its path."""
+    path = save(suite, figures, failed)
     table = Table(title=f"{suite} ({path})")
     for heading in ("name", "value", "baseline", "ratio", "unit", "n", "goal", ""):
         justify: Literal["left", "right"] = "left" if heading in {"name", "unit"} else "right"
@@ -100,4 +109,6 @@ def write(suite: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> P
     console.print(table)
     for note in notes:
         console.print(note)
+    for name, why in failed.items():
+        console.print(f"FAILED, {name}: {why}", markup=False)
     return path
