@@ -15,8 +15,8 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 READY, CORDONED, DRAINING = "READY", "CORDONED", "DRAINING"
 STATES = frozenset({READY, CORDONED, DRAINING})
-# Stands for what cannot be read: such a host is told to be in no state at all. So it gets no profiles, and goes
-# on as it was.
+# Stands for what cannot be read: such a host is told to be in no state at all. So it gets no profiles, and
+# goes on as it was.
 UNKNOWN = Schedule(state="UNSPECIFIED", by="", since_ms=0)
 
 
