@@ -61,7 +61,8 @@ class Overseeing(Housing):
         broken: Callable[[TenureError], None] = lambda _: None,
     ) -> AsyncGenerator[profile_service_pb2.WatchProfilesResponse, None]:
         """The tenant's profiles, or one, as they are and as they change, and with `queues` who waits for
-        them; without an end. A break is told to `broken` and resumed. Close it when done. Raises NotFound.
+        them; without an end. A break is told to `broken` and resumed. Close it when done. Raises NotFound,
+        QuotaExceeded.
         """
         request = profile_service_pb2.WatchProfilesRequest(profile=profile, queues=queues)
         return watched(self._profiles, request, broken)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import grpc.aio
 
-from tenure.errors import TenureError, Unavailable, from_rpc_error
+from tenure.errors import QuotaExceeded, TenureError, Unavailable, from_rpc_error
 from tenure.retry import pauses
 from tenure.v1 import profile_service_pb2 as pb
 from tenure.v1 import profile_service_pb2_grpc
@@ -21,8 +21,10 @@ async def watched(
     """Every message of WatchProfiles, without an end. What it sends replaces what it sent before of the same
     profile; an empty bookmark means that all before counts no more.
 
-    `broken` hears of each break, which is then resumed from the last bookmark. Raises the TenureError of a
-    refusal, such as NotFound; and Unavailable only when there was no answer ever.
+    `broken` hears of each break, which is then resumed from the last bookmark, later each time, and never
+    sooner than the answer says: also where the replica that it is resumed at has as many streams as it may,
+    for another one has room, or this one soon. Raises the TenureError of a refusal, such as NotFound; and
+    Unavailable or QuotaExceeded only when there was no answer ever.
     """
     begun = False
     waits = pauses()
@@ -37,7 +39,7 @@ async def watched(
                 yield message
         except grpc.aio.AioRpcError as failure:
             error = from_rpc_error(failure)
-            if not begun or not isinstance(error, Unavailable):
+            if not begun or not isinstance(error, Unavailable | QuotaExceeded):
                 raise error from None
             least = error.retry_after_s or 0.0
             broken(error)

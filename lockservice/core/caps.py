@@ -13,9 +13,9 @@ from tenure.errors import QuotaExceeded
 WAITERS = 10_000
 HOLDS = 100_000
 WATCHES = 1_000
-# Places and holds come and go with runs, streams with programs.
+# Places and holds come and go with runs. Streams come and go with programs, but one that is resumed may find
+# room at another replica at once.
 _RETRY_S = 5.0
-_RETRY_WATCH_S = 30.0
 
 
 class Caps(NamedTuple):
@@ -71,7 +71,7 @@ def no_watch(caps: Caps, watches: int) -> QuotaExceeded | None:
     if watches < caps.watches:
         return None
     advice = "End some, or let several readers share one."
-    return _refusal("watches a tenant", caps.watches, _RETRY_WATCH_S, "streams of profiles", advice)
+    return _refusal("watches a tenant", caps.watches, _RETRY_S, "streams of profiles", advice)
 
 
 def _refusal(limit: str, most: int, retry_s: float, what: str, advice: str) -> QuotaExceeded:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -8,6 +10,7 @@ import tenure
 from tenure import errors
 from tenure.client import Client
 from tenure.v1 import incident_pb2
+from tenure.v1 import profile_service_pb2 as pb
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 
 NAMES = [f"tenants/default/profiles/alice/incidents/{token}" for token in (41, 42, 43)]
@@ -70,6 +73,33 @@ async def test_a_verdict_is_on_what_was_read(client: Client, gateway: FakeGatewa
     sent, again = gateway.calls["ResolveIncident"]
     assert sent == again
     assert (sent.etag, sent.reason, sent.attest_destroyed) == ("7", "the cart is empty", False)
+
+
+def quota() -> errors.QuotaExceeded:
+    return errors.QuotaExceeded(limit="watches a tenant", value=1, retry_after_s=0.3)
+
+
+async def test_a_watch_resumed_where_there_is_no_room_for_it_keeps_its_cursor_and_tries_again(
+    client: Client, gateway: FakeGateway
+) -> None:
+    told = [pb.WatchProfilesResponse(bookmark=cursor) for cursor in ("c1", "c2")]
+    gateway.watches = [[told[0], errors.StoreUnavailable()], [quota()], [quota()], [told[1]]]
+    breaks: list[errors.TenureError] = []
+    began = asyncio.get_running_loop().time()
+    async with aclosing(client.watch(broken=breaks.append)) as messages:
+        assert [await anext(messages) for _ in range(2)] == told
+    assert asyncio.get_running_loop().time() - began >= 0.6, "no sooner than it was told, twice"
+    assert [each.reason for each in breaks] == ["STORE_UNAVAILABLE", "QUOTA_EXCEEDED", "QUOTA_EXCEEDED"]
+    assert [each.resume_cursor for each in gateway.calls["WatchProfiles"]] == ["", "c1", "c1", "c1"]
+
+
+async def test_a_watch_for_which_there_never_was_room_is_refused(
+    client: Client, gateway: FakeGateway
+) -> None:
+    gateway.watches = [[quota()]]
+    async with aclosing(client.watch()) as messages:
+        with pytest.raises(errors.QuotaExceeded):
+            await anext(messages)
 
 
 async def test_a_revocation_by_token_is_repeated_until_it_is_known(
