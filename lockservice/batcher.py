@@ -166,8 +166,18 @@ class Batcher:
         OutcomeUnknown at the deadline, and what etcd's refusal means.
         """
         party = Party([request], deadline)
-        self._gather(party.requests)
-        [result] = await party.results()
+        if self._under_way or self._gatherer or self._crowd:
+            self._gather(party.requests)
+            [result] = await party.results()
+        else:
+            # Nobody else is here: it goes as it is, without a task of its own.
+            self._under_way += 1
+            try:
+                await self._fly_all([request])
+            finally:
+                party.leave()
+                self._land()
+            result = request.result()
         if isinstance(result, Exception):
             raise result
         return result
@@ -223,8 +233,11 @@ class Batcher:
         try:
             await self._fly_all(batch)
         finally:
-            self._under_way -= 1
-            self._next()
+            self._land()
+
+    def _land(self) -> None:
+        self._under_way -= 1
+        self._next()
 
     async def _fly_all(self, batch: list[Request]) -> None:
         try:
