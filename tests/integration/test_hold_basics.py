@@ -90,12 +90,12 @@ async def test_a_wait_that_ends_leaves_the_queue(a: Running) -> None:
     hold = await a.acquire(ALICE, await a.worker(), run_id="r-1")
     worker, n = await a.worker(), request_id.mint()
     with pytest.raises(errors.WaitExpired) as expired:
-        await a.acquire(ALICE, worker, wait=0.2, request_id=n)
+        await a.acquire(ALICE, worker, wait=1, request_id=n)
     assert expired.value.holder_run_id == "r-1"
     assert expired.value.position == 1
     assert (await a.release(hold)).state == ProfileState.PROFILE_STATE_AVAILABLE
     with pytest.raises(errors.RequestEnded):
-        await a.acquire(ALICE, worker, wait=0.2, request_id=n)
+        await a.acquire(ALICE, worker, wait=1, request_id=n)
 
 
 async def test_a_call_cut_mid_wait_keeps_its_place_and_finds_its_grant(a: Running) -> None:

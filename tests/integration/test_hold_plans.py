@@ -176,7 +176,7 @@ async def test_a_workflow_does_not_resume_under_another_plan(a: Running, wait: f
 async def test_one_of_another_plan_who_waits_already_is_passed_over(a: Running) -> None:
     hold = (await acquire(a, "v1", proxy_key="de")).hold
     await save(a, hold, "v1")
-    waiting = asyncio.create_task(acquire(a, "v2", proxy_key="de", wait=2))
+    waiting = asyncio.create_task(acquire(a, "v2", proxy_key="de", wait=4))
     await a.until_queued(1)
     await decided(a, hold, "RESUME_PENDING")
     with pytest.raises(errors.WaitExpired) as told:

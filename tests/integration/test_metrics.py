@@ -72,7 +72,7 @@ async def test_the_numbers_are_those_of_what_was_done(etcd: Store) -> None:
         await a.release(held)
         await a.release(await waiting, RunResult.RUN_RESULT_NEEDS_REVIEW)
         with pytest.raises(errors.WaitExpired):
-            await a.acquire("b1", waiter, wait=0.05)
+            await a.acquire("b1", waiter, wait=1)
         await a.until_queued(0)
         counted, joined = a.replica.metrics.acquired, asyncio.Event()
         # One that goes away before the answer to its join came is not counted.

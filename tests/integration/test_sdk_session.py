@@ -135,7 +135,7 @@ async def test_a_waiting_open_takes_over_from_a_session_that_ends(
                 async with client.open("alice:linkedin"):
                     raise AssertionError("two owners")
             with pytest.raises(WaitExpired):
-                async with client.open("alice:linkedin", wait=0.2):
+                async with client.open("alice:linkedin", wait=1):
                     raise AssertionError("two owners")
             waiting = asyncio.create_task(take_over())
             await asyncio.sleep(0)

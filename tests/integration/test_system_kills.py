@@ -34,7 +34,8 @@ async def test_killing_a_part_that_has_no_browser_takes_no_session(
     system: RunningSystem, site: DemoSite, part: str
 ) -> None:
     await warm(system, site, WARM)
-    async with Holder.on(system, site, HELD) as holder:
+    # Longer than any part is away.
+    async with Holder.on(system, site, HELD, lease_ttl=60) as holder:
         async with Thief(system, HELD) as thief:
             browsers = [*browser_of(system, HELD).main, *browser_of(system, WARM).main]
             census = Census(system)

@@ -40,7 +40,7 @@ async def test_a_full_store_stalls_and_says_so_and_goes_on_once_it_has_room(tmp_
             with pytest.raises(Rejected, match="space exceeded"):
                 # etcd sees what it has grown to when it next commits, so some get in beyond the quota.
                 for i in range(_MOST):
-                    await client.kv.txn(txn([], [put(b"ballast%d" % i, _BALLAST)]), 5.0)
+                    await client.kv.txn(txn([], [put(b"ballast%d" % i, _BALLAST)]), 30.0)
 
             # What needs room is refused by its name; what needs none goes on.
             release = ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token)
