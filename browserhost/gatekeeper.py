@@ -21,6 +21,7 @@ from browserhost.neighbours import LockService
 from browserhost.session import State
 from browserhost.tasks import in_thread
 from browserhost.verifier import Proof
+from browserhost.whereabouts import Whereabouts
 from tenure import token as tokens
 from tenure.errors import (
     DiskFull,
@@ -135,13 +136,16 @@ class Gatekeeper:
         # Once more where it had risen in memory alone; free where it is on disk.
         return await in_thread(floors.raise_to, self._path, token + 1)
 
-    async def retire(self, revision: int) -> None:
-        """Rule 18, under the queue: no token of `revision` or before is served any more. Raises DiskFull.
+    async def retire(self, found: Whereabouts) -> None:
+        """Rule 18, under the queue: no token that was issued up to what was found of the profile is served
+        any more. Raises DiskFull.
 
-        Revisions rise, so a hold granted later has a higher token; and the epoch of the floor's own
-        token is not above that one's.
+        Not by the floor's epoch alone: it may have been raised since, and a token of the new one, whose
+        verify is still on its way, would be above the floor. Revisions rise, so a hold granted later has a
+        higher token; and neither epoch is above that one's.
         """
-        token = tokens.pack(self.state.floor >> tokens.REVISION_BITS, revision)
+        epoch = max(self.state.floor >> tokens.REVISION_BITS, found.epoch)
+        token = tokens.pack(epoch, found.revision)
         await self.take(fences.ended(self.state, token), State.CUT, TokenSuperseded.reason)
 
     def remember(self, token: int, error: TenureError) -> None:

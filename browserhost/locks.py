@@ -38,7 +38,7 @@ class Locks:
             found = await self._channels.invoke(self._stub.LocateProfile, request, timeout=ANSWER_S)
         except OutcomeUnknown as error:
             raise StoreUnavailable(f"The lock service does not answer: {error}") from error
-        return Whereabouts(found.home, found.state, found.revision, found.used)
+        return Whereabouts(found.home, found.state, found.revision, found.used, found.epoch)
 
     async def aclose(self) -> None:
         """Give up on what is not answered."""

@@ -92,7 +92,7 @@ class Moving:
             raise problem
         async with self._fence.queue:
             # A hold that is granted from here on waits for the queue, and then it is above the floor.
-            await self._fence.retire(revision)
+            await self._fence.retire(found)
             self._refuse_when_held(revision)
             async with self._browser_lock:
                 await self._slot.close()
@@ -202,8 +202,9 @@ class Moving:
     async def _take_up(self, revision: int, wanted: str, staged: Path | None) -> None:
         async with self._fence.queue:
             # Once more, because the profile may have come home while its directory was on its way.
-            self._refuse_where_home(await self._locks.locate(self._name), revision)
-            await self._fence.retire(revision)
+            found = await self._locks.locate(self._name)
+            self._refuse_where_home(found, revision)
+            await self._fence.retire(found)
             async with self._browser_lock:
                 await self._slot.close()
                 descriptor = await self._slot.directory.lock({})

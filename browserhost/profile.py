@@ -221,7 +221,7 @@ class Profile:
             return False
         async with self._fence.queue:
             try:
-                await self._fence.retire(found.revision)
+                await self._fence.retire(found)
             except DiskFull as full:
                 _log.warning("not evicted", profile=str(self.name), why=str(full))
                 return False

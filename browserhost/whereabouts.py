@@ -25,13 +25,15 @@ FREE = frozenset({ProfileState.PROFILE_STATE_AVAILABLE, ProfileState.PROFILE_STA
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """A profile's record as the lock service told it. `home` is `hosts/{host}`, or empty; `revision` is
-    mod(p), 0 when it was never stored; `used`: a browser was opened on it in an earlier hold.
+    mod(p), 0 when it was never stored; `used`: a browser was opened on it in an earlier hold. No token of it
+    that was issued up to `revision` is of a higher epoch than `epoch`.
     """
 
     home: str
     state: ProfileState.ValueType
     revision: int
     used: bool = False
+    epoch: int = 0
 
     def closable_by(self, host: str) -> bool:
         """Whether a browser of it that runs at `host` may be closed, once the floor is above `revision`.

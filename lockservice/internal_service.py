@@ -168,6 +168,7 @@ class LockServicer(IncidentServicer):
             used=record.used,
             hosts=hosts,
             revision=found.mod_revision,
+            epoch=record.epoch,
         )
 
     async def RegisterHost(

@@ -62,7 +62,7 @@ class FakeLockService(LockServiceServicer):
         self, request: pb.LocateProfileRequest, context: Context
     ) -> pb.LocateProfileResponse:
         await self._fail(context)
-        return pb.LocateProfileResponse(home=self.home, state=self.state, revision=7)  # type: ignore[arg-type]
+        return pb.LocateProfileResponse(home=self.home, state=self.state, revision=7, epoch=1)  # type: ignore[arg-type]
 
     async def RegisterHost(
         self, request: pb.RegisterHostRequest, context: Context

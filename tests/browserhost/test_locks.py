@@ -93,9 +93,9 @@ async def test_a_suspicion_is_told_until_it_is_heard(
 
 
 async def test_where_a_profile_is_at_home_is_asked_each_time(served: Served, locks: Locks) -> None:
-    assert await locks.locate(ALICE) == Whereabouts(HOST, PROFILE_STATE_AVAILABLE, 7)
+    assert await locks.locate(ALICE) == Whereabouts(HOST, PROFILE_STATE_AVAILABLE, 7, epoch=1)
     served[0].home, served[0].state = "hosts/other", PROFILE_STATE_HELD
-    assert await locks.locate(ALICE) == Whereabouts("hosts/other", PROFILE_STATE_HELD, 7)
+    assert await locks.locate(ALICE) == Whereabouts("hosts/other", PROFILE_STATE_HELD, 7, epoch=1)
     served[0].away = 1
     with pytest.raises(StoreUnavailable):
         await locks.locate(ALICE)

@@ -13,9 +13,12 @@ from browserhost import fence as fences
 from browserhost import floor
 from browserhost.fence import Fence, Step
 from browserhost.gatekeeper import Gatekeeper
+from browserhost.whereabouts import Whereabouts
 from recovery.times import Times
+from tenure import token as tokens
 from tenure.errors import HoldLost, TenureError
 from tenure.fencing import SERVE_S
+from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE as AVAILABLE
 from tests.browserhost.fakes import ALICE, Machine
 
 # How much faster or slower a machine's clock may run.
@@ -51,7 +54,7 @@ async def test_mutant_a_close_that_leaves_the_floor_serves_on_until_the_proof_is
 # --- 7: a home that is retired while a verify is on its way ---------------------------------------
 
 
-async def retired_meanwhile(machine: Machine) -> bool:
+async def retired_meanwhile(machine: Machine, token: int, epoch: int) -> bool:
     """Whether the token may act at what was its home. The fence alone: nothing else stops it."""
 
     async def drained(*_: object) -> None:
@@ -60,22 +63,30 @@ async def retired_meanwhile(machine: Machine) -> bool:
     path = machine.root.profile(ALICE).floor
     path.parent.mkdir(parents=True, exist_ok=True)
     fence = Gatekeeper(ALICE, path, machine.locks, "h-1", drained)
-    machine.locks.current[ALICE], machine.locks.answer = 41, asyncio.Event()
-    admitting = asyncio.create_task(fence.admit(41))
+    machine.locks.current[ALICE], machine.locks.answer = token, asyncio.Event()
+    admitting = asyncio.create_task(fence.admit(token))
     await machine.locks.asked.wait()
     async with fence.queue:
-        await fence.retire(45)
+        await fence.retire(Whereabouts("hosts/h-1", AVAILABLE, 45, epoch=epoch))
     machine.locks.answer.set()
     await asyncio.gather(admitting, return_exceptions=True)
     try:
-        fence.gate(41)
+        fence.gate(token)
     except TenureError:
         return False
     return True
 
 
 async def test_a_home_that_was_retired_meanwhile_serves_no_late_answer(machine: Machine) -> None:
-    assert not await retired_meanwhile(machine)
+    assert not await retired_meanwhile(machine, 41, epoch=0)
+
+
+async def test_nor_one_of_an_epoch_that_was_raised_since_the_last_hold_here(machine: Machine) -> None:
+    """The floor is of the old epoch, which says nothing of the tokens of the new one."""
+    token = tokens.pack(1, 41)
+    assert not await retired_meanwhile(machine, token, epoch=1)
+    # Whoever is let in next is above the floor.
+    assert floor.load(machine.root.profile(ALICE).floor) == token + 5
 
 
 async def test_mutant_a_floor_that_is_not_checked_again_serves_at_a_retired_home(
@@ -85,7 +96,11 @@ async def test_mutant_a_floor_that_is_not_checked_again_serves_at_a_retired_home
         return Step(Fence(token, sent_at), persist=False, cut=0)
 
     monkeypatch.setattr(fences, "proven", unchecked)
-    assert await retired_meanwhile(machine)
+    assert await retired_meanwhile(machine, 41, epoch=0)
+
+
+async def test_mutant_a_floor_of_the_epoch_before_serves_at_a_retired_home(machine: Machine) -> None:
+    assert await retired_meanwhile(machine, tokens.pack(1, 41), epoch=0)
 
 
 # --- 9: the wait shorter than the deadline ----------------------------------------------------------

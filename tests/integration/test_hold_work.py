@@ -17,6 +17,7 @@ from servicekit.call import DEV_IDENTITY
 from servicekit.settings import ServiceSettings
 from tenure import errors
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
+from tenure.token import REVISION_BITS
 from tenure.v1 import hold_service_pb2 as hold_pb
 from tenure.v1 import profile_service_pb2 as profile_pb
 from tenure.v1.hold_pb2 import Hold, ProfileState, RunResult, Step
@@ -170,6 +171,7 @@ async def test_the_first_session_sets_the_home_and_releases_go_through_it(a: Run
     assert refused.value.token == hold.fencing_token
     located = await a.call(a.lock.LocateProfile, lock_pb.LocateProfileRequest(profile=hold.profile))
     assert (located.home, located.fencing_token, located.used) == (HOST, hold.fencing_token, False)
+    assert located.epoch == hold.fencing_token >> REVISION_BITS
     drained = lock_pb.ReleaseDrainedRequest(
         release=hold_pb.ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token), used=True
     )

@@ -975,6 +975,7 @@ class LocateProfileResponse(_message.Message):
     USED_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home, `hosts/{host}`; empty for none."""
     state: _hold_pb2.ProfileState.ValueType
@@ -985,6 +986,8 @@ class LocateProfileResponse(_message.Message):
     """True when a browser was opened on it in an earlier hold."""
     revision: _builtins.int
     """mod(p); 0 when it was never stored."""
+    epoch: _builtins.int
+    """The epoch in which its state began: no token of it that was issued up to `revision` has a higher one."""
     @_builtins.property
     def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
         """The hosts alive, by name: the home's address, or where a profile without a home may go."""
@@ -998,10 +1001,11 @@ class LocateProfileResponse(_message.Message):
         used: _builtins.bool = ...,
         hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
         revision: _builtins.int = ...,
+        epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "revision", b"revision", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "revision", b"revision", "state", b"state", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
