@@ -35,7 +35,6 @@ STARTS_BROWSERS = (
     "cdp",
     "damage",
     "demo",
-    "explain",
     "gateway",
     "host",
     "incident",
@@ -45,9 +44,9 @@ STARTS_BROWSERS = (
     "readme",
     "sdk",
     "system",
-    "unbuilt",
-    "up",
 )
+# These are named alike, and start none.
+STARTS_NONE = ("host_schedule", "incident_wire")
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has no types
@@ -55,8 +54,9 @@ class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has n
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        browsers = path.parent.name == "integration" and path.stem[len("test_") :].startswith(STARTS_BROWSERS)
-        return "browsers" if browsers else str(path)
+        name = path.stem.removeprefix("test_")
+        starts_browsers = name.startswith(STARTS_BROWSERS) and name not in STARTS_NONE
+        return "browsers" if path.parent.name == "integration" and starts_browsers else str(path)
 
 
 @pytest.hookimpl(optionalhook=True)

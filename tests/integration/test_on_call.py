@@ -48,7 +48,7 @@ async def pasted(line: str) -> Any:
 async def test_a_person_finds_out_stops_a_worker_looks_and_decides(
     system: RunningSystem, tmp_path: Path
 ) -> None:
-    async with DemoSite() as site, tenure.connect(system.gateway, lease_ttl=3) as client:
+    async with DemoSite() as site, tenure.connect(system.gateway, lease_ttl=10) as client:
         with pytest.raises(HoldLost):
             async with client.open(ALICE, start_url=f"{site.url}/sign-in", run_id="r-1") as session:
                 await sign_in(await session.cdp())
@@ -61,7 +61,7 @@ async def test_a_person_finds_out_stops_a_worker_looks_and_decides(
                     [revoke] = [a["command"] for a in why["advice"] if "RevokeHold" in a["command"]]
                     incident = (await pasted(revoke))["incident"]
                     assert incident == f"{session.profile}/incidents/{session.fencing_token}"
-                    # The host cuts it off at once; the heartbeat tells it in a second.
+                    # The host cuts it off at once; the heartbeat tells it in some seconds.
                     await (await session.cdp()).evaluate("new Promise(() => {})", timeout=60)
         await ends_in_review(client)
     why = await command(system, "why", ALICE)
