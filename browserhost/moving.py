@@ -180,7 +180,13 @@ class Moving:
         async with self._browser_lock:
             if self._slot.browser is not None or not self._paths.profile_dir.is_dir():
                 return False
-            return (await in_thread(digest, self._paths.profile_dir))[0] == wanted
+            # A browser that outlived an earlier host may still write there. With the lock it has ended, and
+            # none starts before this is its home.
+            descriptor = await self._slot.directory.lock({})
+            try:
+                return (await in_thread(digest, self._paths.profile_dir))[0] == wanted
+            finally:
+                os.close(descriptor)
 
     async def _stage(self, staging: Path, wanted: str, parts: AsyncIterator[bytes]) -> Path:
         spool, folder = staging / "archive", staging / "profile"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 
-from browserhost import directory, floor, marker
+from browserhost import directory, floor, lock, marker
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.moving import Moving, Retired
 from browserhost.snapshot import archive
@@ -226,6 +227,33 @@ async def test_a_directory_of_an_earlier_stay_is_put_aside_for_good(machine: Mac
     assert await receive(there, retired.digest, []) == retired.digest
     assert len(aside(there)) == 1
     assert digest(place)[0] == retired.digest
+
+
+async def test_what_a_browser_of_an_earlier_host_still_writes_to_is_looked_at_once_that_has_ended(
+    machine: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await used(machine)
+    retired = await retire(machine)
+    parts = await sent(machine)
+    await receive(there, retired.digest, parts)
+    waiting = asyncio.Event()
+    wait_for_lock = lock.wait_for_lock
+
+    async def waits(path: Path, timeout: float) -> int | None:
+        waiting.set()
+        return await wait_for_lock(path, 30.0)
+
+    monkeypatch.setattr(lock, "wait_for_lock", waits)
+    paths = there.root.profile(ALICE)
+    descriptor = lock.try_lock(paths.lock)
+    assert descriptor is not None
+    receiving = asyncio.create_task(receive(there, retired.digest, parts))
+    await waiting.wait()
+    # So far it is as it was sent.
+    (paths.profile_dir / "Default/Cookies").write_bytes(b"signed out")
+    os.close(descriptor)
+    assert await receiving == retired.digest
+    assert cookies(there) == b"signed in"
 
 
 async def test_where_nothing_comes_an_earlier_stay_is_put_aside_too(there: Machine) -> None:
