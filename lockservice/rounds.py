@@ -10,6 +10,7 @@ import contextlib
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -20,10 +21,11 @@ from lockservice.core.turns import Turns
 from tenure.names import ProfileName
 
 SWEEP_S = 1.0
-# So many looks are under way at once: a worker may die with a thousand holds.
-AT_ONCE = 64
-# So many are looked through before others get a turn.
-SLICE = 256
+# So many looks are under way at once: a worker may die with a thousand holds. A tenant has at most half of
+# what the others leave: looks that take long, all of one tenant, do not keep another's from beginning.
+AT_ONCE = 128
+# For so long profiles are looked through before others get a turn.
+SLICE_S = 0.002
 
 _log = structlog.get_logger("rounds")
 
@@ -32,8 +34,9 @@ class Rounds:
     """Calls `look` for each profile that was noted, when it is due, and every `sweep_s` seconds, a bit less
     at random so that replicas do not march in step, for each that `level` names and that `matters`.
 
-    Tenants take turns, so that a storm in one delays nobody else's by more than one look of each tenant; and
-    a profile is looked at by one call at a time.
+    Tenants take turns, and none has all the looks under way, so that neither a storm in one nor looks that
+    take long delay anybody else's by more than one look of each tenant; and a profile is looked at by one
+    call at a time.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Rounds:
         self._noted = itertools.count()
         self._turns = Turns()
         self._looking: dict[ProfileName, asyncio.Task[None]] = {}
+        # How many of these are a tenant's.
+        self._looking_of: Counter[str] = Counter()
         self._stirred = asyncio.Event()
 
     def note(self, profile: ProfileName, after_s: float) -> None:
@@ -96,35 +101,47 @@ class Rounds:
     async def _sweep(self) -> float:
         """Give all that matter a turn. Returns when to do it again."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        for i, profile in enumerate(self._level(), 1):
+        began = since = loop.time()
+        for profile in self._level():
             if self._matters(profile):
                 self._turns.add(profile)
-            if i % SLICE == 0:
-                # There may be a hundred thousand: calls, and what is due, go on meanwhile.
+            if loop.time() - since >= SLICE_S:
+                # There may be a hundred thousand, or one with a queue of thousands: calls, and what is due,
+                # go on meanwhile.
                 self._take_due()
                 self._start()
                 await asyncio.sleep(0)
+                since = loop.time()
         # Where very much is to be looked through, a tenth of the time is enough for it.
         return max(self._after_pause(), loop.time() + 9 * (loop.time() - began))
 
     def _start(self) -> None:
         """Look at those whose turn it is, as many as may be looked at at once."""
         busy = []
-        while self._turns and len(self._looking) < AT_ONCE:
-            profile = self._turns.take()
+        while len(self._looking) < AT_ONCE:
+            profile = self._turns.take(self._has_room)
+            if profile is None:
+                break
             if profile in self._looking:
                 busy.append(profile)
                 continue
             task = asyncio.create_task(self._look(profile), name=f"look at {profile}")
             self._looking[profile] = task
+            self._looking_of[profile.tenant] += 1
             task.add_done_callback(partial(self._looked, profile))
         for profile in busy:
             # What happened while it was looked at is looked at after that.
             self._turns.add(profile)
 
+    def _has_room(self, tenant: str) -> bool:
+        own = self._looking_of[tenant]
+        return 2 * own < AT_ONCE - (len(self._looking) - own)
+
     def _looked(self, profile: ProfileName, task: asyncio.Task[None]) -> None:
         del self._looking[profile]
+        self._looking_of[profile.tenant] -= 1
+        if not self._looking_of[profile.tenant]:
+            del self._looking_of[profile.tenant]
         self._stirred.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # One that cannot be read must not keep the others from being looked at.

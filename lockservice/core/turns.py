@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tenure.names import ProfileName
 
 
@@ -21,9 +23,13 @@ class Turns:
         """Give a profile a turn, unless it has one already."""
         self._by_tenant.setdefault(profile.tenant, {})[profile] = None
 
-    def take(self) -> ProfileName:
-        """Whose turn it is now; its tenant comes last from then on. Raises StopIteration: nobody's."""
-        tenant = next(iter(self._by_tenant))
+    def take(self, may: Callable[[str], bool] = lambda _: True) -> ProfileName | None:
+        """Whose turn it is now, of the tenants that may; None: nobody's. Its tenant comes last from then on,
+        and those that may not keep their places.
+        """
+        tenant = next(filter(may, self._by_tenant), None)
+        if tenant is None:
+            return None
         waiting = self._by_tenant.pop(tenant)
         profile = next(iter(waiting))
         del waiting[profile]

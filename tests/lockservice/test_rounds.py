@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lockservice.rounds import AT_ONCE, SLICE, Rounds
+import pytest
+
+from lockservice.rounds import AT_ONCE, Rounds
 from tenure.names import ProfileName
 
 ALICE, BOB, CAROL = (ProfileName("default", name) for name in ("alice", "bob", "carol"))
@@ -54,32 +56,75 @@ async def test_the_sweep_finds_what_nobody_noted_and_one_that_fails_harms_no_oth
             assert {await looks.seen.get() for _ in range(3)} == {ALICE, BOB, CAROL}
 
 
-async def test_a_storm_in_one_tenant_delays_anothers_look_by_one() -> None:
-    order: list[ProfileName] = []
-    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+class Slow:
+    """Looks that go on until the test ends them."""
 
-    async def look(profile: ProfileName) -> None:
-        order.append(profile)
+    def __init__(self) -> None:
+        self.order: list[ProfileName] = []
+        self.gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def __call__(self, profile: ProfileName) -> None:
+        self.order.append(profile)
         gate = asyncio.Event()
-        gates.put_nowait(gate)
+        self.gates.put_nowait(gate)
         await gate.wait()
 
-    storm = [ProfileName("loud", f"p{i}") for i in range(5 * AT_ONCE)]
-    quiet = ProfileName("quiet", "p")
-    rounds = Rounds(look, list[ProfileName], 3600)
+
+@asynccontextmanager
+async def slowly() -> AsyncIterator[tuple[Rounds, Slow]]:
+    slow = Slow()
+    rounds = Rounds(slow, list[ProfileName], 3600)
     task = asyncio.create_task(rounds.run())
-    for profile in storm:
-        rounds.note(profile, 0)
-    open_gates = [await gates.get() for _ in range(AT_ONCE)]
-    assert gates.empty(), "no more than that at once"
-    rounds.note(quiet, 0)
-    # Noted after hundreds of others; two looks more, and it is under way.
-    for gate in open_gates[:2]:
-        gate.set()
-        await gates.get()
-    assert quiet in order[AT_ONCE:]
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    try:
+        yield rounds, slow
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def storm(rounds: Rounds, tenant: str) -> None:
+    for i in range(5 * AT_ONCE):
+        rounds.note(ProfileName(tenant, f"p{i}"), 0)
+
+
+async def test_a_storm_in_one_tenant_delays_anothers_look_by_one() -> None:
+    async with slowly() as (rounds, slow):
+        # So many that they fill all there is.
+        for i in range(5 * AT_ONCE):
+            rounds.note(ProfileName(f"loud{i % AT_ONCE}", f"p{i}"), 0)
+        open_gates = [await slow.gates.get() for _ in range(AT_ONCE)]
+        assert slow.gates.empty(), "no more than that at once"
+        quiet = ProfileName("quiet", "p")
+        rounds.note(quiet, 0)
+        # Noted after hundreds of others; one look more of each tenant at most, and it is under way.
+        for _ in range(AT_ONCE + 1):
+            open_gates.pop(0).set()
+            open_gates.append(await slow.gates.get())
+        assert quiet in slow.order[AT_ONCE:]
+
+
+async def test_looks_that_take_long_in_some_tenants_delay_no_others() -> None:
+    async with slowly() as (rounds, slow):
+        left = AT_ONCE
+        for tenant in ("slow", "slower", "slowest"):
+            storm(rounds, tenant)
+            for _ in range(left // 2):
+                await slow.gates.get()
+            left -= left // 2
+        assert slow.gates.empty(), "each has half of what the others leave"
+        quiet = ProfileName("quiet", "p")
+        rounds.note(quiet, 0)
+        await slow.gates.get()
+        # Not one of the others has ended.
+        assert slow.order[-1] == quiet
+
+
+async def test_what_a_tenant_has_under_way_ends_and_its_next_begin() -> None:
+    async with slowly() as (rounds, slow):
+        storm(rounds, "alone")
+        for _ in range(5 * AT_ONCE):
+            (await slow.gates.get()).set()
+        assert len(set(slow.order)) == 5 * AT_ONCE
 
 
 async def test_what_happens_during_a_look_is_looked_at_after_it_and_not_beside_it() -> None:
@@ -110,8 +155,12 @@ async def test_an_earlier_moment_counts_though_a_later_one_was_noted_first() -> 
         assert await looks.seen.get() == ALICE
 
 
-async def test_a_long_sweep_lets_others_in_between_and_finds_all_that_matters() -> None:
-    many = [ProfileName("default", f"p{i}") for i in range(5 * SLICE)]
+async def test_a_long_sweep_lets_others_in_between_and_finds_all_that_matters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # However few they are, each takes too long.
+    monkeypatch.setattr("lockservice.rounds.SLICE_S", 0.0)
+    many = [ProfileName("default", f"p{i}") for i in range(10)]
     seen: list[ProfileName] = []
     asked: list[ProfileName] = []
     found, at = asyncio.Event(), 0

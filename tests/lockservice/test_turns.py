@@ -13,8 +13,9 @@ NAMES = st.builds(ProfileName, st.sampled_from("abc"), st.sampled_from("pqrs"))
 
 def drained(turns: Turns) -> list[ProfileName]:
     taken = []
-    while turns:
-        taken.append(turns.take())
+    while (name := turns.take()) is not None:
+        taken.append(name)
+    assert not turns
     return taken
 
 
@@ -29,6 +30,16 @@ def test_a_loud_tenant_delays_another_by_one_turn() -> None:
     turns.add(quiet)
     assert quiet in (turns.take(), turns.take())
     assert drained(turns) == storm[11:]
+
+
+def test_a_tenant_that_may_not_keeps_its_turn() -> None:
+    turns = Turns()
+    names = [ProfileName(tenant, "p") for tenant in "abc"]
+    for name in names:
+        turns.add(name)
+    assert turns.take(lambda tenant: tenant == "c") == names[2]
+    assert turns.take(lambda _: False) is None
+    assert drained(turns) == names[:2]
 
 
 @given(st.lists(NAMES))
