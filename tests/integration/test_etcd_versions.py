@@ -94,7 +94,7 @@ async def test_holds_queues_ends_and_batches(member: Member) -> None:
         assert hold.fencing_token < head.fencing_token < tail.fencing_token
 
         # A worker that nobody renews: its hold becomes suspect, and its place in a queue goes.
-        dying = await a.worker(ttl_s=2)
+        dying = await a.worker(ttl_s=4)
         await a.acquire("bob", dying)
         await b.until_state(ProfileName("default", "bob"), State.SUSPECTED_STALE)
 

@@ -216,7 +216,7 @@ WORKER = """
 import asyncio, sys, tenure
 from tenure.errors import LeaseExpired
 async def main():
-    async with tenure.connect(sys.argv[1], lease_ttl=3) as client:
+    async with tenure.connect(sys.argv[1], lease_ttl=8) as client:
         try:
             async with client.open("alice:linkedin") as session:
                 print(session.fencing_token, session.hold.worker, flush=True)
@@ -258,7 +258,7 @@ async def test_a_revoked_hold_ends_its_body_and_a_person_frees_the_profile(
     system: RunningSystem, site: DemoSite
 ) -> None:
     async with (
-        tenure.connect(system.gateway, lease_ttl=3) as worker,
+        tenure.connect(system.gateway, lease_ttl=10) as worker,
         tenure.connect(system.gateway) as operator,
     ):
         with pytest.raises(HoldLost):
@@ -279,8 +279,8 @@ async def test_a_revoked_hold_ends_its_body_and_a_person_frees_the_profile(
 
 
 async def test_a_run_that_takes_longer_than_it_may_is_ended(system: RunningSystem, site: DemoSite) -> None:
-    async with tenure.connect(system.gateway, lease_ttl=3) as client:
-        opening = client.open("alice:linkedin", start_url=f"{site.url}/account", max_runtime=2)
+    async with tenure.connect(system.gateway, lease_ttl=10) as client:
+        opening = client.open("alice:linkedin", start_url=f"{site.url}/account", max_runtime=6)
         with pytest.raises(HoldLost):
             async with opening as session, session.step("dawdle", sensitive=False):
                 await asyncio.Event().wait()
