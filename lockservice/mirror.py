@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lockservice.core import schedule
+from lockservice.core import changes, schedule
 from lockservice.core.document import Unreadable, decode
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
@@ -133,38 +133,45 @@ class Mirror:
             return touched
         known = True
         for op in ops:
-            if op.HasField("request_put"):
-                put = op.request_put
-                parts = self.keys.split(put.key)
-                if parts[0] == "p":
-                    touched += self._put_record(ProfileName(parts[1], parts[2]), put.value, revision)
-                elif parts[0] == "k":
-                    self._put_consumed(parts[1], parts[2], Consumed(put.value.decode(), revision))
-                else:
-                    # Of other keys the watch may have older news to tell.
-                    known = known and parts[0] == "q"
-                    touched += self._put(
-                        # The keys whose creation matters (w, q) are put once, when they are created.
-                        KeyValue(
-                            key=put.key,
-                            value=put.value,
-                            lease=put.lease,
-                            create_revision=revision,
-                            mod_revision=revision,
-                        )
-                    )
-            elif op.HasField("request_delete_range"):
-                gone = self._delete(op.request_delete_range.key, revision)
+            change = op.means
+            if isinstance(change, changes.Recorded):
+                touched += self._put_record(change.profile, change.stored, revision, change.record)
+            elif isinstance(change, changes.Consumed):
+                self._put_consumed(change.worker, change.profile, Consumed(change.request_id, revision))
+            elif isinstance(change, changes.Joined):
+                place = Waiter(revision, change.ask.request_id, change.ask)
+                touched += self._put_place(change.profile, place)
+            elif isinstance(change, changes.Left):
+                gone = self._delete_place(change.profile, change.request_id, revision)
                 # A place that the watch has yet to tell of: its end must be heard after it.
                 known = known and bool(gone)
                 touched += gone
             else:
+                # Of other keys the watch may have older news to tell.
                 known = False
+                touched += self._read_off(op, revision)
         if touched:
             self.written = revision
             if known:
                 self._own.add(revision)
         return touched
+
+    def _read_off(self, op: Op, revision: int) -> list[Touched]:
+        """Take an operation that does not say what it means."""
+        message = op.message()
+        if message.HasField("request_delete_range"):
+            return self._delete(message.request_delete_range.key, revision)
+        put = message.request_put
+        # The keys whose creation matters (w, q) are put once, when they are created.
+        return self._put(
+            KeyValue(
+                key=put.key,
+                value=put.value,
+                lease=put.lease,
+                create_revision=revision,
+                mod_revision=revision,
+            )
+        )
 
     # --- what comes out ----------------------------------------------------------------
 
@@ -278,7 +285,7 @@ class Mirror:
                 case ("p", tenant, profile):
                     return self._put_record(ProfileName(tenant, profile), kv.value, kv.mod_revision)
                 case ("q", tenant, profile, _):
-                    return self._put_place(ProfileName(tenant, profile), kv)
+                    return self._put_place(ProfileName(tenant, profile), waiter_seen(kv))
                 case ("k", worker, profile):
                     self._put_consumed(worker, profile, consumed_seen(kv))
                 case ("w", worker):
@@ -315,8 +322,10 @@ class Mirror:
                 self.hosts.pop(host, None)
         return []
 
-    def _put_record(self, profile: ProfileName, value: bytes, revision: int) -> list[Touched]:
-        changed = self._records.put(profile, value, revision)
+    def _put_record(
+        self, profile: ProfileName, value: bytes, revision: int, record: Record | None = None
+    ) -> list[Touched]:
+        changed = self._records.put(profile, value, revision, record)
         if changed is None:
             return []
         before, now = changed
@@ -334,8 +343,7 @@ class Mirror:
         if known is None or known.mod <= consumed.mod:
             self._consumed[worker, profile] = consumed
 
-    def _put_place(self, profile: ProfileName, kv: KeyValue) -> list[Touched]:
-        waiter = waiter_seen(kv)
+    def _put_place(self, profile: ProfileName, waiter: Waiter | None) -> list[Touched]:
         if waiter is None or (profile, waiter.request_id) in self._places:
             return []
         self._places[profile, waiter.request_id] = waiter

@@ -71,15 +71,18 @@ class Records:
             for profile in profiles:
                 yield ProfileName(tenant, profile)
 
-    def put(self, profile: ProfileName, value: bytes, mod: int) -> tuple[Seen | None, Seen | None] | None:
-        """Take a record; None when at least as new a one is known. Raises Unreadable.
+    def put(
+        self, profile: ProfileName, value: bytes, mod: int, record: Record | None = None
+    ) -> tuple[Seen | None, Seen | None] | None:
+        """Take a record; None when at least as new a one is known. `record`: what `value` says, where that is
+        known. Raises Unreadable.
 
         Returns what was known, unless it was at rest, and what is now, unless that is.
         """
         known = self.mod(profile)
         if known >= mod:
             return None
-        now = None if value.startswith(_AT_REST) else Seen(decode(Record, value), mod)
+        now = None if value.startswith(_AT_REST) else Seen(record or decode(Record, value), mod)
         profiles = self._tenants.setdefault(profile.tenant, {})
         profiles[profile.profile] = b"" if now else mod.to_bytes(_REVISION_BYTES, "big") + value
         before = self._busy.pop(profile, None)

@@ -6,10 +6,9 @@ import dataclasses
 
 from lockservice.core import caps
 from lockservice.core.caps import Room
+from lockservice.core.changes import consume, join, put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
-from lockservice.core.document import encode
 from lockservice.core.grant import (
-    consumed_op,
     fits,
     grant_place,
     granted,
@@ -23,7 +22,7 @@ from lockservice.core.keys import Keys
 from lockservice.core.record import IN_INCIDENT, State
 from lockservice.core.snapshot import Snapshot, Waiter, WorkerSeen
 from lockservice.core.stored import Ask
-from lockservice.etcd.txn import Compare, absent, created_at, empty, mod_is, put
+from lockservice.etcd.txn import Compare, absent, created_at, empty, mod_is
 from tenure import token as tokens
 from tenure.errors import (
     CheckpointMismatch,
@@ -75,7 +74,6 @@ def decide(
     # One of another tenant is as good as none, so that nothing is told of what exists there.
     if worker is None or worker.worker.tenant != tenant:
         return Refuse(LeaseExpired(worker=f"workers/{ask.worker}"))
-    ask = dataclasses.replace(ask, worker_create=worker.create, joined_ms=now_ms)
     if ask.request_id < snapshot.consumed.request_id:
         return Refuse(RequestEnded(request_id=ask.request_id))
     if ask.request_id == snapshot.consumed.request_id:
@@ -96,7 +94,7 @@ def decide(
         return Refuse(why_not(profile, snapshot, ask.as_sent or profile.profile))
     if (full := room.no_place()) is not None:
         return Refuse(full)
-    return _join(keys, profile, snapshot, ask, worker)
+    return _join(keys, profile, snapshot, ask, worker, now_ms)
 
 
 def other_plan(profile: ProfileName, ask: Ask) -> TenureError:
@@ -160,34 +158,40 @@ def _grant(
     ordered: tuple[Compare, ...],
     now_ms: int,
 ) -> Write[Hold | Queued]:
-    record = granted(profile, snapshot, ask, now_ms, snapshot.record)
+    record = granted(profile, snapshot, ask, worker.create, now_ms, snapshot.record)
     return Write(
-        (*_guards(keys, profile, snapshot, ask), *ordered),
-        (put(keys.record(profile), encode(record)), consumed_op(keys, profile, ask, worker.worker.lease)),
+        (*_guards(keys, profile, snapshot, ask, worker), *ordered),
+        (
+            put_record(keys, profile, record),
+            consume(keys, profile, ask.worker, ask.request_id, worker.worker.lease),
+        ),
         lambda revision: Hold(profile, record, tokens.pack(record.epoch, revision)),
     )
 
 
 def _join(
-    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen, now_ms: int
 ) -> Write[Hold | Queued]:
+    ask = dataclasses.replace(ask, worker_create=worker.create, joined_ms=now_ms)
     place = keys.place(profile, ask.request_id)
     lease = worker.worker.lease
     return Write(
         # mod(p) as seen: a JOIN decided on a profile that was busy must not apply once it was released to
         # nobody.
-        (*_guards(keys, profile, snapshot, ask), absent(place)),
-        (put(place, encode(ask), lease), consumed_op(keys, profile, ask, lease)),
+        (*_guards(keys, profile, snapshot, ask, worker), absent(place)),
+        (join(keys, profile, ask, lease), consume(keys, profile, ask.worker, ask.request_id, lease)),
         lambda revision: Queued(Waiter(revision, ask.request_id, ask)),
     )
 
 
-def _guards(keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask) -> tuple[Compare, ...]:
+def _guards(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, worker: WorkerSeen
+) -> tuple[Compare, ...]:
     """The epoch, p as seen, w alive, and k as seen: below n, so that n is used up once."""
     return (
         mod_is(keys.epoch, snapshot.epoch.mod),
         mod_is(keys.record(profile), snapshot.mod),
-        created_at(keys.worker(ask.worker), ask.worker_create),
+        created_at(keys.worker(ask.worker), worker.create),
         mod_is(keys.consumed(ask.worker, profile), snapshot.consumed.mod),
     )
 

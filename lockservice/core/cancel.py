@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from lockservice.core import release
 from lockservice.core.acquire import own_hold
+from lockservice.core.changes import consume, leave
 from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
 from lockservice.core.snapshot import Snapshot
-from lockservice.etcd.txn import created_at, delete, mod_is, put
+from lockservice.etcd.txn import created_at, mod_is
 from tenure.errors import LeaseExpired, RequestEnded
 from tenure.names import ProfileName
 
@@ -58,7 +59,7 @@ def decide(
                 created_at(keys.worker(worker), seen.create),
                 mod_is(consumed, snapshot.consumed.mod),
             ),
-            (put(consumed, request_id.encode(), seen.worker.lease),),
+            (consume(keys, profile, worker, request_id, seen.worker.lease),),
             lambda _: Cancelled.BURNT,
         )
     return Reply(Cancelled.ALREADY_ENDED)
@@ -81,9 +82,9 @@ def _leave(keys: Keys, profile: ProfileName, snapshot: Snapshot, worker: str) ->
     place = snapshot.place
     if place is None or place.ask.worker != worker:
         return None
-    key = keys.place(profile, place.request_id)
+    still_there = created_at(keys.place(profile, place.request_id), place.create)
     return Write(
-        (mod_is(keys.epoch, snapshot.epoch.mod), created_at(key, place.create)),
-        (delete(key),),
+        (mod_is(keys.epoch, snapshot.epoch.mod), still_there),
+        (leave(keys, profile, place.request_id),),
         lambda _: Left(),
     )

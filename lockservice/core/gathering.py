@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from lockservice.etcd.txn import Txn
+from lockservice.etcd.txn import Txn, nested, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 MAX_MEMBERS = 64
@@ -171,18 +171,14 @@ def weight(request: Txn) -> int:
     """The size of a Txn in bytes; of one with more operations than a full batch has left, all that a batch
     may have, so that it goes alone.
     """
-    ops = max(len(request.compare), len(request.success), len(request.failure))
-    return request.ByteSize() if ops <= MAX_OPS - MAX_MEMBERS else MAX_BYTES
+    return len(request.data) if request.width <= MAX_OPS - MAX_MEMBERS else MAX_BYTES
 
 
 def outer(requests: Sequence[Txn]) -> Txn:
     """The Txn that does all of these, each by its own conditions; a single one stays what it is."""
     if len(requests) == 1:
         return requests[0]
-    batch = Txn()
-    for request in requests:
-        batch.success.add().request_txn.CopyFrom(request)
-    return batch
+    return txn([], [nested(request) for request in requests])
 
 
 def split(answer: wire.TxnResponse, count: int) -> list[wire.TxnResponse]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from lockservice.core.changes import leave, put_record
 from lockservice.core.decision import Decision, Reply, Write
-from lockservice.core.document import encode
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
 from lockservice.core.record import FREE, Holding, Origin, Record, State
 from lockservice.core.snapshot import Snapshot, Waiter
 from lockservice.core.states import moved
 from lockservice.core.stored import Ask
-from lockservice.etcd.txn import Compare, Op, created_at, delete, empty, mod_is, none_older, put
+from lockservice.etcd.txn import Compare, created_at, empty, mod_is, none_older
 from tenure import token as tokens
 from tenure.names import ProfileName
 
@@ -43,8 +43,17 @@ def waited_for(record: Record | None, ask: Ask, now_ms: int) -> bool:
     )
 
 
-def granted(profile: ProfileName, snapshot: Snapshot, ask: Ask, now_ms: int, before: Record | None) -> Record:
-    """The HELD record that grants `ask`; `before` is the record with what a release adds to it."""
+def granted(
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    worker_create: int,
+    now_ms: int,
+    before: Record | None,
+) -> Record:
+    """The HELD record that grants `ask` to its worker as created at `worker_create`; `before` is the record
+    with what a release adds to it.
+    """
     failed = before.failed_attempts if before else 0
     origin = Origin.NEW
     if before is not None and before.state is State.RESUME_PENDING:
@@ -62,7 +71,7 @@ def granted(profile: ProfileName, snapshot: Snapshot, ask: Ask, now_ms: int, bef
         failed_attempts=failed,
         holding=Holding(
             worker=ask.worker,
-            worker_create=ask.worker_create,
+            worker_create=worker_create,
             request_id=ask.request_id,
             run_id=ask.run_id,
             as_sent=ask.as_sent,
@@ -95,7 +104,7 @@ def grant_place(
     keys: Keys, profile: ProfileName, snapshot: Snapshot, place: Waiter, now_ms: int
 ) -> Write[Hold]:
     """Grant to a place in the queue: the head of a free profile, or whoever resumes."""
-    record = granted(profile, snapshot, place.ask, now_ms, snapshot.record)
+    record = granted(profile, snapshot, place.ask, place.ask.worker_create, now_ms, snapshot.record)
     if resumes(snapshot.record, place.ask, now_ms):
         ordered: tuple[Compare, ...] = (
             created_at(keys.place(profile, place.request_id), place.create),
@@ -105,7 +114,7 @@ def grant_place(
         ordered = head_guards(keys, profile, place)
     return Write(
         (mod_is(keys.epoch, snapshot.epoch.mod), mod_is(keys.record(profile), snapshot.mod), *ordered),
-        (put(keys.record(profile), encode(record)), delete(keys.place(profile, place.request_id))),
+        (put_record(keys, profile, record), leave(keys, profile, place.request_id)),
         lambda revision: Hold(profile, record, tokens.pack(record.epoch, revision)),
     )
 
@@ -124,8 +133,3 @@ def decide(keys: Keys, profile: ProfileName, snapshot: Snapshot, now_ms: int) ->
         if place is not None and may_have(snapshot, place, now_ms):
             return grant_place(keys, profile, snapshot, place, now_ms)
     return Reply(None)
-
-
-def consumed_op(keys: Keys, profile: ProfileName, ask: Ask, lease: int) -> Op:
-    """Mark a request id as used up."""
-    return put(keys.consumed(ask.worker, profile), ask.request_id.encode(), lease)

@@ -79,7 +79,9 @@ class Keys:
         return self._key(f"q/{profile.tenant}/{profile.profile}/{request_id}")
 
     def queue(self, profile: ProfileName) -> KeyRange:
-        return prefix(self.place(profile, ""))
+        places = f"{self.root}q/{profile.tenant}/{profile.profile}"
+        # From the slash to what follows it.
+        return KeyRange(f"{places}/".encode(), f"{places}0".encode())
 
     def consumed(self, worker: str, profile: ProfileName) -> bytes:
         return self._key(f"k/{worker}/{profile.profile}")

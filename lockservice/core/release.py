@@ -6,15 +6,14 @@ import dataclasses
 import enum
 
 from lockservice.core import suspect
+from lockservice.core.changes import leave, put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
-from lockservice.core.document import encode
 from lockservice.core.grant import granted, head_guards
 from lockservice.core.hold import Hold, hold_seen, owner_guards, why_not_owner
 from lockservice.core.keys import Keys
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Snapshot
 from lockservice.core.states import moved
-from lockservice.etcd.txn import delete, put
 from tenure.errors import DrainRequired, TokenSuperseded
 from tenure.names import ProfileName
 from tenure.value import named_value, value
@@ -82,13 +81,12 @@ def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms:
         *owner_guards(keys, snapshot, hold),
         *head_guards(keys, hold.profile, snapshot.head),
     )
-    record = keys.record(hold.profile)
     if (head := snapshot.head) is not None:
-        after = granted(hold.profile, snapshot, head.ask, now_ms, before)
-        place = keys.place(hold.profile, head.request_id)
-        return Write(guards, (put(record, encode(after)), delete(place)), lambda _: Released(State.HELD))
+        after = granted(hold.profile, snapshot, head.ask, head.ask.worker_create, now_ms, before)
+        ops = (put_record(keys, hold.profile, after), leave(keys, hold.profile, head.request_id))
+        return Write(guards, ops, lambda _: Released(State.HELD))
     after = _freed(before, snapshot, now_ms)
-    return Write(guards, (put(record, encode(after)),), lambda _: Released(State.AVAILABLE))
+    return Write(guards, (put_record(keys, hold.profile, after),), lambda _: Released(State.AVAILABLE))
 
 
 def _as_told(record: Record, ending: Ending) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import encode
 from lockservice.core.hold import Hold, hold_seen
@@ -85,6 +86,6 @@ def write(
             absent(key),
             *more,
         ),
-        (put(keys.record(hold.profile), encode(after)), put(key, encode(incident))),
+        (put_record(keys, hold.profile, after), put(key, encode(incident))),
         lambda _: Suspected(State.SUSPECTED_STALE, incident=True),
     )

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -55,6 +55,12 @@ _STAY_S = 1.0
 PATIENCE_S = 1.0
 
 Response = TypeVar("Response", bound=Message)
+
+
+class Request(Protocol):
+    """A message, or what was written as one."""
+
+    def SerializeToString(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Connection:
         return self._channel
 
     async def unary(
-        self, path: str, request: Message, answer: type[Response], timeout: float, *, checked: bool = True
+        self, path: str, request: Request, answer: type[Response], timeout: float, *, checked: bool = True
     ) -> Response:
         """Call once, never twice. Raises NotSent, Rejected, OutcomeUnknown or ClusterChanged, which says
         nothing of the request's outcome either.
@@ -130,7 +136,7 @@ class Connection:
             raise Refused(self._refusal)
         channel = await self.ready(timeout)
         seen = self.seen
-        call: grpc.aio.UnaryUnaryMultiCallable[Message, Response] = channel.unary_unary(
+        call: grpc.aio.UnaryUnaryMultiCallable[Any, Response] = channel.unary_unary(
             path, request_serializer=_serialize, response_deserializer=_deserializer(answer)
         )
         sent = loop.time()
@@ -251,7 +257,7 @@ def cancelled_by_caller() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _serialize(message: Message) -> bytes:
+def _serialize(message: Request) -> bytes:
     return message.SerializeToString()
 
 

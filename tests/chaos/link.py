@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from lockservice.core.gathering import outer
 from lockservice.etcd.errors import EtcdError, OutcomeUnknown
-from lockservice.etcd.txn import Compare, Txn, txn
+from lockservice.etcd.txn import Txn
 from lockservice.replica import Replica
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tests.chaos.transitions import Transition, read, without
-from tests.lockservice.replicas import members
+from tests.lockservice.replicas import as_built, members
 
 _POLL_S = 0.01
 
@@ -71,7 +71,7 @@ class Link:
 
     async def txn(self, request: Txn, timeout: float) -> wire.TxnResponse:
         adversary = self._adversary
-        found = [read(member, self._root) for member in members(request)]
+        found = [read(member, self._root) for member in members(request.message())]
         for each in found:
             adversary.seen.update((each.name, label) for label in {label for label, _ in each.labels})
         if any(each.name in self.stalled and not adversary.concerns(each) for each in found):
@@ -79,7 +79,7 @@ class Link:
         concerned = next((each for each in found if adversary.concerns(each)), None)
         if concerned is None:
             return await self._kv.txn(request, timeout)
-        mutated = outer([self._mutated(each) for each in found])
+        mutated = outer([as_built(self._mutated(each)) for each in found])
         first = not adversary.busy
         if not first and not adversary.all_held:
             return await self._kv.txn(mutated, timeout)
@@ -106,7 +106,7 @@ class Link:
         self._released.set()
         self._released = asyncio.Event()
 
-    def _mutated(self, found: Transition) -> Txn:
+    def _mutated(self, found: Transition) -> wire.TxnRequest:
         changed = found.txn
         if self._adversary.drops and self._adversary.concerns(found):
             self._adversary.changed += 1
@@ -121,9 +121,9 @@ class Link:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(pause.wait(), _POLL_S)
 
-    async def _holds(self, compare: Compare) -> bool:
+    async def _holds(self, compare: wire.Compare) -> bool:
         try:
-            return (await self._kv.txn(txn([compare], []), 2.0)).succeeded
+            return (await self._kv.txn(as_built(wire.TxnRequest(compare=[compare])), 2.0)).succeeded
         except EtcdError:
             return True
 

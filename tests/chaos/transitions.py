@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lockservice.core.document import decode
 from lockservice.core.record import Record, State
-from lockservice.etcd.txn import Compare, Op, Txn
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 UNGUARDED = ""
 
@@ -17,8 +17,8 @@ class Transition:
     """A Txn read. `labels` has a name for each condition, those of Txns within it too, in order."""
 
     name: str
-    txn: Txn
-    labels: list[tuple[str, Compare]]
+    txn: wire.TxnRequest
+    labels: list[tuple[str, wire.Compare]]
     profile: str = ""
     workers: list[str] = field(default_factory=list)
     request: str = ""
@@ -26,12 +26,12 @@ class Transition:
     seq: int = 0
     item: str = ""
 
-    def of(self, label: str) -> Compare:
+    def of(self, label: str) -> wire.Compare:
         """The condition of that name. Raises StopIteration."""
         return next(compare for found, compare in self.labels if found == label)
 
 
-def read(request: Txn, root: str) -> Transition:
+def read(request: wire.TxnRequest, root: str) -> Transition:
     """Read a Txn that is no batch."""
     puts = {_kind(op.request_put.key, root): op.request_put.value for op in _writes(request)}
     deletes = {_kind(op.request_delete_range.key, root) for op in request.success}
@@ -44,9 +44,9 @@ def read(request: Txn, root: str) -> Transition:
     return found
 
 
-def without(transition: Transition, label: str) -> Txn:
+def without(transition: Transition, label: str) -> wire.TxnRequest:
     """The same Txn without that condition, or those, where Txns within it have it too."""
-    changed = Txn()
+    changed = wire.TxnRequest()
     changed.CopyFrom(transition.txn)
     dropped = [compare for found, compare in transition.labels if found == label]
     for each in (changed, *(op.request_txn for op in changed.success if op.HasField("request_txn"))):
@@ -56,7 +56,7 @@ def without(transition: Transition, label: str) -> Txn:
     return changed
 
 
-def _writes(request: Txn) -> Iterator[Op]:
+def _writes(request: wire.TxnRequest) -> Iterator[wire.RequestOp]:
     for op in request.success:
         if op.HasField("request_put"):
             yield op
@@ -64,7 +64,7 @@ def _writes(request: Txn) -> Iterator[Op]:
             yield from _writes(op.request_txn)
 
 
-def _keys(request: Txn) -> Iterator[bytes]:
+def _keys(request: wire.TxnRequest) -> Iterator[bytes]:
     for compare in request.compare:
         yield compare.key
     for op in request.success:
@@ -86,13 +86,13 @@ def _kind(key: bytes, root: str) -> str:
     return "item" if parts[4] == "h" else parts[4]
 
 
-def _labels(request: Txn, root: str) -> Iterator[tuple[str, Compare]]:
+def _labels(request: wire.TxnRequest, root: str) -> Iterator[tuple[str, wire.Compare]]:
     workers = 0
     for compare in request.compare:
         kind = _kind(compare.key, root)
-        present = compare.result == Compare.COMPARE_RESULT_NOT_EQUAL
+        present = compare.result == wire.Compare.COMPARE_RESULT_NOT_EQUAL
         if kind == "q":
-            ordered = compare.result == Compare.COMPARE_RESULT_GREATER
+            ordered = compare.result == wire.Compare.COMPARE_RESULT_GREATER
             kind = ("head" if ordered else "queue empty") if compare.range_end else "place"
         elif kind == "w":
             workers += 1

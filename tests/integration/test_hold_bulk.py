@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lockservice.etcd.txn import Txn
 from tenure import errors, request_id
+from tenure.etcdwire.v1.etcdwire_pb2 import TxnRequest
 from tenure.v1 import hold_service_pb2 as pb
 from tenure.v1.hold_pb2 import Hold, HoldOrigin, ProfileState, RunResult
 from tenure.v1.worker_service_pb2 import EndWorkerRequest
@@ -297,7 +297,7 @@ async def test_a_store_that_freezes_mid_call_is_told_for_each_as_it_was_and_a_re
         requests = [asked(f"p{number}", worker) for number in range(200)]
         passing = 1
 
-        def freeze(request: Txn) -> bool:
+        def freeze(request: TxnRequest) -> bool:
             nonlocal passing
             if writes(b"/p/")(request) and (passing := passing - 1) < 0:
                 etcd_member.freeze()

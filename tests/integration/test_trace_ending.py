@@ -15,10 +15,11 @@ import pytest
 from lockservice.core.record import State
 from lockservice.core.snapshot import Snapshot
 from lockservice.etcd.client import Etcd
-from lockservice.etcd.txn import Compare, Txn, put, txn
+from lockservice.etcd.txn import put, txn
 from lockservice.holds import Holds
 from lockservice.raising import raise_epoch
 from tenure import errors, token
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
@@ -99,16 +100,16 @@ def alive_when_it_exists(monkeypatch: pytest.MonkeyPatch) -> Mutation:
     monkeypatch.setattr(Snapshot, "alive", lambda self, worker, _: self.workers.get(worker, True) is not None)
     nobody_watches(monkeypatch)
 
-    def mutate(request: Txn) -> Txn:
-        changed = Txn()
+    def mutate(request: wire.TxnRequest) -> wire.TxnRequest:
+        changed = wire.TxnRequest()
         changed.CopyFrom(request)
         for compare in changed.compare:
             if b"/w/" in compare.key and compare.create_revision:
                 compare.create_revision = 0
                 compare.result = (
-                    Compare.COMPARE_RESULT_EQUAL_UNSPECIFIED
-                    if compare.result == Compare.COMPARE_RESULT_NOT_EQUAL
-                    else Compare.COMPARE_RESULT_NOT_EQUAL
+                    wire.Compare.COMPARE_RESULT_EQUAL_UNSPECIFIED
+                    if compare.result == wire.Compare.COMPARE_RESULT_NOT_EQUAL
+                    else wire.Compare.COMPARE_RESULT_NOT_EQUAL
                 )
         return changed
 

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lockservice.core.record import State
-from lockservice.etcd.txn import Txn
 from tenure import errors, request_id
+from tenure.etcdwire.v1.etcdwire_pb2 import TxnRequest
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
 from tenure.v1.incident_pb2 import Evidence, Incident
@@ -148,7 +148,7 @@ async def release_overtaken_by_a_join(a: Running, b: Running, wait: float) -> No
     await joining
 
 
-def is_join(request: Txn) -> bool:
+def is_join(request: TxnRequest) -> bool:
     return writes(b"/q/")(request) and not writes(b"/p/")(request)
 
 

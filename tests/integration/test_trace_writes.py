@@ -12,6 +12,7 @@ from lockservice.core import release as releasing
 from lockservice.core import steps
 from lockservice.core import verify as verifying
 from lockservice.etcd.txn import KeyRange, Op
+from lockservice.etcd.wire_format import sized
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.internal.v1 import lock_service_pb2 as lock_pb
@@ -154,7 +155,8 @@ async def test_13_mutant_that_takes_the_last_write_for_the_last_step_loses_the_c
         request = wire.RangeRequest(key=keys.start, range_end=keys.end, limit=1)
         request.sort_order = wire.RangeRequest.SORT_ORDER_DESCEND
         request.sort_target = wire.RangeRequest.SORT_TARGET_MOD
-        return Op(request_range=request)
+        read = wire.RequestOp(request_range=request)
+        return Op(sized(read.SerializeToString()))
 
     monkeypatch.setattr(steps, "last_by_key", last_written)
     async with two(etcd, without_compares(b"/e/")) as (a, b):

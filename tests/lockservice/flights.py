@@ -19,7 +19,7 @@ from lockservice.core.states import ALLOWED
 from lockservice.core.stored import Verdict
 from tenure import token as tokens
 from tenure.names import IncidentName
-from tests.lockservice.worlds import KEYS, NOW, PROFILE, World
+from tests.lockservice.worlds import KEYS, NOW, PROFILE, World, sent
 
 WORKERS = ("a", "b", "c")
 HOSTS = ("h1", "h2")
@@ -116,7 +116,7 @@ class Flights(RuleBasedStateMachine):
         after = self.world.record()
         if before != after and after is not None:
             self._changed(before, after, flight, seen)
-        keys = [op.request_put.key for op in flight.write.ops if op.HasField("request_put")]
+        keys = [op.request_put.key for op in sent(flight.write).success if op.HasField("request_put")]
         self.decided += [key for key in keys if key.startswith(_DECISIONS)]
         self._written(keys, before, seen)
         answer = flight.write.then(self.world.revision)

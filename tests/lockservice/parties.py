@@ -24,14 +24,13 @@ from lockservice.core import (
     verdict,
 )
 from lockservice.core.caps import Caps, Room
-from lockservice.core.decision import Write
 from lockservice.core.document import encode
 from lockservice.core.outcome import Choice, Outcome
 from lockservice.core.record import State
 from lockservice.core.snapshot import Sight
 from lockservice.core.stored import Ask, Epoch, Step
 from tests.lockservice.flights import HOSTS, WORKERS, Flights, once_granted, once_suspected
-from tests.lockservice.worlds import KEYS, NOW, PROFILE
+from tests.lockservice.worlds import KEYS, NOW, PROFILE, written
 
 RESUME_MS = 1000
 CROWDED = Room(Caps(1, 1, 1), holds=1, waiters=1, waiters_here=1)
@@ -198,8 +197,7 @@ class Recovery(Flights):
     @rule(which=recent, item=st.integers(0, 1), text=st.binary(min_size=1, max_size=1))
     def adds_evidence(self, which: int, item: int, text: bytes) -> None:
         if (name := self.incident(which)) is not None:
-            request = evidence.add(KEYS, name, [(str(item), text)])
-            self.take(Write(tuple(request.compare), tuple(request.success), lambda _: None))
+            self.take(written(evidence.add(KEYS, name, [(str(item), text)])))
 
     @once_suspected
     @rule(which=recent, missing=st.booleans(), text=st.binary(min_size=1, max_size=1))

@@ -39,14 +39,16 @@ from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceStub
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
 
-Mutation = Callable[[Txn], Txn]
+# Tests read and change what is sent as etcd reads it.
+Message = wire.TxnRequest
+Mutation = Callable[[Message], Message]
 
 
 @dataclass
 class Gate:
     """Stops the next Txn that `matches`; `arrived` tells, `open` lets it pass."""
 
-    matches: Callable[[Txn], bool]
+    matches: Callable[[Message], bool]
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     lose_reply: bool = False
@@ -62,23 +64,25 @@ class Wire:
         self.sent = 0
         replica.committer._kv = self  # type: ignore[assignment]  # all that it uses is here
 
-    def stop_next(self, matches: Callable[[Txn], bool]) -> Gate:
+    def stop_next(self, matches: Callable[[Message], bool]) -> Gate:
         gate = Gate(matches)
         self._gates.append(gate)
         return gate
 
-    def lose_next_reply(self, matches: Callable[[Txn], bool]) -> Gate:
+    def lose_next_reply(self, matches: Callable[[Message], bool]) -> Gate:
         gate = Gate(matches, lose_reply=True)
         gate.opened.set()
         self._gates.append(gate)
         return gate
 
     async def txn(self, request: Txn, timeout: float) -> wire.TxnResponse:
-        self.sent += len(members(request))
-        assert independent(members(request)), "these must not meet in one batch"
+        message = request.message()
+        self.sent += len(members(message))
+        assert independent(members(message)), "these must not meet in one batch"
         if self._mutation is not None:
-            request = of_each(request, self._mutation)
-        gate = next((gate for gate in self._gates if gate.matches(request)), None)
+            message = of_each(message, self._mutation)
+            request = as_built(message)
+        gate = next((gate for gate in self._gates if gate.matches(message)), None)
         if gate is None:
             return await self._kv.txn(request, timeout)
         self._gates.remove(gate)
@@ -90,19 +94,24 @@ class Wire:
         return answer
 
 
-def members(request: Txn) -> list[Txn]:
+def as_built(message: Message) -> Txn:
+    """What is sent so that etcd reads this."""
+    return Txn(message.SerializeToString(), (), 0)
+
+
+def members(request: Message) -> list[Message]:
     """The transitions of which a batch consists; a Txn that is none is its own only one."""
     nested = [op.request_txn for op in request.success if op.HasField("request_txn")]
     is_batch = len(nested) > 1 and len(nested) == len(request.success) and not request.compare
     return nested if is_batch else [request]
 
 
-def of_each(request: Txn, mutation: Mutation) -> Txn:
+def of_each(request: Message, mutation: Mutation) -> Message:
     """The same batch of changed transitions."""
-    return outer([mutation(member) for member in members(request)])
+    return outer([as_built(mutation(member)) for member in members(request)]).message()
 
 
-def independent(requests: Sequence[Txn]) -> bool:
+def independent(requests: Sequence[Message]) -> bool:
     """Whether none writes what another one writes, or compares, other than whether a worker or a host lives:
     what lives is put there once more at most, and never taken away, so the one that compares came first.
     """
@@ -120,7 +129,7 @@ def _asks_for_life(compare: wire.Compare) -> bool:
     return is_host or b"/w/" in compare.key
 
 
-def _written(request: Txn) -> Iterator[bytes]:
+def _written(request: Message) -> Iterator[bytes]:
     for op in request.success:
         if op.HasField("request_txn"):
             yield from _written(op.request_txn)
@@ -134,13 +143,13 @@ def _guards(compare: wire.Compare, key: bytes) -> bool:
     return compare.key <= key < compare.range_end if compare.range_end else compare.key == key
 
 
-def without_compares(*fragments: bytes, only: Callable[[Txn], bool] = lambda _: True) -> Mutation:
+def without_compares(*fragments: bytes, only: Callable[[Message], bool] = lambda _: True) -> Mutation:
     """A mutant that forgets every condition on keys with one of these fragments."""
 
-    def mutate(request: Txn) -> Txn:
+    def mutate(request: Message) -> Message:
         if not only(request):
             return request
-        changed = Txn()
+        changed = Message()
         changed.CopyFrom(request)
         del changed.compare[:]
         changed.compare.extend(c for c in request.compare if not any(f in c.key for f in fragments))
@@ -149,9 +158,9 @@ def without_compares(*fragments: bytes, only: Callable[[Txn], bool] = lambda _: 
     return mutate
 
 
-def without_nested_compares(request: Txn) -> Txn:
+def without_nested_compares(request: Message) -> Message:
     """A mutant that forgets every condition of the Txns within a Txn."""
-    changed = Txn()
+    changed = Message()
     changed.CopyFrom(request)
     for op in changed.success:
         if op.HasField("request_txn"):
@@ -159,10 +168,10 @@ def without_nested_compares(request: Txn) -> Txn:
     return changed
 
 
-def writes(fragment: bytes) -> Callable[[Txn], bool]:
+def writes(fragment: bytes) -> Callable[[Message], bool]:
     """Matches Txns that put a key with the fragment, also within a Txn of their own."""
 
-    def matches(request: Txn) -> bool:
+    def matches(request: Message) -> bool:
         return any(fragment in op.request_put.key or matches(op.request_txn) for op in request.success)
 
     return matches
@@ -171,8 +180,8 @@ def writes(fragment: bytes) -> Callable[[Txn], bool]:
 def without_writes(fragment: bytes) -> Mutation:
     """A mutant that forgets to put keys with the fragment."""
 
-    def mutate(request: Txn) -> Txn:
-        changed = Txn()
+    def mutate(request: Message) -> Message:
+        changed = Message()
         changed.CopyFrom(request)
         del changed.success[:]
         changed.success.extend(op for op in request.success if fragment not in op.request_put.key)

@@ -145,7 +145,7 @@ async def test_a_lonely_txn_is_sent_at_once_and_as_it_is(line: Line) -> None:
 async def test_what_comes_while_one_is_under_way_goes_together(line: Line) -> None:
     tasks = await gathering(line, *(line.create(f"k{i}") for i in range(10)))
     found = await asyncio.gather(*tasks)
-    assert [len(members(request)) for request in line.sent] == [1, 10]
+    assert [len(members(request.message())) for request in line.sent] == [1, 10]
     assert {answer.header.revision for answer in found} == {line.applied[-1][1]}
     assert line.observed == [(1, "answered"), (10, "answered")]
 
@@ -160,7 +160,7 @@ async def one_by_one(line: Line, *names: str) -> list[int]:
         for _ in range(batcher.QUIET_PASSES - 2):
             await asyncio.sleep(0)
     assert all(await answers(tasks))
-    return [len(members(request)) for request in line.sent[before:]]
+    return [len(members(request.message())) for request in line.sent[before:]]
 
 
 async def test_in_a_crowd_a_batch_waits_for_those_who_are_about_to_come(line: Line) -> None:
@@ -178,7 +178,7 @@ async def test_a_full_batch_waits_for_nobody(line: Line, monkeypatch: pytest.Mon
     monkeypatch.setattr(batcher, "MOST_HOLD_S", math.inf)
     monkeypatch.setattr(batcher, "QUIET_PASSES", math.inf)
     await asyncio.gather(*await gathering(line, *(line.create(f"k{i}") for i in range(MAX_MEMBERS))))
-    assert [len(members(request)) for request in line.sent] == [1, MAX_MEMBERS]
+    assert [len(members(request.message())) for request in line.sent] == [1, MAX_MEMBERS]
 
 
 async def test_each_of_a_batch_hears_of_its_own_conditions(line: Line) -> None:

@@ -143,7 +143,7 @@ async def test_nothing_was_changed_is_not_told_of_a_write_whose_reply_was_lost(
     gate, send = a.wire.lose_next_reply(writes(b"/p/")), a.wire.txn
 
     async def only_writes(request: Txn, timeout: float) -> wire.TxnResponse:
-        if gate.arrived.is_set() and not writes(b"/p/")(request):
+        if gate.arrived.is_set() and not writes(b"/p/")(request.message()):
             raise NotSent("nobody is there")
         return await send(request, timeout)
 

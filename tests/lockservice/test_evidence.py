@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from lockservice.core import evidence
-from lockservice.core.decision import Write
 from tenure.names import IncidentName
 from tests.lockservice import scenes
-from tests.lockservice.worlds import KEYS, PROFILE, World
+from tests.lockservice.worlds import KEYS, PROFILE, World, written
 
 
 def add(world: World, name: IncidentName, *items: tuple[str, bytes]) -> bool:
-    request = evidence.add(KEYS, name, items)
-    return world.apply(Write(tuple(request.compare), tuple(request.success), lambda _: None))
+    return world.apply(written(evidence.add(KEYS, name, items)))
 
 
 def stored(world: World, name: IncidentName) -> dict[str, bytes]:

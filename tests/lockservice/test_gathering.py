@@ -159,9 +159,9 @@ def test_a_single_txn_stays_as_it_is() -> None:
 
 def test_each_txn_of_a_batch_keeps_its_conditions_and_gets_its_answer() -> None:
     requests = [txn([absent(key)], [put(key, b"1")]) for key in (b"a", b"b")]
-    batch = outer(requests)
+    batch = outer(requests).message()
     assert not batch.compare
-    assert [op.request_txn for op in batch.success] == requests
+    assert [op.request_txn for op in batch.success] == [request.message() for request in requests]
     inner = [wire.TxnResponse(succeeded=succeeded) for succeeded in (True, False)]
     answer = wire.TxnResponse(
         header=wire.ResponseHeader(revision=7),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lockservice.core.changes import join, leave
 from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.stored import Ask
-from lockservice.etcd.txn import delete, put
 from lockservice.mirror import Mirror
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
@@ -14,11 +14,12 @@ _KEYS = Keys("/test/")
 _ALICE = ProfileName("default", "alice")
 _N = "0" * 32
 _PLACE = _KEYS.place(_ALICE, _N)
-_VALUE = encode(Ask(request_id=_N, worker="w1", run_id="r", as_sent="alice", max_runtime_ms=1))
+_ASK = Ask(request_id=_N, worker="w1", run_id="r", as_sent="alice", max_runtime_ms=1)
+_JOIN, _LEAVE = join(_KEYS, _ALICE, _ASK, 7), leave(_KEYS, _ALICE, _N)
 
 
 def joined(revision: int) -> wire.Event:
-    kv = wire.KeyValue(key=_PLACE, value=_VALUE, create_revision=revision, mod_revision=revision)
+    kv = wire.KeyValue(key=_PLACE, value=encode(_ASK), create_revision=revision, mod_revision=revision)
     return wire.Event(kv=kv)
 
 
@@ -29,7 +30,7 @@ def left(revision: int) -> wire.Event:
 def test_a_place_joined_here_is_known_before_the_watch_tells_it() -> None:
     mirror = Mirror(_KEYS)
 
-    mirror.learn([put(_PLACE, _VALUE)], 7)
+    mirror.learn([_JOIN], 7)
     assert mirror.position(_ALICE, _N) == 1
 
     assert mirror.apply([joined(7)]) == []
@@ -40,7 +41,7 @@ def test_a_place_that_was_left_again_does_not_come_back_with_a_late_answer() -> 
     mirror = Mirror(_KEYS)
 
     mirror.apply([joined(7), left(8)])
-    mirror.learn([put(_PLACE, _VALUE)], 7)
+    mirror.learn([_JOIN], 7)
 
     assert mirror.queue(_ALICE) == []
     assert mirror.queued() == []
@@ -49,8 +50,8 @@ def test_a_place_that_was_left_again_does_not_come_back_with_a_late_answer() -> 
 def test_a_place_that_was_left_here_stays_left_when_the_watch_is_behind() -> None:
     mirror = Mirror(_KEYS)
 
-    mirror.learn([put(_PLACE, _VALUE)], 7)
-    mirror.learn([delete(_PLACE)], 8)
+    mirror.learn([_JOIN], 7)
+    mirror.learn([_LEAVE], 8)
     mirror.apply([joined(7)])
     assert mirror.position(_ALICE, _N) == 0, "the watch has nothing new to tell of what was written here"
 
@@ -63,8 +64,7 @@ def test_a_place_that_ended_here_before_it_was_heard_of_ends_when_the_watch_tell
 
     # A hand-over of this replica to one who joined elsewhere, in a batch with another's join: the watch has
     # told of none of it.
-    bob = _KEYS.place(ProfileName("default", "bob"), "1" * 32)
-    mirror.learn([delete(_PLACE), put(bob, _VALUE)], 8)
+    mirror.learn([_LEAVE, join(_KEYS, ProfileName("default", "bob"), _ASK, 7)], 8)
     mirror.apply([joined(7), left(8)])
 
     assert mirror.queue(_ALICE) == []

@@ -9,11 +9,12 @@ import pytest
 
 from lockservice.core.keeping import DAY_MS, Keeps
 from lockservice.core.record import State
-from lockservice.etcd.txn import KeyRange, Txn, put, txn
+from lockservice.etcd.txn import KeyRange, put, txn
 from lockservice.granter import now_ms
 from lockservice.leases import LeaseKeys
 from lockservice.retention import Retention
 from tenure.errors import StoreUnavailable
+from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
 from tenure.v1.hold_service_pb2 import StartStepRequest
@@ -159,7 +160,7 @@ async def test_a_late_deletion_never_takes_an_incident_that_is_at_work(etcd: Sto
         assert await run == ((1, 0) if mutant else (0, 0))
 
 
-def _deletes(request: Txn) -> bool:
+def _deletes(request: wire.TxnRequest) -> bool:
     """Matches a deletion of retention's."""
     return any(op.request_delete_range.range_end for op in request.success) or any(
         _deletes(op.request_txn) for op in request.success

@@ -27,7 +27,7 @@ def by(who: str, state: str) -> Schedule:
 
 
 def decided(world: World, host: str, wanted: Schedule) -> Decision[Schedule]:
-    rows = [world._range(op) for op in schedule.reads(KEYS, host)]
+    rows = [world._range(op.message()) for op in schedule.reads(KEYS, host)]
     answers = [wire.ResponseOp(response_range=wire.RangeResponse(kvs=kvs)) for kvs in rows]
     return schedule.decide(KEYS, host, schedule.seen(answers), wanted)
 

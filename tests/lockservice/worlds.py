@@ -12,7 +12,7 @@ from lockservice.core.keys import Keys
 from lockservice.core.record import Record
 from lockservice.core.snapshot import KeyValue, Sight, Snapshot
 from lockservice.core.stored import Epoch, Worker
-from lockservice.etcd.txn import Compare, Op
+from lockservice.etcd.txn import Compare, Txn, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
 
@@ -51,24 +51,26 @@ class World:
 
     def see(self, sight: Sight) -> Snapshot:
         responses = [
-            wire.ResponseOp(response_range=wire.RangeResponse(kvs=self._range(op))) for op in sight.ops()
+            wire.ResponseOp(response_range=wire.RangeResponse(kvs=self._range(op.message())))
+            for op in sight.ops()
         ]
         return sight.snapshot(responses)
 
     def apply(self, write: Write[object]) -> bool:
         """Apply a Write if its compares hold."""
-        if not all(self._holds(compare) for compare in write.compares):
+        request = sent(write)
+        if not all(self._holds(compare) for compare in request.compare):
             return False
         self.revision += 1
         # Conditions of Txns within the Txn see the state before it.
-        inner = [op for op in write.ops if op.HasField("request_txn")]
+        inner = [op for op in request.success if op.HasField("request_txn")]
         for op in inner:
             if all(self._holds(compare) for compare in op.request_txn.compare):
                 self._do(op.request_txn.success)
-        self._do(op for op in write.ops if not op.HasField("request_txn"))
+        self._do(op for op in request.success if not op.HasField("request_txn"))
         return True
 
-    def _do(self, ops: Iterable[Op]) -> None:
+    def _do(self, ops: Iterable[wire.RequestOp]) -> None:
         for op in ops:
             if op.HasField("request_put"):
                 self._put(op.request_put.key, op.request_put.value, op.request_put.lease)
@@ -99,7 +101,7 @@ class World:
             mod_revision=self.revision,
         )
 
-    def _holds(self, compare: Compare) -> bool:
+    def _holds(self, compare: wire.Compare) -> bool:
         if any(fragment in compare.key for fragment in self.ignored):
             return True
         found = [
@@ -109,7 +111,7 @@ class World:
         ]
         return all(_compares(compare, kv) for kv in found or [KeyValue()])
 
-    def _range(self, op: Op) -> list[KeyValue]:
+    def _range(self, op: wire.RequestOp) -> list[KeyValue]:
         wanted = op.request_range
         if not wanted.range_end:
             return [self.kvs[wanted.key]] if wanted.key in self.kvs else []
@@ -123,16 +125,27 @@ class World:
         return found[: wanted.limit or None]
 
 
-def _compares(compare: Compare, kv: KeyValue) -> bool:
-    if compare.target == Compare.COMPARE_TARGET_MOD:
+def sent(write: Write[object]) -> wire.TxnRequest:
+    """A Write as etcd reads it."""
+    return txn(write.compares, write.ops).message()
+
+
+def written(request: Txn) -> Write[object]:
+    """A Txn as if it had been decided."""
+    compares = wire.TxnRequest(compare=request.message().compare).SerializeToString()
+    return Write((Compare(compares),), request.success, lambda _: None)
+
+
+def _compares(compare: wire.Compare, kv: KeyValue) -> bool:
+    if compare.target == wire.Compare.COMPARE_TARGET_MOD:
         stored, given = kv.mod_revision, compare.mod_revision
     else:
-        assert compare.target == Compare.COMPARE_TARGET_CREATE
+        assert compare.target == wire.Compare.COMPARE_TARGET_CREATE
         stored, given = kv.create_revision, compare.create_revision
     match compare.result:
-        case Compare.COMPARE_RESULT_GREATER:
+        case wire.Compare.COMPARE_RESULT_GREATER:
             return stored > given
-        case Compare.COMPARE_RESULT_NOT_EQUAL:
+        case wire.Compare.COMPARE_RESULT_NOT_EQUAL:
             return stored != given
         case _:
             return stored == given
