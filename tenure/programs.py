@@ -11,7 +11,7 @@ import random
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,11 +48,13 @@ def programs(
     http_listen: str = FREE_PORT,
     recovery: str = FREE_PORT,
     metrics: str = FREE_PORT,
+    *,
+    lock_processes: int = 1,
 ) -> list[Program]:
     """The parts of a system that keeps its data in `data_root`, and answers at the addresses given.
 
     Browsers are kept away from all of them whose port is given. `metrics` is where the lock service serves
-    Prometheus.
+    Prometheus, the second of its `lock_processes` at the port after it, and so on.
     """
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
@@ -73,7 +75,10 @@ def programs(
             "--log-level=warn",
         ]
 
-    known = [address for address in (listen, http_listen, recovery, metrics) if not address.endswith(":0")]
+    served = [listen, http_listen, recovery, metrics]
+    if not metrics.endswith(":0"):
+        served += [_beside(metrics, number) for number in range(1, lock_processes)]
+    known = [address for address in served if not address.endswith(":0")]
     return [
         Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
         Program(
@@ -82,6 +87,7 @@ def programs(
                 *_service("lockservice", at),
                 f"--etcd={up['etcd']}",
                 f"--metrics-listen={metrics}",
+                f"--processes={lock_processes}",
             ],
         ),
         Program(
@@ -114,8 +120,9 @@ def programs(
     ]
 
 
-def free_address(listen: str = FREE_PORT) -> str:
-    """`listen` with a port to listen on later in place of port 0. Raises OSError when there is none.
+def free_address(listen: str = FREE_PORT, row: int = 1) -> str:
+    """`listen` with a port to listen on later in place of port 0, the first of a `row` of such ports. Raises
+    OSError when there is none.
 
     Below the ports that the kernel gives to outgoing connections (32768 and up, unless told
     otherwise), so that none of those takes it in the meantime.
@@ -124,8 +131,11 @@ def free_address(listen: str = FREE_PORT) -> str:
     if port != "0":
         return listen
     for _ in range(_PORT_TRIES):
-        chosen = random.randrange(*_LISTENING_PORTS)
-        with suppress(OSError), socket.create_server((host.strip("[]"), chosen), family=family(host)):
+        chosen = random.randrange(_LISTENING_PORTS[0], _LISTENING_PORTS[1] - row + 1)
+        with suppress(OSError), ExitStack() as all_at_once:
+            for number in range(row):
+                at = (host.strip("[]"), chosen + number)
+                all_at_once.enter_context(socket.create_server(at, family=family(host)))
             return f"{host}:{chosen}"
     raise OSError(errno.EADDRINUSE, f"no port is free to listen on at {host}")
 
@@ -133,6 +143,11 @@ def free_address(listen: str = FREE_PORT) -> str:
 def family(host: str) -> socket.AddressFamily:
     """What kind of address it is."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _beside(address: str, number: int) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + number}"
 
 
 def _service(name: str, address: str) -> list[str]:

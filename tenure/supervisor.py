@@ -51,7 +51,8 @@ class System:
     """The system on `data_root`, its gateway at `listen`. Owned: `async with`, or `start` and `stop`.
 
     `http_listen` is where the gateway serves DevTools WebSockets; left out it is the documented
-    port, or a free one when `listen` takes a free one too.
+    port, or a free one when `listen` takes a free one too. `lock_processes`: how many processes the
+    lock service is, for machines with cores to spare.
 
     Use it in a process that starts no others: it adopts and buries every orphan below the
     process, so that none gets out of sight. `say` is told one line about each event.
@@ -64,6 +65,7 @@ class System:
         listen: str = "127.0.0.1:7433",
         say: Say = lambda line: None,
         http_listen: str | None = None,
+        lock_processes: int = 1,
     ) -> None:
         self.data_root = data_root
         self.hurry = asyncio.Event()
@@ -71,10 +73,12 @@ class System:
         self.children: list[Child] = []
         """The parts that run: etcd, lockservice, browserhost, recovery, gateway."""
         self.metrics = ""
-        """Where the lock service serves /metrics, `host:port`."""
+        """Where the lock service serves /metrics, `host:port`, and at the ports after it when it is several
+        processes."""
         self._listen = listen
         free = listen.endswith(":0")
         self._http_listen = http_listen or (FREE_PORT if free else HTTP_LISTEN)
+        self._lock_processes = lock_processes
         self._say = say
         self._root: DataRoot | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -106,10 +110,11 @@ class System:
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
-            wanted = (self._listen, self._http_listen, FREE_PORT, FREE_PORT)
-            addresses = [free_address(each) for each in wanted]
-            self.metrics = addresses[-1]
-            for program in programs(self.data_root, *addresses):
+            listen, http, recovery = map(free_address, (self._listen, self._http_listen, FREE_PORT))
+            self.metrics = free_address(row=self._lock_processes)
+            addresses = (listen, http, recovery, self.metrics)
+            parts = programs(self.data_root, *addresses, lock_processes=self._lock_processes)
+            for program in parts:
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
                 peers = {each.name: each.address for each in self.children}

@@ -37,6 +37,15 @@ def up(
             help="Folder with everything that is kept; ~/.local/state/tenure when left out.",
         ),
     ] = None,
+    lock_processes: Annotated[
+        int,
+        typer.Option(
+            envvar="TENURE_LOCK_PROCESSES",
+            min=1,
+            max=64,
+            help="How many processes the lock service is, for machines with cores to spare.",
+        ),
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
@@ -54,14 +63,17 @@ def up(
     from tenure import dataroot
 
     output = Output(as_json)
-    run(output, _up(output, listen, http_listen, (data_root or dataroot.default()).absolute()))
+    root = (data_root or dataroot.default()).absolute()
+    run(output, _up(output, listen, http_listen, root, lock_processes))
 
 
-async def _up(output: Output, listen: str, http_listen: str | None, data_root: Path) -> None:
+async def _up(
+    output: Output, listen: str, http_listen: str | None, data_root: Path, lock_processes: int
+) -> None:
     from tenure.supervisor import System
 
     stop = asyncio.Event()
-    system = System(data_root, listen, output.say, http_listen)
+    system = System(data_root, listen, output.say, http_listen, lock_processes)
     with signals(stop, system.hurry):
         starting = asyncio.create_task(system.start())
         stopping = asyncio.create_task(stop.wait())

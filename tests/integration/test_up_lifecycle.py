@@ -46,6 +46,23 @@ async def test_it_says_where_it_answers_and_what_runs(system: RunningSystem) -> 
         assert "tenure_workers 0.0" in (await scraped.text()).splitlines()
 
 
+async def test_its_lock_service_is_several_processes_where_that_is_asked_for(tmp_path: Path) -> None:
+    system = RunningSystem(tmp_path / "tenure", "--lock-processes", "2")
+    try:
+        await system.start()
+        ready = await system.says("ready")
+        host, _, port = ready["metrics"].removeprefix("http://").removesuffix("/metrics").rpartition(":")
+        async with tenure.connect(system.gateway) as client, client.acquire("alice:linkedin") as held:
+            assert held.fencing_token > 0
+            async with aiohttp.ClientSession() as http:
+                for number in range(2):
+                    async with http.get(f"http://{host}:{int(port) + number}/metrics") as scraped:
+                        assert "tenure_grants_total" in await scraped.text()
+    finally:
+        assert await system.stop() == 0
+    assert system.processes() == []
+
+
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_part_that_dies_is_started_again_at_its_address(system: RunningSystem, part: str) -> None:
     os.kill(system.part(part), signal.SIGKILL)

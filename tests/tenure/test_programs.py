@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,24 @@ def test_browsers_are_kept_from_every_part_whose_port_is_known_before(tmp_path: 
     [host] = [part for part in programs(tmp_path, *at) if part.name == "browserhost"]
     command = host.command(host.listen, {"etcd": "127.0.0.1:2379", "lockservice": "127.0.0.1:1"})
     assert f"--refuse=127.0.0.1:2379,{','.join(at)}" in command
+
+
+def test_the_lock_service_is_as_many_processes_as_it_is_told(tmp_path: Path) -> None:
+    at = [f"127.0.0.1:{port}" for port in (7433, 7480, 20001, 20002)]
+    parts = {part.name: part for part in programs(tmp_path, *at, lock_processes=3)}
+    up = {"etcd": "127.0.0.1:2379", "lockservice": "127.0.0.1:1"}
+    command = parts["lockservice"].command(FREE_PORT, up)
+    assert {"--processes=3", "--metrics-listen=127.0.0.1:20002"} <= set(command)
+    # Each has a port for its metrics, after the first one's.
+    [refused] = [each for each in parts["browserhost"].command(FREE_PORT, up) if "--refuse" in each]
+    assert refused.endswith(":20002,127.0.0.1:20003,127.0.0.1:20004")
+
+
+def test_a_row_of_ports_is_free_as_a_whole() -> None:
+    first = int(free_address(row=3).rpartition(":")[2])
+    with ExitStack() as servers:
+        for port in range(first, first + 3):
+            servers.enter_context(socket.create_server(("127.0.0.1", port)))
 
 
 def test_a_port_that_is_chosen_ahead_is_none_that_connections_leave_from(tmp_path: Path) -> None:
