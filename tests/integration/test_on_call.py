@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import sys
@@ -51,7 +52,8 @@ async def test_a_person_finds_out_stops_a_worker_looks_and_decides(
     async with DemoSite() as site, tenure.connect(system.gateway, lease_ttl=10) as client:
         with pytest.raises(HoldLost):
             async with client.open(ALICE, start_url=f"{site.url}/sign-in", run_id="r-1") as session:
-                await sign_in(await session.cdp())
+                page = await session.cdp()
+                await sign_in(page)
                 async with session.step("look around", sensitive=False):
                     why = await command(system, "why", ALICE)
                     assert why["profile"]["state"] == "PROFILE_STATE_HELD"
@@ -59,10 +61,12 @@ async def test_a_person_finds_out_stops_a_worker_looks_and_decides(
                     assert why["worker_alive"]
                     assert why["step"]["name"] == "look around"
                     [revoke] = [a["command"] for a in why["advice"] if "RevokeHold" in a["command"]]
-                    incident = (await pasted(revoke))["incident"]
-                    assert incident == f"{session.profile}/incidents/{session.fencing_token}"
-                    # The host cuts it off at once; the heartbeat tells it in some seconds.
-                    await (await session.cdp()).evaluate("new Promise(() => {})", timeout=60)
+                    # The host cuts it off at once and the heartbeat tells it in some seconds, or before the
+                    # command has ended.
+                    revoking = asyncio.create_task(pasted(revoke))
+                    await page.evaluate("new Promise(() => {})", timeout=60)
+        incident = (await revoking)["incident"]
+        assert incident == f"{session.profile}/incidents/{session.fencing_token}"
         await ends_in_review(client)
     why = await command(system, "why", ALICE)
     assert "Nothing by itself" in why["next"]
