@@ -12,8 +12,15 @@ from lockservice.core.keys import Keys
 from lockservice.core.record import State
 from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.core.steps import Stored
-from lockservice.core.stored import Decided, Step
-from lockservice.encode import hold_message, profile_message, step_message, timestamp, waiter_message
+from lockservice.core.stored import Decided, Move, Step
+from lockservice.encode import (
+    hold_message,
+    host_name,
+    profile_message,
+    step_message,
+    timestamp,
+    waiter_message,
+)
 from lockservice.etcd.txn import get, last_by_key
 from lockservice.replica import Replica
 from lockservice.workers import Workers
@@ -51,6 +58,7 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
                 get(keys.decision(profile, subject.token)),
                 get(keys.inspected(profile, subject.token)),
                 get(keys.acknowledged(profile, subject.token)),
+                last_by_key(keys.moves(profile)),
             ),
         )
         snapshot = sight.snapshot(await committer.look_up(sight.ops(), deadline))
@@ -62,6 +70,7 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
     holding, held = record.holding, record.state is State.HELD
     decision, evidence = snapshot.found(1), snapshot.found(2)
     decided = decode(Decided, decision.value) if decision else None
+    moved = snapshot.found(4)
     return Facts(
         profile=profile,
         record=record,
@@ -76,6 +85,7 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
         finding=_finding(Evidence.FromString(evidence.value), record.used) if evidence else "",
         decided=decided.outcome if decided else "",
         reason=decided.reason if decided else "",
+        last_move=decode(Move, moved.value) if moved else None,
     )
 
 
@@ -90,6 +100,17 @@ def message(facts: Facts, explained: Explanation) -> pb.ExplainProfileResponse:
         step=None if facts.step is None else step_message(facts.step),
         cause=explained.cause,
     )
+    if (move := facts.last_move) is not None:
+        answer.last_move.CopyFrom(
+            pb.HomeMove(
+                from_home=host_name(move.source),
+                to_home=host_name(move.to),
+                move_time=timestamp(move.move_ms),
+                reason=move.reason,
+                by=move.by,
+                attested_destroyed=move.attested,
+            )
+        )
     if facts.alive is not None:
         answer.worker_alive = facts.alive
     if facts.record.holding is not None:

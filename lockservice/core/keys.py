@@ -154,7 +154,10 @@ class Keys:
         return self._key(f"x/{host}")
 
     def move(self, profile: ProfileName, revision: int) -> bytes:
-        return self._key(f"m/{profile.tenant}/{profile.profile}/{revision:016d}")
+        return self.moves(profile).start + b"%016d" % revision
+
+    def moves(self, profile: ProfileName) -> KeyRange:
+        return prefix(self._key(f"m/{profile.tenant}/{profile.profile}/"))
 
     def split(self, key: bytes) -> tuple[str, ...]:
         """The parts of a key of ours, without the root: `("p", tenant, profile)`."""

@@ -67,6 +67,7 @@ def _for_people(output: Output, explained: ExplainProfileResponse, now: datetime
         ("step", _step(explained, now)),
         ("queue", _queue(explained, now)),
         ("why", explained.cause),
+        ("moved", _moved(explained, now)),
         ("next", explained.next),
         ("by", when),
     ]
@@ -107,6 +108,16 @@ def _step(explained: ExplainProfileResponse, now: datetime) -> str:
         ("sensitive" if step.sensitive else "not sensitive") if step.HasField("sensitive") else "undeclared"
     )
     return f"{step.seq}. {step.name} ({declared}), since {clock(moment(step.start_time), now)}"
+
+
+def _moved(explained: ExplainProfileResponse, now: datetime) -> str:
+    if not explained.HasField("last_move"):
+        return ""
+    move = explained.last_move
+    origin = f"from {move.from_home.removeprefix('hosts/')} " if move.from_home else ""
+    when = clock(moment(move.move_time), now)
+    text = f"{origin}to {move.to_home.removeprefix('hosts/')}, {when}, by {move.by}: {move.reason}"
+    return f"{text} (the old home was attested destroyed)" if move.attested_destroyed else text
 
 
 def _queue(explained: ExplainProfileResponse, now: datetime) -> str:

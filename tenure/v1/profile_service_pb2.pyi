@@ -491,6 +491,7 @@ class ExplainProfileResponse(_message.Message):
     WORKER_ALIVE_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    LAST_MOVE_FIELD_NUMBER: _builtins.int
     next: _builtins.str
     """What happens next by itself, in words."""
     worker_alive: _builtins.bool
@@ -521,6 +522,10 @@ class ExplainProfileResponse(_message.Message):
     def step(self) -> _hold_pb2.Step:
         """The step that goes on under that hold, or went on when it ended; absent for none."""
 
+    @_builtins.property
+    def last_move(self) -> Global___HomeMove:
+        """The last move to another home; absent when there was none."""
+
     def __init__(
         self,
         *,
@@ -533,16 +538,61 @@ class ExplainProfileResponse(_message.Message):
         worker_alive: _builtins.bool | None = ...,
         step: _hold_pb2.Step | None = ...,
         cause: _builtins.str = ...,
+        last_move: Global___HomeMove | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "hold", b"hold", "next_time", b"next_time", "profile", b"profile", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "hold", b"hold", "last_move", b"last_move", "next_time", b"next_time", "profile", b"profile", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "advice", b"advice", "cause", b"cause", "hold", b"hold", "next", b"next", "next_time", b"next_time", "profile", b"profile", "queue", b"queue", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive", "advice", b"advice", "cause", b"cause", "hold", b"hold", "last_move", b"last_move", "next", b"next", "next_time", b"next_time", "profile", b"profile", "queue", b"queue", "step", b"step", "worker_alive", b"worker_alive"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__worker_alive: _TypeAlias = _typing.Literal["worker_alive"]  # noqa: Y015
     _WhichOneofArgType__worker_alive: _TypeAlias = _typing.Literal["_worker_alive", b"_worker_alive"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_alive) -> _WhichOneofReturnType__worker_alive | None: ...
 
 Global___ExplainProfileResponse: _TypeAlias = ExplainProfileResponse  # noqa: Y015
+
+@_typing.final
+class HomeMove(_message.Message):
+    """A move of a profile to another home, as it is on record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_HOME_FIELD_NUMBER: _builtins.int
+    TO_HOME_FIELD_NUMBER: _builtins.int
+    MOVE_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ATTESTED_DESTROYED_FIELD_NUMBER: _builtins.int
+    from_home: _builtins.str
+    """Where it was at home before, `hosts/{host}`; empty for nowhere."""
+    to_home: _builtins.str
+    """Where it has been at home since, `hosts/{host}`."""
+    reason: _builtins.str
+    """Why, in the words of whoever asked for it."""
+    by: _builtins.str
+    """Who asked for it."""
+    attested_destroyed: _builtins.bool
+    """True when that person vouched that the old home is destroyed, and its directory with it."""
+    @_builtins.property
+    def move_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        from_home: _builtins.str = ...,
+        to_home: _builtins.str = ...,
+        move_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        by: _builtins.str = ...,
+        attested_destroyed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attested_destroyed", b"attested_destroyed", "by", b"by", "from_home", b"from_home", "move_time", b"move_time", "reason", b"reason", "to_home", b"to_home"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HomeMove: _TypeAlias = HomeMove  # noqa: Y015
 
 @_typing.final
 class Waiter(_message.Message):

@@ -14,11 +14,14 @@ from lockservice.core.record import State
 from lockservice.core.stored import Decided
 from lockservice.etcd.txn import put, txn
 from tenure import errors
+from tenure.internal.v1 import lock_service_pb2 as lock_pb
 from tenure.names import ProfileName
 from tenure.v1 import hold_service_pb2, profile_service_pb2
 from tenure.v1.hold_pb2 import Hold, ProfileState
+from tenure.v1.host_pb2 import Host
 from tenure.v1.incident_pb2 import DirectoryFinding, Evidence
 from tests.fixtures.etcd import Store
+from tests.lockservice.incidents import for_session
 from tests.lockservice.replicas import Running, overwrite, running
 
 ALICE = "alice:linkedin"
@@ -54,6 +57,29 @@ async def revoked(a: Running, hold: Hold) -> None:
         profile=hold.profile, fencing_token=hold.fencing_token, reason="it spins"
     )
     await a.call(a.holds.RevokeHold, request)
+
+
+async def test_the_last_move_of_a_profile_is_told_in_the_same_look(a: Running) -> None:
+    for name in ("h1", "h2"):
+        host = Host(name=f"hosts/{name}", address="127.0.0.1:1", boot_id="b", capacity=1)
+        await a.call(a.lock.RegisterHost, lock_pb.RegisterHostRequest(host=host))
+    hold = await for_session(a, ALICE, await a.worker(), "hosts/h1")
+    drained = lock_pb.ReleaseDrainedRequest(
+        release=hold_service_pb2.ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token)
+    )
+    await a.call(a.lock.ReleaseDrained, drained)
+    assert not (await explain(a)).HasField("last_move")
+    for to, reason in (("hosts/h2", "a fan is loud"), ("hosts/h1", "it is quiet again")):
+        revision = int((await explain(a)).profile.etag)
+        move = lock_pb.MoveHomeRequest(profile=hold.profile, revision=revision, to=to, reason=reason)
+        await a.call(a.lock.MoveHome, move)
+    await a.until_home(PROFILE, "hosts/h1")
+    sent = a.wire.sent
+    told = (await explain(a)).last_move
+    assert a.wire.sent == sent + 1
+    assert (told.from_home, told.to_home, told.by) == ("hosts/h2", "hosts/h1", "tests")
+    assert (told.reason, told.attested_destroyed) == ("it is quiet again", False)
+    assert told.move_time.seconds > 0
 
 
 async def test_a_held_profile_shows_its_worker_its_step_and_its_queue(a: Running) -> None:

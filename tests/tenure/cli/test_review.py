@@ -93,6 +93,15 @@ async def gateway() -> AsyncIterator[FakeGateway]:
         explained.queue.append(profile_service_pb2.Waiter(position=1, run_id="second"))
         explained.next = "Nothing by itself: a reviewer must decide what becomes of it."
         explained.cause = "Run nightly-7 lost its hold at step checkout: the lease of its worker ended."
+        moved = profile_service_pb2.HomeMove(
+            from_home="hosts/h1",
+            to_home="hosts/h2",
+            by="ann",
+            reason="a fan is loud",
+            attested_destroyed=True,
+        )
+        moved.move_time.FromJsonString("2026-11-21T05:00:07Z")
+        explained.last_move.CopyFrom(moved)
         explained.advice.append(
             profile_pb2.Advice(
                 text="Then decide: AVAILABLE frees it",
@@ -119,6 +128,8 @@ async def test_why_tells_state_holder_step_queue_next_and_advice(gateway: FakeGa
         "1. second, waits since",
         "lost its hold at step checkout",
         "Nothing by itself",
+        "from h1 to h2,",
+        "by ann: a fan is loud (the old home was attested destroyed)",
         "Then decide: AVAILABLE frees it:",
     ):
         assert told in words
