@@ -203,7 +203,7 @@ class Mirror:
         seen = self._records.get(profile)
         return seen.record if seen else None
 
-    def seen(self, profile: ProfileName) -> tuple[Record, int] | None:
+    def seen(self, profile: ProfileName) -> Seen | None:
         """A profile's record with its mod_revision."""
         return self._records.get(profile)
 

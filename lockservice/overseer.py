@@ -14,8 +14,10 @@ import structlog
 from lockservice.core import unclaimed
 from lockservice.core.clocks import Clocks
 from lockservice.core.oversight import Suspicion, suspicion
+from lockservice.core.record import State
 from lockservice.granter import now_ms, txn_deadline
 from lockservice.mirror import Mirror, Touched
+from lockservice.records import Seen
 from lockservice.rounds import SWEEP_S, Rounds
 from lockservice.suspects import Suspects
 from tenure.errors import TenureError
@@ -49,36 +51,43 @@ class Overseer:
         """Note profiles whose hold may be suspect now."""
         steady_ms = _steady_ms()
         for profile, _ in touched:
-            seen = self._mirror.seen(profile) if self._mirror.is_bound(profile) else None
-            if seen is None:
+            if not self._mirror.is_bound(profile):
                 self._clocks.forget(profile)
-            else:
-                self._clocks.written(profile, seen[1], seen[0].since_ms, steady_ms)
-            if self._suspicion(profile) is not None:
-                self._rounds.note(profile, random.uniform(0, JITTER_S))
+            elif (seen := self._mirror.seen(profile)) is not None:
+                self._clocks.written(profile, seen.mod, seen.record.since_ms, steady_ms)
+                if self._suspicion_of(profile, seen, steady_ms) is not None:
+                    self._rounds.note(profile, random.uniform(0, JITTER_S))
 
     async def run(self) -> None:
         """Look until cancelled."""
         await self._rounds.run()
 
     def _matters(self, profile: ProfileName) -> bool:
-        return self._suspicion(profile) is not None or self._late(profile)
+        return self._suspicion(profile) is not None or self._late(profile) is not None
 
     def _suspicion(self, profile: ProfileName) -> Suspicion | None:
-        hold = self._mirror.hold(profile)
-        if hold is None:
-            return None
-        worker = self._mirror.workers.get(hold.holding.worker)
-        return suspicion(hold, worker, self._mirror.epoch.number, self._now_ms(profile))
-
-    def _late(self, profile: ProfileName) -> bool:
-        record = self._mirror.record(profile)
-        return record is not None and unclaimed.is_late(record, self._now_ms(profile))
-
-    def _now_ms(self, profile: ProfileName) -> int:
-        """The time by the clock of who wrote the profile's record."""
         seen = self._mirror.seen(profile)
-        known = self._clocks.now_ms(profile, seen[1], _steady_ms()) if seen else None
+        return None if seen is None else self._suspicion_of(profile, seen, _steady_ms())
+
+    def _suspicion_of(self, profile: ProfileName, seen: Seen, steady_ms: int) -> Suspicion | None:
+        record = seen.record
+        if record.state is not State.HELD or record.holding is None:
+            return None
+        worker = self._mirror.workers.get(record.holding.worker)
+        now = self._now_ms(profile, seen, steady_ms)
+        return suspicion(record, record.holding, worker, self._mirror.epoch.number, now)
+
+    def _late(self, profile: ProfileName) -> int | None:
+        """What time it is for a profile whose workflow is late; None while none is."""
+        seen = self._mirror.seen(profile)
+        if seen is None:
+            return None
+        now = self._now_ms(profile, seen, _steady_ms())
+        return now if unclaimed.is_late(seen.record, now) else None
+
+    def _now_ms(self, profile: ProfileName, seen: Seen, steady_ms: int) -> int:
+        """The time by the clock of who wrote the profile's record."""
+        known = self._clocks.now_ms(profile, seen.mod, steady_ms)
         return now_ms() if known is None else known
 
     async def _look(self, profile: ProfileName) -> None:
@@ -90,8 +99,8 @@ class Overseer:
                 )
                 if suspected.incident:
                     _log.info("suspect", profile=str(profile), token=hold.token, cause=found.cause)
-            elif self._late(profile) and await self._suspects.unclaimed(
-                profile, self._now_ms(profile), txn_deadline()
+            elif (late := self._late(profile)) is not None and await self._suspects.unclaimed(
+                profile, late, txn_deadline()
             ):
                 _log.info("its workflow did not come", profile=str(profile))
         except TenureError as error:

@@ -42,6 +42,11 @@ def unpack(token: int) -> Token:
     return Token(token >> REVISION_BITS, token & MAX_REVISION)
 
 
+def revision(token: int) -> int:
+    """Return the mod_revision in a token."""
+    return token & MAX_REVISION
+
+
 def is_token(value: int) -> bool:
     """Whether a grant can have made this number (some epoch, a revision of 1 or more)."""
     return 0 < value <= MAX_TOKEN and value & MAX_REVISION != 0

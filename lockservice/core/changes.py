@@ -8,6 +8,7 @@ from __future__ import annotations
 from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.record import Record
+from lockservice.core.record_text import encode_record
 from lockservice.core.stored import Ask
 from lockservice.etcd.txn import Op, delete, put
 from tenure.names import ProfileName
@@ -50,7 +51,7 @@ class Left:
 
 def put_record(keys: Keys, profile: ProfileName, record: Record) -> Op:
     """Write a profile's record."""
-    stored = encode(record)
+    stored = encode_record(record)
     return put(keys.record(profile), stored, means=Recorded(profile, record, stored))
 
 

@@ -41,6 +41,11 @@ def encode(document: Any) -> bytes:
     return data
 
 
+def remember(data: bytes, document: Any) -> None:
+    """Note how a document is stored that was not written here: it will be read in a moment."""
+    _made.remember(data, document)
+
+
 def decode(kind: type[T], data: bytes) -> T:
     """Return what was stored as `kind`. Raises Unreadable."""
     if isinstance(made := _made.find(data), kind):

@@ -43,15 +43,21 @@ def why_not_owner(snapshot: Snapshot, profile: ProfileName, token: int) -> Tenur
     hold = hold_seen(profile, snapshot)
     if hold is None or not snapshot.holds(token):
         return TokenSuperseded(profile=str(profile), token=token)
-    if not snapshot.alive(hold.holding.worker, hold.holding.worker_create):
-        return LeaseExpired(worker=f"workers/{hold.holding.worker}")
-    return None
+    return why_not_alive(snapshot, hold)
+
+
+def why_not_alive(snapshot: Snapshot, hold: Hold) -> LeaseExpired | None:
+    """Why the holder may not act, though it holds; None when, as far as is seen, it is alive (rule 2)."""
+    holding = hold.holding
+    if snapshot.alive(holding.worker, holding.worker_create):
+        return None
+    return LeaseExpired(worker=f"workers/{holding.worker}")
 
 
 def owner_guards(keys: Keys, snapshot: Snapshot, hold: Hold) -> tuple[Compare, ...]:
     """The conditions of everything that an owner writes: the epoch, mod(p) = t, w alive."""
     return (
         mod_is(keys.epoch, snapshot.epoch.mod),
-        mod_is(keys.record(hold.profile), tokens.unpack(hold.token).revision),
+        mod_is(keys.record(hold.profile), tokens.revision(hold.token)),
         created_at(keys.worker(hold.holding.worker), hold.holding.worker_create),
     )

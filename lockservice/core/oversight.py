@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lockservice.core import suspect
-from lockservice.core.hold import Hold
+from lockservice.core.record import Holding, Record
 from lockservice.core.snapshot import WorkerSeen
 
 MAX_RUNTIME = "MAX_RUNTIME"
@@ -18,17 +18,20 @@ class Suspicion(NamedTuple):
     detail: str
 
 
-def suspicion(hold: Hold, worker: WorkerSeen | None, epoch: int, now_ms: int) -> Suspicion | None:
-    """Why a hold is to be made suspect; None while all is well. `worker` is its holder's key as seen now.
+def suspicion(
+    record: Record, holding: Holding, worker: WorkerSeen | None, epoch: int, now_ms: int
+) -> Suspicion | None:
+    """Why the hold of a HELD record is to be made suspect; None while all is well. `worker` is its holder's
+    key as seen now.
 
     A guess: the Txn checks the lease's end itself (rule 10), and the epoch; the deadline is in p, which a
     hold's token guards.
     """
-    if hold.record.epoch != epoch:
+    if record.epoch != epoch:
         return Suspicion(suspect.RESTORED, "the epoch was raised after a restore")
-    if worker is None or worker.create != hold.holding.worker_create:
-        return Suspicion(suspect.LEASE_ENDED, f"the lease of workers/{hold.holding.worker} ended")
-    if now_ms >= hold.holding.deadline_ms:
-        limit_s = (hold.holding.deadline_ms - hold.holding.granted_ms) / 1000
-        return Suspicion(MAX_RUNTIME, f"run {hold.holding.run_id} took longer than its {limit_s:g} s")
+    if worker is None or worker.create != holding.worker_create:
+        return Suspicion(suspect.LEASE_ENDED, f"the lease of workers/{holding.worker} ended")
+    if now_ms >= holding.deadline_ms:
+        limit_s = (holding.deadline_ms - holding.granted_ms) / 1000
+        return Suspicion(MAX_RUNTIME, f"run {holding.run_id} took longer than its {limit_s:g} s")
     return None

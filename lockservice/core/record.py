@@ -10,6 +10,9 @@ from tenure.value import named_value
 class State(enum.Enum):
     """A profile's state. One that was never stored has no record at all."""
 
+    # By identity, as there is one of each: an enum's own hash, of its name, is a call of Python's.
+    __hash__ = object.__hash__
+
     AVAILABLE = "AVAILABLE"
     HELD = "HELD"
     SUSPECTED_STALE = "SUSPECTED_STALE"
@@ -23,6 +26,8 @@ class State(enum.Enum):
 
 class Origin(enum.Enum):
     """Where a hold comes from."""
+
+    __hash__ = object.__hash__
 
     NEW = "NEW"
     RESUMED = "RESUMED"

@@ -9,7 +9,7 @@ from lockservice.core import suspect
 from lockservice.core.changes import leave, put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
 from lockservice.core.grant import granted, head_guards
-from lockservice.core.hold import Hold, hold_seen, owner_guards, why_not_owner
+from lockservice.core.hold import Hold, hold_seen, owner_guards, why_not_alive
 from lockservice.core.keys import Keys
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Snapshot
@@ -61,7 +61,7 @@ def decide(
         detail = f"run {hold.holding.run_id} asked for a review"
         write = suspect.write(keys, snapshot, hold, UNTRUSTED, detail, now_ms)
         return mapped(write, lambda _: Released(State.SUSPECTED_STALE))
-    if (refusal := why_not_owner(snapshot, profile, ending.token)) is not None:
+    if (refusal := why_not_alive(snapshot, hold)) is not None:
         return Refuse(refusal)
     return _pass_on(keys, snapshot, hold, ending, now_ms)
 
@@ -77,10 +77,7 @@ def _undrained(hold: Hold, ending: Ending) -> DrainRequired | None:
 def _pass_on(keys: Keys, snapshot: Snapshot, hold: Hold, ending: Ending, now_ms: int) -> Write[Released]:
     """To the head as read, in the same Txn, or to nobody when the queue is empty."""
     before = _as_told(hold.record, ending)
-    guards = (
-        *owner_guards(keys, snapshot, hold),
-        *head_guards(keys, hold.profile, snapshot.head),
-    )
+    guards = (*owner_guards(keys, snapshot, hold), *head_guards(keys, hold.profile, snapshot.head))
     if (head := snapshot.head) is not None:
         after = granted(hold.profile, snapshot, head.ask, head.ask.worker_create, now_ms, before)
         ops = (put_record(keys, hold.profile, after), leave(keys, hold.profile, head.request_id))
@@ -100,16 +97,17 @@ def _as_told(record: Record, ending: Ending) -> Record:
 
 
 def _freed(before: Record, snapshot: Snapshot, now_ms: int) -> Record:
-    return moved(
-        before,
-        dataclasses.replace(
-            before,
-            state=State.AVAILABLE,
-            epoch=snapshot.epoch.number,
-            since_ms=now_ms,
-            holding=None,
-        ),
+    after = Record(
+        state=State.AVAILABLE,
+        epoch=snapshot.epoch.number,
+        since_ms=now_ms,
+        as_sent=before.as_sent,
+        home=before.home,
+        used=before.used,
+        flushed_ms=before.flushed_ms,
+        failed_attempts=before.failed_attempts,
     )
+    return moved(before, after)
 
 
 def _not_current(profile: ProfileName, snapshot: Snapshot, ending: Ending) -> Decision[Released]:

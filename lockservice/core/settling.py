@@ -31,6 +31,8 @@ class Settling(Generic[T]):
         # A write was refused of which an earlier copy may have been applied, and nothing was read since.
         self.unclear = False
         self._asked = self._sight = sight
+        # What was decided on last.
+        self._basis: Snapshot | None = None
         self._decide = decide
         self._snapshot = guess
         self._write: Write[T] | None = None
@@ -46,19 +48,27 @@ class Settling(Generic[T]):
             return None
         snapshot = self._snapshot
         if snapshot is None:
-            return ordered(self._sight.keys, self._sight.ops())
-        # From what was asked on: the holder of a guess may be another one's predecessor.
-        self._sight = self._asked.following(snapshot)
+            return self._look()
+        self._basis = snapshot
         decision = self._decide(snapshot)
         if isinstance(decision, Write):
             self._write = decision
             # A guess is right nearly always, so what to read if it was not would be built, sent, logged and
             # parsed for nothing. What was read a moment ago moves on while it is fought for.
-            return txn(decision.compares, decision.ops, self._sight.ops() if snapshot.proven else ())
+            return txn(decision.compares, decision.ops, self._reads() if snapshot.proven else ())
         if not snapshot.proven:
-            return ordered(self._sight.keys, self._sight.ops())
+            return self._look()
         self.result = decision
         return None
+
+    def _look(self) -> Txn:
+        return ordered(self._asked.keys, self._reads())
+
+    def _reads(self) -> list[Op]:
+        if self._basis is not None:
+            # From what was asked on: the holder of a guess may be another one's predecessor.
+            self._sight = self._asked.following(self._basis)
+        return self._sight.ops()
 
     def hear(self, answer: wire.TxnResponse, unclear: bool = False) -> None:
         """Take the answer to the last request; `unclear`: one of several copies of it. Raises Unreadable."""

@@ -35,7 +35,7 @@ def test_a_hold_is_suspect_when_its_worker_its_time_or_its_epoch_is_gone(
     hold = hold_seen(PROFILE, world.see(Sight(keys=KEYS, profile=PROFILE)))
     assert hold is not None
     worker = None if created is None else WorkerSeen(WORKER, hold.holding.worker_create + created)
-    found = suspicion(hold, worker, epoch, NOW + after_ms)
+    found = suspicion(hold.record, hold.holding, worker, epoch, NOW + after_ms)
     assert (found.cause if found else None) == cause
 
 
