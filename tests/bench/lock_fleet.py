@@ -86,10 +86,11 @@ async def kept_alive(processes: int, clients: int) -> Measured:
 async def _crews(target: str, store: str, clients: int) -> AsyncIterator[list[Client]]:
     """All workers, shared by some client processes."""
     async with AsyncExitStack() as stack:
-        crews = []
-        for number in range(clients):
-            workers = WORKERS * (number + 1) // clients - WORKERS * number // clients
-            asked = json.dumps(asdict(Crew(target, store, workers, TTL_S)))
-            started = client(sys.executable, "-m", "tests.bench.lock_keepalive", asked, open_s=_BEGIN_S)
-            crews.append(await stack.enter_async_context(started))
-        yield crews
+        async with asyncio.TaskGroup() as group:
+            starting = []
+            for number in range(clients):
+                workers = WORKERS * (number + 1) // clients - WORKERS * number // clients
+                asked = json.dumps(asdict(Crew(target, store, workers, TTL_S)))
+                crew = client(sys.executable, "-m", "tests.bench.lock_keepalive", asked, open_s=_BEGIN_S)
+                starting.append(group.create_task(stack.enter_async_context(crew)))
+        yield [task.result() for task in starting]

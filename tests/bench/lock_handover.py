@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc.aio
+import uvloop
 from google.protobuf.duration_pb2 import Duration
 
 from tenure import request_id
@@ -22,8 +23,7 @@ from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
 from tenure.v1.profile_service_pb2_grpc import ProfileServiceStub
 from tests.bench import report
 from tests.bench.lock_ways import CALL_S, LEASE_S, OPTIONS, Bytes, lock_request, registered, unlock_request
-from tests.fixtures.etcd import Member
-from tests.fixtures.services import METADATA, Part
+from tests.fixtures.services import METADATA
 
 WAITERS = 100
 TURNS = 60
@@ -46,9 +46,16 @@ class Queue(ABC):
         """How many wait."""
 
 
-async def hand_overs(members: Sequence[Member], service: Part) -> tuple[list[float], list[float]]:
-    """Milliseconds each, ours and those of etcd's own lock service, taken in turns."""
-    async with _ours(service.address) as ours, _v3lock(members[0].endpoint) as theirs:
+def hand_overs(store: str, address: str) -> tuple[list[float], list[float]]:
+    """Milliseconds each, ours and those of etcd's own lock service, taken in turns. To be called in a thread:
+    it has an event loop of its own, one that costs little.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_hand_overs(store, address))
+
+
+async def _hand_overs(store: str, address: str) -> tuple[list[float], list[float]]:
+    async with _ours(address) as ours, _v3lock(store) as theirs:
         queues = [_Line(ours), _Line(theirs)]
         for line in queues:
             await line.form()
@@ -78,9 +85,11 @@ class _Line:
 
     async def turn(self) -> None:
         before = self._holder
+        # It has begun to wait for all of them before the clock runs.
+        first = asyncio.create_task(asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED))
         began = await report.rested()
         freed = asyncio.create_task(self._queue.free(before))
-        done, _ = await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await first
         self.took.append((report.now() - began) * 1000)
         (taken,) = done
         taken.result()

@@ -37,8 +37,10 @@ from tests.fixtures.services import METADATA
 OWN, SHARED, UNARY = "own", "shared", "unary"
 """A KeepAlive stream each; one for SHARING workers; and RenewWorker, a call a renewal."""
 SHARING = 100
-# So many are put into etcd at once; one Txn has at most 128 operations.
-_BATCH = 100
+# So many begin at once: where much lives already the first renewals take their time. One Txn has at most 128
+# operations.
+_BATCH = 500
+_TXN = 100
 _PROGRESS_S = 5.0
 
 
@@ -228,10 +230,10 @@ class Renewing:
         puts = []
         for worker, lease in zip(workers, leases, strict=True):
             stored = encode(Worker(tenant="default", lease=lease, ttl_s=ttl_s, registered_ms=now_ms()))
-            puts.append(wire.PutRequest(key=KEYS.worker(worker), value=stored, lease=lease))
-        await self._txn(
-            wire.TxnRequest(success=[wire.RequestOp(request_put=put) for put in puts]), timeout=CALL_S
-        )
+            put = wire.PutRequest(key=KEYS.worker(worker), value=stored, lease=lease)
+            puts.append(wire.RequestOp(request_put=put))
+        for start in range(0, count, _TXN):
+            await self._txn(wire.TxnRequest(success=puts[start : start + _TXN]), timeout=CALL_S)
         return [f"workers/{worker}" for worker in workers]
 
 
