@@ -27,8 +27,8 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from statistics import median
 
-from tests.bench import lock_pairs, report
-from tests.bench.lock_fleet import kept_alive
+from tests.bench import lock_fleet, lock_pairs, report
+from tests.bench.lock_fleet import KEPT_BY
 from tests.bench.lock_handover import hand_overs
 from tests.bench.lock_pairs import BULK, IN_FLIGHT, TXN, UNARY, V3LOCK, WAYS, Setup
 from tests.bench.lock_rig import GO_MUTEX, etcd, go_client, lock_service
@@ -38,7 +38,6 @@ from tests.bench.parts import Measured, measured
 ROUNDS = {1: 5, 3: 3}
 HANDOVER_GOAL_MS = 5.0
 
-KEPT_ALIVE = ("keepalive_10k_cpu_cores", "keepalive_10k_cpu_cores_shared", "keepalive_10k_cpu_cores_unary")
 HANDED_OVER = ("handover_p50_ms", "handover_vs_v3lock")
 # What a figure of pairs needs: a setup, ours, the other.
 VERSUS = {
@@ -57,8 +56,9 @@ async def main(asked: argparse.Namespace) -> bool:
     for number in asked.members:
         if plan := planned(asked.only, [number]):
             parts[f"pairs, {number} member(s)"] = partial(taken_and_freed, plan, asked)
-    if any(asked.only in name for name in KEPT_ALIVE):
-        parts["keep-alive"] = partial(kept_alive, asked.processes, asked.clients)
+    for way in KEPT_BY:
+        if asked.only in lock_fleet.name_of(way):
+            parts[f"keep-alive, {way}"] = partial(lock_fleet.kept_alive, way, asked.processes, asked.clients)
     if any(asked.only in name for name in HANDED_OVER):
         parts["hand-over"] = handed_over
     if asked.only in "acquire_1m_vs_1k":

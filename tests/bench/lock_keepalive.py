@@ -3,8 +3,7 @@
 Its argument is a `Crew` as JSON. The workers are put into etcd as the lock service would register them, which
 takes many times as long; and a batch at a time, so that nobody waits for a first renewal while others come.
 
-A line of input `{"way"}` has them renewed another way from their next time on, and is answered once each was;
-`{"seconds"}` asks for a look at that long. The first way is OWN.
+Each line of input, `{"seconds"}`, asks for a look at that long.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import json
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,8 +44,9 @@ _PROGRESS_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """How many workers to keep alive, by which lock service on which etcd. `ttl_s` is in seconds."""
+    """How many workers to keep alive, which way, by which lock service on which etcd; `ttl_s` in seconds."""
 
+    way: str
     target: str
     etcd: str
     workers: int
@@ -58,10 +57,7 @@ class Beat(Protocol):
     """A way to renew one worker."""
 
     async def renew(self, worker: str) -> None:
-        """Raises AioRpcError when it is not."""
-
-    def close(self) -> None:
-        """It is renewed another way from now on."""
+        """Raises AioRpcError, or InvalidStateError on a stream that has ended, when it is not."""
 
 
 class Own(Beat):
@@ -77,9 +73,6 @@ class Own(Beat):
         answer = await self._stream.read()
         assert isinstance(answer, pb.KeepAliveResponse), f"{worker} was not renewed: {answer}"
 
-    def close(self) -> None:
-        self._stream.cancel()
-
 
 class Shared(Beat):
     """A stream of several workers, as a process that runs many has."""
@@ -89,7 +82,7 @@ class Shared(Beat):
         # gRPC takes one message at a time.
         self._writing = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._reading = asyncio.create_task(self._read())
+        self.reading = asyncio.create_task(self._read())
 
     async def renew(self, worker: str) -> None:
         answered = self._waiting[worker] = asyncio.get_running_loop().create_future()
@@ -97,14 +90,12 @@ class Shared(Beat):
             await self._stream.write(pb.KeepAliveRequest(worker=worker))
         await answered
 
-    def close(self) -> None:
-        self._reading.cancel()
-        self._stream.cancel()
-
     async def _read(self) -> None:
         try:
             async for answer in self._stream:
-                self._waiting.pop(answer.worker).set_result(None)
+                answered = self._waiting.pop(answer.worker)
+                if not answered.done():
+                    answered.set_result(None)
         except grpc.aio.AioRpcError as error:
             for answered in self._waiting.values():
                 if not answered.done():
@@ -121,9 +112,6 @@ class Unary(Beat):
         await self._stub.RenewWorker(
             pb.RenewWorkerRequest(worker=worker), timeout=CALL_S, metadata=METADATA, wait_for_ready=True
         )
-
-    def close(self) -> None:
-        pass
 
 
 class Renewing:
@@ -143,12 +131,10 @@ class Renewing:
             "/etcdserverpb.KV/Txn", request_serializer=wire.TxnRequest.SerializeToString
         )
         self._stubs = [WorkerServiceStub(channel) for channel in channels]
-        self._way = OWN
         self._shared: dict[int, Shared] = {}
-        # Which way each worker was renewed last, and how many were so.
-        self._last: dict[int, str] = {}
-        self._count: Counter[str] = Counter()
-        self._counted = asyncio.Event()
+        # Those that were renewed.
+        self._alive: set[int] = set()
+        self._more_alive = asyncio.Event()
 
     async def begin(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Have all workers live in `group`, a task each. Returns once each was renewed."""
@@ -158,66 +144,44 @@ class Renewing:
             numbers = range(start, min(start + _BATCH, self._crew.workers))
             for number, name in zip(numbers, await self._registered(len(numbers)), strict=True):
                 lives.append(group.create_task(self._live(number, name)))
-            await self._until_renewed(OWN, numbers.stop)
+            while len(self._alive) < numbers.stop:
+                self._more_alive.clear()
+                await self._more_alive.wait()
             if report.now() - told > _PROGRESS_S:
                 told = report.now()
                 print(f"{numbers.stop} of {self._crew.workers} workers live", file=sys.stderr, flush=True)
         return lives
-
-    async def turn_to(self, way: str) -> None:
-        """Renew all of them another way. Returns once each was."""
-        self._way = way
-        await self._until_renewed(way, self._crew.workers)
-        if way != SHARED:
-            for beat in self._shared.values():
-                beat.close()
-            self._shared.clear()
 
     async def _live(self, number: int, name: str) -> None:
         """One life after another, the first as `name`, until it is cancelled."""
         while True:
             try:
                 await self._live_once(number, name)
-            except grpc.aio.AioRpcError:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 self.failed += 1
             (name,) = await self._registered(1)
 
     async def _live_once(self, number: int, name: str) -> None:
-        way, beat = self._way, self._beat(number)
+        beat = self._beat(number)
         # Workers do not beat in time with each other.
         due = report.now() + random.uniform(0, self._period_s)
         await beat.renew(name)
-        self._note(number, way)
+        self._alive.add(number)
+        self._more_alive.set()
         while True:
             await asyncio.sleep(due - report.now())
-            if way != self._way:
-                beat.close()
-                way, beat = self._way, self._beat(number)
             sent = report.now()
             await beat.renew(name)
             self.took_ms.append((report.now() - sent) * 1000)
-            self._note(number, way)
             due = sent + self._period_s
-
-    def _note(self, number: int, way: str) -> None:
-        if (last := self._last.get(number)) != way:
-            if last is not None:
-                self._count[last] -= 1
-            self._last[number] = way
-            self._count[way] += 1
-            self._counted.set()
-
-    async def _until_renewed(self, way: str, workers: int) -> None:
-        while self._count[way] < workers:
-            self._counted.clear()
-            await self._counted.wait()
 
     def _beat(self, number: int) -> Beat:
         made: dict[str, Callable[[WorkerServiceStub], Beat]] = {OWN: Own, UNARY: Unary}
-        if self._way in made:
-            return made[self._way](self._stubs[number % len(self._stubs)])
+        if self._crew.way in made:
+            return made[self._crew.way](self._stubs[number % len(self._stubs)])
         stream = number // SHARING
-        if stream not in self._shared:
+        # One of them that is dead ends it for all.
+        if stream not in self._shared or self._shared[stream].reading.done():
             self._shared[stream] = Shared(self._stubs[stream % len(self._stubs)])
         return self._shared[stream]
 
@@ -262,12 +226,7 @@ async def main() -> None:
         lives = await renewing.begin(group)
         print(json.dumps({"ready": True}), flush=True)
         async for line in lines:
-            asked = json.loads(line)
-            if "way" in asked:
-                await renewing.turn_to(asked["way"])
-                answer = {"renewed": float(crew.workers)}
-            else:
-                answer = await look(renewing, asked["seconds"])
+            answer = await look(renewing, json.loads(line)["seconds"])
             print(json.dumps(answer), flush=True)
         for life in lives:
             life.cancel()
