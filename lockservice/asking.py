@@ -39,14 +39,11 @@ def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> 
     """Check a request. Raises InvalidId, InvalidField, PermissionDenied."""
     profile = fields.profile(request.profile, identity)
     number = request_id.parse(request.request_id) if request.request_id else request_id.mint()
-    wait_ms = fields.duration_ms(request.wait, request.HasField("wait"), "wait", default=0)
-    runtime_ms = fields.duration_ms(
-        request.max_runtime,
-        request.HasField("max_runtime"),
-        "max_runtime",
-        default=fields.HOUR_MS,
-        low=1,
-    )
+    # What is not there is not even looked at: each look makes a message.
+    wait_ms = fields.duration_ms(request.wait, True, "wait", default=0) if request.HasField("wait") else 0
+    runtime_ms = fields.HOUR_MS
+    if request.HasField("max_runtime"):
+        runtime_ms = fields.duration_ms(request.max_runtime, True, "max_runtime", default=0, low=1)
     ask = Ask(
         request_id=number,
         worker=worker_id(request.worker),

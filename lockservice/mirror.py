@@ -177,15 +177,17 @@ class Mirror:
 
     def guess(self, sight: Sight) -> Snapshot:
         """What the reads of `sight` would probably show; not proven."""
-        seen = self._records.get(sight.profile)
-        queue = self._queues.get(sight.profile)
+        profile, worker = sight.profile, sight.worker
+        seen = self._records.get(profile)
+        # Nearly always nobody waits.
+        queue = self._queues.get(profile)
         return Snapshot(
             epoch=self.epoch,
             record=seen.record if seen else None,
             mod=seen.mod if seen else 0,
-            workers={sight.worker: self.workers.get(sight.worker)} if sight.worker else {},
-            consumed=self._consumed.get((sight.worker, sight.profile.profile), NOTHING_CONSUMED),
-            place=self.place(sight.profile, sight.request_id),
+            workers={worker: self.workers.get(worker)} if worker else {},
+            consumed=self._consumed.get((worker, profile.profile), NOTHING_CONSUMED),
+            place=self.place(profile, sight.request_id) if queue else None,
             head=queue[0] if queue else None,
         )
 

@@ -18,6 +18,7 @@ from tenure.names import ProfileName
 # How a record begins that says AVAILABLE, as we write it. Written otherwise it is decoded and kept so.
 _AT_REST = b'{"v":%d,"state":"AVAILABLE",' % VERSION
 _REVISION_BYTES = 8
+_BINDING = AT_WORK | {State.HELD}
 _NONE: dict[str, bytes] = {}
 
 
@@ -79,15 +80,20 @@ class Records:
 
         Returns what was known, unless it was at rest, and what is now, unless that is.
         """
-        known = self.mod(profile)
+        profiles = self._tenants.get(profile.tenant)
+        if profiles is None:
+            profiles = self._tenants[profile.tenant] = {}
+        before = self._busy.get(profile)
+        at_rest = profiles.get(profile.profile)
+        known = before.mod if before else _mod(at_rest) if at_rest else 0
         if known >= mod:
             return None
         now = None if value.startswith(_AT_REST) else Seen(record or decode(Record, value), mod)
-        profiles = self._tenants.setdefault(profile.tenant, {})
         profiles[profile.profile] = b"" if now else mod.to_bytes(_REVISION_BYTES, "big") + value
-        before = self._busy.pop(profile, None)
         if now is not None:
             self._busy[profile] = now
+        elif before is not None:
+            del self._busy[profile]
         if known:
             self.states[before.record.state if before else State.AVAILABLE] -= 1
         self.states[now.record.state if now else State.AVAILABLE] += 1
@@ -103,9 +109,9 @@ class Records:
         if now is not None and (worker := _holder(now)):
             self.held[profile.tenant] += 1
             self.holders[worker].add(profile)
-        if now is not None and (now.record.state is State.HELD or now.record.state in AT_WORK):
+        if now is not None and now.record.state in _BINDING:
             self.bound.add(profile)
-        else:
+        elif before is not None:
             self.bound.discard(profile)
 
 
