@@ -7,6 +7,7 @@ waits for; a second SIGINT ends the process at once, for a person who will not w
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,10 @@ from servicekit.server import CannotStart
 from servicekit.settings import ServiceSettings, load
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
+
+# A call makes some hundreds of objects that reference counts free. Python's default of 700 looks for cycles among
+# them at every other call, for a quarter of all the time that calls take.
+GC_THRESHOLD = 10_000
 
 EXIT_FAILED = 1
 EXIT_HARD = 130
@@ -40,6 +45,9 @@ def run(
     settings = load(settings_type, flags, os.environ, program=f"python -m {service}")
     logs.configure(service, settings.log_level, settings.log_format)
     log = structlog.get_logger("main")
+    gc.set_threshold(GC_THRESHOLD)
+    # Modules stay, so nobody need look through them.
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_shutdown(serve, settings))
