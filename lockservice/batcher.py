@@ -27,8 +27,8 @@ from tenure.names import ProfileName
 # a Txn costs its sender some 250 µs whatever is in it. Full ones in parallel hide a slow disk.
 FEW, MOST = 2, 4
 # In a crowd a batch goes when so many passes of the event loop in a row brought nobody more, or after so many
-# seconds. A loop that is busy with calls is about to bring more of them; one at rest is through in 0.1 ms.
-QUIET_PASSES = 5
+# seconds. A loop that is busy with calls is about to bring more of them; one at rest is through in 0.2 ms.
+QUIET_PASSES = 10
 MOST_HOLD_S = 0.02
 _PAUSE_S = 0.05
 _RETRY_S = 1.0
