@@ -97,8 +97,10 @@ async def _meddle(plan: Plan, stage: Stage, nemesis: Nemesis) -> None:
             await going.pop(0)[1]()
             await asyncio.sleep(rng.uniform(0.2, 1.0))
             continue
-        name = waiting.pop() if waiting else rng.choice(list(plan.faults))
+        name = waiting[-1] if waiting else rng.choice(list(plan.faults))
         if name in named and _goes_with(name, [other for other, _ in going]):
+            if waiting:
+                waiting.pop()
             going.append((name, await named[name]()))
             await asyncio.sleep(rng.uniform(0.5, 4.0))
         elif going:
