@@ -23,8 +23,8 @@ from servicekit.settings import ServiceSettings, load
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
-# A call makes some hundreds of objects that reference counts free. Python's default of 700 looks for cycles among
-# them at every other call, for a quarter of all the time that calls take.
+# A call makes some hundreds of objects that reference counts free. Python's default of 700 looks for cycles
+# among them at every other call, for a quarter of all the time that calls take.
 GC_THRESHOLD = 10_000
 
 EXIT_FAILED = 1
