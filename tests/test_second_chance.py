@@ -1,4 +1,4 @@
-"""What fails beside real processes is run once more: in a run as `make test` makes it, of other tests."""
+"""What fails in some folders is run once more: in a run as `make test` makes it, of other tests."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def test_always(): assert False, "every time"
 @pytest.mark.timeout(1)
 async def test_hangs(): await asyncio.Event().wait()
 """
+FINDINGS = """
+import pytest
+pytestmark = pytest.mark.flaky(reruns=0)
+def test_finds(): assert False, "found"
+"""
 # Ours without its fixtures: which tests go side by side.
 CONFTEST = f"""
 import importlib.util
@@ -87,12 +92,13 @@ def put(folder: Path, where: str, content: str) -> None:
 def test_what_fails_once_passes_and_what_fails_twice_fails_the_run(tmp_path: Path) -> None:
     put(tmp_path, "integration/test_some.py", TESTS)
     put(tmp_path, "chaos/test_always.py", ALWAYS)
+    (tmp_path / "tests/chaos/test_findings.py").write_text(FINDINGS)
     put(tmp_path, "gateway/test_pure.py", "def test_pure(): assert False, 'no second chance'")
     done = run(tmp_path, "-n", "2", "--second-chance")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert re.search(r"=+ 4 failed, 6 passed, 6 rerun in", done.stdout), done.stdout
+    assert re.search(r"=+ 5 failed, 6 passed, 6 rerun in", done.stdout), done.stdout
     failed = set(re.findall(r"^FAILED tests/\S+::(\w+)", done.stdout, re.MULTILINE))
-    assert failed == {"test_always", "test_hangs", "test_wants_none", "test_pure"}
+    assert failed == {"test_always", "test_hangs", "test_wants_none", "test_finds", "test_pure"}
     again = set(re.findall(r"^RERUN tests/\S+::(\w+)", done.stdout, re.MULTILINE))
     assert again == {
         *("test_once", "test_hangs_once", "test_of_a_fixture_that_fails_once", "test_last"),

@@ -37,6 +37,9 @@ from tests.lockservice.replicas import (
     writes,
 )
 
+# A violation that was seen once stands.
+pytestmark = pytest.mark.flaky(reruns=0)
+
 PROFILE = ProfileName("default", "alice")
 NAME = str(PROFILE)
 

@@ -47,6 +47,9 @@ from tests.lockservice.replicas import (
     writes,
 )
 
+# A violation that was seen once stands.
+pytestmark = pytest.mark.flaky(reruns=0)
+
 PROFILE = ProfileName("default", "alice")
 OTHER = Evidence(directory=CLEAN, last_url="https://other.example/", browser_opened=True)
 

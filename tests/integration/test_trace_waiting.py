@@ -38,6 +38,9 @@ from tests.lockservice.replicas import (
     writes,
 )
 
+# A violation that was seen once stands.
+pytestmark = pytest.mark.flaky(reruns=0)
+
 PROFILE = ProfileName("default", "alice")
 AN_HOUR = 3600.0
 TOUCHED = Evidence(directory=CLEAN, account_touched=True, browser_opened=True)
