@@ -307,8 +307,8 @@ async def running(
 
     That the store is away it says longer before the caller's deadline than in production, whose margin
     `test_calls` holds: a test's process is caller and replica, and on a busy machine it may stand still for
-    longer than that: the deadline would strike, and no reason be heard. Any call may meet a store that is away or slow,
-    under random faults above all, so it is so for all of them.
+    longer than that: the deadline would strike, and no reason be heard. Any call may meet a store that is
+    away or slow, under random faults above all, so it is so for all of them.
     """
     settings = ServiceSettings(listen="127.0.0.1:0", grace_s=0.2)
     server = Server("lockservice", settings, forwarded_identity, REQUIRED)
