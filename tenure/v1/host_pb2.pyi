@@ -26,9 +26,11 @@ class _HostState:
 class _HostStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HostState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     HOST_STATE_UNSPECIFIED: _HostState.ValueType  # 0
-    """While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles."""
+    """While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles. Not for a host that
+    nothing was heard of: that is READY.
+    """
     HOST_STATE_READY: _HostState.ValueType  # 1
-    """Takes profiles."""
+    """Takes profiles; or nothing was heard of it yet, by the replica that answers."""
     HOST_STATE_CORDONED: _HostState.ValueType  # 2
     """Takes no new profiles; those at home here go on."""
     HOST_STATE_DRAINING: _HostState.ValueType  # 3
@@ -38,9 +40,11 @@ class HostState(_HostState, metaclass=_HostStateEnumTypeWrapper):
     """What a host is at."""
 
 HOST_STATE_UNSPECIFIED: HostState.ValueType  # 0
-"""While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles."""
+"""While versions are exchanged: a newer one said what this one cannot tell. The host gets no new profiles. Not for a host that
+nothing was heard of: that is READY.
+"""
 HOST_STATE_READY: HostState.ValueType  # 1
-"""Takes profiles."""
+"""Takes profiles; or nothing was heard of it yet, by the replica that answers."""
 HOST_STATE_CORDONED: HostState.ValueType  # 2
 """Takes no new profiles; those at home here go on."""
 HOST_STATE_DRAINING: HostState.ValueType  # 3
