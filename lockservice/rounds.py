@@ -23,8 +23,8 @@ from tenure.names import ProfileName
 SWEEP_S = 1.0
 # So many looks are under way at once: a worker may die with a thousand holds. A tenant has at most half of
 # what the others leave, so looks that take long, all of one tenant, do not keep another's from beginning.
-# Half each time, rounded up: 64, 32, 16, 8, 4, 2, 1, 1. Eight tenants of nothing but such looks have them all,
-# and everybody else waits until one of those ends.
+# Half each time, rounded up: 64, 32, 16, 8, 4, 2, 1, 1. Eight tenants of nothing but such looks have all, and
+# everybody else waits until one of those ends.
 AT_ONCE = 128
 # For so long profiles are looked through before others get a turn.
 SLICE_S = 0.002
