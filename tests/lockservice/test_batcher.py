@@ -16,6 +16,7 @@ from lockservice.core.gathering import MAX_MEMBERS
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown
 from lockservice.etcd.txn import Txn, absent, empty, get, mod_is, prefix, put, txn
+from lockservice.etcd.watch import Changes, Resumed
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
@@ -395,3 +396,43 @@ async def test_when_the_batcher_ends_nobody_is_left_waiting(line: Line) -> None:
         await gathering
     with contextlib.suppress(errors.TenureError):
         await asyncio.gather(*line._fillers)
+
+
+async def test_a_lonely_caller_who_leaves_while_its_txn_flies_may_have_applied_it(line: Line) -> None:
+    """Nobody is told of it here; the watch tells. Those who came meanwhile are served."""
+    done, cut = asyncio.Event(), asyncio.Event()
+
+    async def reply_under_way(send: Callable[[], Awaitable[wire.TxnResponse]]) -> wire.TxnResponse:
+        answer = await send()
+        done.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+        return answer
+
+    line.faults = [reply_under_way]
+    watch = aiter(line.etcd.watch(prefix(line.root)))
+    while not isinstance(await anext(watch), Resumed):
+        pass
+    lonely = line.go(line.create("a"), "a")
+    await done.wait()
+    behind = line.go(line.create("b"), "b")
+    of_its_profile = line.go(line.create("c"), "a")
+    lonely.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lonely
+    assert cut.is_set(), "its call has no one to answer to"
+    assert await answers([behind, of_its_profile]) == [True, True]
+    assert await line.versions() == {"a": 1, "b": 1, "c": 1}
+    assert sum(count for count, _ in line.applied) == 2, "of the lonely one nobody was told"
+    told: list[bytes] = []
+    while len(told) < 3:
+        item = await anext(watch)
+        if isinstance(item, Changes):
+            told += [event.kv.key.removeprefix(line.root) for event in item.events]
+    assert told[0] == b"a"
+    await watch.aclose()
+    # Sent again as it was, it finds what the first copy did.
+    assert not (await line.go(line.create("a"), "a")).succeeded
+    assert await line.versions() == {"a": 1, "b": 1, "c": 1}
