@@ -175,10 +175,14 @@ def _join(
     ask = dataclasses.replace(ask, worker_create=worker.create, joined_ms=now_ms)
     place = keys.place(profile, ask.request_id)
     lease = worker.worker.lease
+    head: tuple[Compare, ...] = ()
+    if is_free(snapshot.record) and snapshot.head is not None:
+        # Only the head keeps it from being granted at once; and the head may be gone, which p does not tell.
+        head = (created_at(keys.place(profile, snapshot.head.request_id), snapshot.head.create),)
     return Write(
         # mod(p) as seen: a JOIN decided on a profile that was busy must not apply once it was released to
         # nobody.
-        (*_guards(keys, profile, snapshot, ask, worker), absent(place)),
+        (*_guards(keys, profile, snapshot, ask, worker), absent(place), *head),
         (join(keys, profile, ask, lease), consume(keys, profile, ask.worker, ask.request_id, lease)),
         lambda revision: Queued(Waiter(revision, ask.request_id, ask)),
     )

@@ -101,6 +101,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of("join", "p", steer=Steer(weights=_WAITERS, profiles=2, actors=3, operator_s=9)),
     *_of("join", "w", "k", steer=_BUSY),
     *_of("join", "place", steer=_BUSY),
+    *_of("join", "place of the head", steer=_LATE_NEWS),
     *_of("hand over", "epoch", "p", "w", "place", steer=_BUSY),
     *_of("hand over", "head", steer=_LATE_NEWS),
     *_of("release", "epoch", "p", "w", "queue empty"),

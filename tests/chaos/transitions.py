@@ -87,13 +87,15 @@ def _kind(key: bytes, root: str) -> str:
 
 
 def _labels(request: wire.TxnRequest, root: str) -> Iterator[tuple[str, wire.Compare]]:
-    workers = 0
+    workers = places = 0
     for compare in request.compare:
         kind = _kind(compare.key, root)
         present = compare.result == wire.Compare.COMPARE_RESULT_NOT_EQUAL
         if kind == "q":
             ordered = compare.result == wire.Compare.COMPARE_RESULT_GREATER
-            kind = ("head" if ordered else "queue empty") if compare.range_end else "place"
+            places += not compare.range_end
+            place = "place of the head" if places > 1 else "place"
+            kind = ("head" if ordered else "queue empty") if compare.range_end else place
         elif kind == "w":
             workers += 1
             kind = "w of the head" if workers > 1 else "w"

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from lockservice.core.changes import join
 from lockservice.core.record import State
-from tenure import errors, request_id
+from lockservice.core.stored import Ask
+from tenure import errors, request_id, token
 from tenure.etcdwire.v1.etcdwire_pb2 import TxnRequest
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold
@@ -319,6 +321,26 @@ async def test_5_mutant_that_queues_everybody_deadlocks(etcd: Store, monkeypatch
             with pytest.raises(errors.WaitExpired) as stuck:
                 await task
             assert stuck.value.state == "RESUME_PENDING"
+
+
+# --- a place that is gone, though a replica that the news reaches late still has it -------
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_nobody_queues_behind_a_place_that_is_gone(etcd: Store, guarded: bool) -> None:
+    ghost = Ask(request_id=request_id.mint(), worker="ghost", run_id="", as_sent="", max_runtime_ms=1000)
+    mutation = None if guarded else without_compares(ghost.request_id.encode())
+    async with running(etcd.endpoints, etcd.prefix, mutation=mutation, sweep_s=0.5) as a:
+        worker = await a.worker()
+        await a.release(await a.acquire("alice", worker))
+        keys, mirror = a.replica.keys, a.replica.mirror
+        mirror.learn([join(keys, PROFILE, ghost, 0)], mirror.revision + 1)
+        assert mirror.queue(PROFILE)
+        hold = await a.acquire("alice", worker, wait=30, timeout=60)
+        consumed = await a.replica.etcd.kv.get(keys.consumed(worker.removeprefix("workers/"), PROFILE), 5.0)
+        assert consumed is not None
+        granted_at_once = consumed.mod_revision == token.unpack(hold.fencing_token)[1]
+        assert granted_at_once is guarded
 
 
 # --- waiting and administration ----------------------------------------------------------
