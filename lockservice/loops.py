@@ -13,6 +13,9 @@ FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 5.0
 STEADY_S = 60.0
 
+# All that a replica has.
+LOOPS = ("follow etcd", "granter", "overseer", "retention", "etcd keep-alives", "etcd keep-alives' patience")
+
 _log = structlog.get_logger("loops")
 
 
@@ -30,16 +33,18 @@ async def kept(name: str, run: Callable[[], Awaitable[None]], ended: Callable[[s
     pause = FIRST_PAUSE_S
     while True:
         began = clock()
+        why: BaseException | None = None
         try:
             await run()
-            _log.critical("a loop ended", loop=name)
         except asyncio.CancelledError as error:
-            if _cancelled():
-                raise
-            # grpc raises this when a channel is closed under a call.
-            _log.critical("a loop ended", loop=name, exc_info=error)
+            # grpc raises this too, when a channel is closed under a call.
+            why = error
         except Exception as error:
-            _log.critical("a loop ended", loop=name, exc_info=error)
+            why = error
+        if _cancelled():
+            # However it ended then: a cancellation is asked for once.
+            raise asyncio.CancelledError
+        _log.critical("a loop ended", loop=name, exc_info=why)
         ended(name)
         if clock() - began >= STEADY_S:
             pause = FIRST_PAUSE_S

@@ -18,6 +18,7 @@ from lockservice.core.acquire import Queued
 from lockservice.core.hold import Hold
 from lockservice.core.record import State
 from lockservice.core.release import UNTRUSTED, Released
+from lockservice.loops import LOOPS
 from lockservice.mirror import Mirror
 from lockservice.parking import Parking
 from lockservice.watching import Watching
@@ -80,6 +81,9 @@ class Metrics:
             ["loop"],
             registry=registry,
         )
+        for name in LOOPS:
+            # Shown as 0 from the start, so that the first end is a rise too.
+            self._loops_ended.labels(name)
         # A write of our own that the watch has not told yet: its revision, and when it was answered.
         self._unheard: tuple[int, float] | None = None
 

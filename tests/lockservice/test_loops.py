@@ -57,6 +57,29 @@ async def test_a_loop_that_ends_is_counted_and_begun_again(end: BaseException | 
         assert ended == ["a loop", "a loop"]
 
 
+@pytest.mark.parametrize("swallowed", [True, False])
+async def test_a_loop_that_is_cancelled_ends_for_good_however_it_takes_that(swallowed: bool) -> None:
+    begun: list[None] = []
+    running = asyncio.Event()
+
+    async def run() -> None:
+        begun.append(None)
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not swallowed:
+                raise ValueError("a mistake on the way out") from None
+
+    task = asyncio.create_task(kept("a loop", run))
+    await running.wait()
+    task.cancel()
+    async with asyncio.timeout(30):
+        await asyncio.wait({task})
+    assert task.cancelled()
+    assert len(begun) == 1
+
+
 async def test_the_pause_grows_until_a_loop_has_run_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     enough = asyncio.Event()
@@ -100,6 +123,14 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, loop: s
 
 def counted(here: Running, loop: str) -> float | None:
     return here.replica.metrics.registry.get_sample_value("tenure_loops_ended_total", {"loop": loop})
+
+
+async def test_all_loops_are_counted_from_the_start(etcd: Store) -> None:
+    async with running(etcd.endpoints, etcd.prefix) as here:
+        await here.renew(await here.worker())
+        begun = [*here.replica._tasks, *here.replica.etcd.leases._tasks]
+        assert {counted(here, task.get_name()) for task in begun} == {0.0}
+        assert {task.get_name() for task in begun} == set(loops.LOOPS)
 
 
 async def test_a_replica_that_stumbles_over_an_event_says_so_and_follows_again(
