@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from contextvars import Context
 from typing import Protocol
 
 import grpc
@@ -31,6 +32,7 @@ FEW, MOST = 2, 4
 QUIET_PASSES = 10
 MOST_HOLD_S = 0.02
 _PAUSE_S = 0.05
+_CLOSED = "the lock service stops"
 _RETRY_S = 1.0
 
 _log = structlog.get_logger("batcher")
@@ -166,6 +168,8 @@ class Batcher:
         OutcomeUnknown at the deadline, and what etcd's refusal means.
         """
         party = Party([request], deadline)
+        if self._closed:
+            raise failed(False, _CLOSED)
         if self._under_way or self._gatherer or self._crowd:
             self._gather(party.requests)
             [result] = await party.results()
@@ -185,11 +189,17 @@ class Batcher:
     def enter(self, requests: Sequence[Request], deadline: float) -> Party:
         """Let requests go with the next batches; await the answers by `results`."""
         party = Party(requests, deadline)
-        self._gather(requests)
+        if self._closed:
+            for request in requests:
+                request.end(failed(False, _CLOSED))
+        else:
+            self._gather(requests)
         return party
 
     async def aclose(self) -> None:
-        """End what is under way; who waits is told that its outcome is not known. Idempotent."""
+        """End the batches that are under way; who waits is told that the outcome is not known. A lonely Txn
+        ends with its caller. What comes from now on is refused: nothing was changed. Idempotent.
+        """
         self._closed = True
         for flight in self._flights:
             flight.cancel()
@@ -225,7 +235,7 @@ class Batcher:
         batch = self._gatherer.take()
         self._under_way += 1
         self._crowd = len(batch) > 1
-        flight = asyncio.create_task(self._flight(batch), name="batch")
+        flight = asyncio.create_task(self._flight(batch), name="batch", context=Context())
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)
 
@@ -270,7 +280,8 @@ class Batcher:
         """Send once. Returns what is to be sent again, and whether to wait before that."""
         for request in group:
             request.sent = True
-        started, outcome = _now(), "answered"
+        # Unless it is heard: whoever waits may be cancelled.
+        started, outcome = _now(), "unclear"
         again: list[list[Request]] = []
         try:
             answer = await self._send(outer([request.txn for request in group]), timeout)
@@ -278,10 +289,9 @@ class Batcher:
             outcome, again = "not_sent", [group]
             _note(group, error)
         except OutcomeUnknown as error:
-            outcome, again = "unclear", _halves(group)
+            again = _halves(group)
             _note(group, error, unclear=True)
         except ClusterChanged as error:
-            outcome = "unclear"
             # It may have been applied all the same, to a store that has another past.
             for request in group:
                 request.end(failed(True, str(error)))
@@ -295,6 +305,7 @@ class Batcher:
             else:
                 group[0].end(_refused(group[0].unclear, error))
         else:
+            outcome = "answered"
             self._answer(group, answer)
         finally:
             if self.observe is not None:

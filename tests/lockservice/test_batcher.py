@@ -436,3 +436,13 @@ async def test_a_lonely_caller_who_leaves_while_its_txn_flies_may_have_applied_i
     # Sent again as it was, it finds what the first copy did.
     assert not (await line.go(line.create("a"), "a")).succeeded
     assert await line.versions() == {"a": 1, "b": 1, "c": 1}
+
+
+async def test_what_comes_after_the_end_is_refused_at_once(line: Line) -> None:
+    await line.batcher.aclose()
+    with pytest.raises(errors.StoreUnavailable, match="nothing was changed"):
+        await line.go(line.create("a"), deadline_s=math.inf)
+    party = line.batcher.enter([Request(line.create("b"), None)], math.inf)
+    [refused] = await party.results()
+    assert isinstance(refused, errors.StoreUnavailable)
+    assert line.sent == []
