@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -103,12 +104,20 @@ class Connection:
         # The highest revision that any answer showed.
         self.seen = 0
         self._refusal = ""
+        self._closed = False
 
     async def ready(self, timeout: float | None) -> grpc.aio.Channel:
-        """Return a connected channel. Raises NotSent after `timeout` seconds (None: never)."""
+        """Return a connected channel. Raises NotSent after `timeout` seconds (None: never), and once this is
+        closed.
+        """
+        if self._closed:
+            raise NotSent("the connection to etcd is closed")
         if self._channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             if self._connecting is None or self._connecting.done():
-                self._connecting = asyncio.create_task(self._connect(), name="etcd connect")
+                # Not of the call that happens to be the first.
+                self._connecting = asyncio.create_task(
+                    self._connect(), name="etcd connect", context=Context()
+                )
             try:
                 # Not wait_for: until Python 3.12 that drops a cancellation which comes in the moment of
                 # success, and whoever cancelled a watch then waits for ever.
@@ -203,6 +212,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close all channels. Idempotent."""
+        self._closed = True
         tasks = [*self._leaving, *([self._connecting] if self._connecting else [])]
         for task in tasks:
             task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import NamedTuple
 
 import grpc
@@ -103,8 +104,10 @@ class Leases:
         """
         if not self._tasks:
             loops = {"etcd keep-alives": self._run, "etcd keep-alives' patience": self._watch_over}
+            # Not of the call that happens to be the first.
             self._tasks = [
-                asyncio.create_task(kept(name, run, self.ended), name=name) for name, run in loops.items()
+                asyncio.create_task(kept(name, run, self.ended), name=name, context=Context())
+                for name, run in loops.items()
             ]
         asked = _Asked(lease, asyncio.get_running_loop().time())
         self._asked.append(asked)

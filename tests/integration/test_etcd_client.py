@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import grpc
 import pytest
@@ -175,6 +176,13 @@ async def test_nobody_there_is_known_to_have_changed_nothing() -> None:
     async with Etcd([f"127.0.0.1:{free_port()}"]) as client:
         with pytest.raises(NotSent):
             await client.kv.txn(t.txn([], []), 0.3)
+
+
+async def test_a_closed_client_sends_nothing_and_waits_for_nobody(etcd: Store) -> None:
+    client = Etcd(etcd.endpoints)
+    await client.aclose()
+    with pytest.raises(NotSent, match="closed"):
+        await client.kv.txn(t.txn([], []), math.inf)
 
 
 async def test_a_read_waits_for_etcd_to_come_back(etcd_member: Member) -> None:
