@@ -30,7 +30,7 @@ from lockservice.core.snapshot import (
     worker_seen,
 )
 from lockservice.core.stored import Epoch, Schedule
-from lockservice.etcd.txn import Op
+from lockservice.etcd.txn import NOTHING, Op
 from lockservice.queue_log import QueueLog
 from lockservice.records import Records, Seen
 from tenure import token as tokens
@@ -134,6 +134,8 @@ class Mirror:
         known = True
         for op in ops:
             change = op.means
+            if change is NOTHING:
+                continue
             if isinstance(change, changes.Recorded):
                 touched += self._put_record(change.profile, change.stored, revision, change.record)
             elif isinstance(change, changes.Consumed):

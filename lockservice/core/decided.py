@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import decode, encode
 from lockservice.core.keys import Keys
@@ -59,7 +60,7 @@ def decide(
             mod_is(keys.record(profile), revision),
             absent(key),
         ),
-        (put(keys.record(profile), encode(after)), put(key, encode(decided))),
+        (put_record(keys, profile, after), put(key, encode(decided))),
         lambda _: Settled(decided, after.state),
     )
 

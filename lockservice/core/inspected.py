@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
-from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.outcome import no_incident
 from lockservice.core.record import State
@@ -68,7 +68,7 @@ def decide(
     return Write(
         (mod_is(keys.epoch, snapshot.epoch.mod), mod_is(keys.record(profile), snapshot.mod)),
         (
-            put(keys.record(profile), encode(after)),
+            put_record(keys, profile, after),
             put(keys.inspected(profile, token), finding.evidence),
         ),
         lambda revision: Inspected(after.state, revision, finding.evidence),

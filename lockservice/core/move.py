@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from lockservice.core.acquire import why_not
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import encode
 from lockservice.core.keys import Keys
@@ -82,7 +83,7 @@ def decide(
             absent(on_record),
             *gone,
         ),
-        (put(record, encode(after)), put(on_record, encode(move))),
+        (put_record(keys, profile, after), put(on_record, encode(move))),
         lambda revision: revision,
     )
 

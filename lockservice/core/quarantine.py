@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import encode
 from lockservice.core.keys import Keys
@@ -60,7 +61,7 @@ def _cut_off(
     return Write(
         (mod_is(keys.epoch, snapshot.epoch.mod), mod_is(keys.record(profile), snapshot.mod)),
         (
-            put(keys.record(profile), encode(after)),
+            put_record(keys, profile, after),
             put(keys.quarantined(profile, token), encode(how)),
         ),
         lambda _: after.state,

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.keys import Keys
 from lockservice.core.snapshot import Sight, Snapshot
-from lockservice.etcd.txn import Op, Txn, delete, txn
+from lockservice.etcd.txn import NOTHING, Op, Txn, delete, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
 T = TypeVar("T")
@@ -88,4 +88,4 @@ def ordered(keys: Keys, reads: Iterable[Op]) -> Txn:
     """Reads, at most 127, in order with all writes: it writes too (it deletes a key that is not there), so it
     goes through raft. That deletion's answer comes last.
     """
-    return txn([], [*reads, delete(keys.absent)])
+    return txn([], [*reads, delete(keys.absent, NOTHING)])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Reply, Write
-from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.outcome import Choice, Outcome, entered
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Snapshot
-from lockservice.etcd.txn import mod_is, put
+from lockservice.etcd.txn import mod_is
 from tenure.names import ProfileName
 
 _REVIEW = Choice(outcome=Outcome.MANUAL_REVIEW, reason="")
@@ -28,6 +28,6 @@ def decide(keys: Keys, profile: ProfileName, snapshot: Snapshot, now_ms: int) ->
     record = keys.record(profile)
     return Write(
         (mod_is(keys.epoch, snapshot.epoch.mod), mod_is(record, snapshot.mod)),
-        (put(record, encode(after)),),
+        (put_record(keys, profile, after),),
         lambda _: True,
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
-from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.record import State
 from lockservice.core.snapshot import Snapshot
 from lockservice.core.states import moved
-from lockservice.etcd.txn import mod_is, put
+from lockservice.etcd.txn import mod_is
 from tenure.errors import InvalidField, NotFound
 from tenure.names import ProfileName
 
@@ -54,6 +54,6 @@ def decide(
     record = keys.record(profile)
     return Write(
         (mod_is(keys.epoch, snapshot.epoch.mod), mod_is(record, revision)),
-        (put(record, encode(after)),),
+        (put_record(keys, profile, after),),
         lambda _: wanted,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockservice.core.changes import put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.document import decode, encode
 from lockservice.core.keys import Keys
@@ -72,7 +73,7 @@ def decide(
             absent(key),
             *proof,
         ),
-        (put(keys.record(profile), encode(after)), put(key, encode(verdict))),
+        (put_record(keys, profile, after), put(key, encode(verdict))),
         lambda _: verdict,
     )
 

@@ -16,9 +16,13 @@ from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 Compare = NewType("Compare", bytes)
 
 
+# What a read means.
+NOTHING = object()
+
+
 class Op(NamedTuple):
     """An operation: a RequestOp, `sized`. `means`: what it changes, as whoever made it would tell a mirror of
-    the store; None: that can only be read off the operation.
+    the store, NOTHING for a read; None: that can only be read off the operation.
     """
 
     data: bytes
@@ -133,8 +137,8 @@ def on_lease(key: bytes, lease: int) -> Compare:
 
 # --- operations ------------------------------------------------------------------------
 
-_PUT, _DELETE, _NESTED = (
-    tag(wire.RequestOp, name) for name in ("request_put", "request_delete_range", "request_txn")
+_RANGE, _PUT, _DELETE, _NESTED = (
+    tag(wire.RequestOp, f"request_{name}") for name in ("range", "put", "delete_range", "txn")
 )
 _KEY, _VALUE, _ON = (tag(wire.PutRequest, name) for name in ("key", "value", "lease"))
 _DELETED = tag(wire.DeleteRangeRequest, "key")
@@ -155,19 +159,18 @@ def delete(key: bytes, means: object = None) -> Op:
 
 def delete_all(keys: KeyRange) -> Op:
     """Delete a range."""
-    return _op(
-        wire.RequestOp(request_delete_range=wire.DeleteRangeRequest(key=keys.start, range_end=keys.end))
-    )
+    message = wire.DeleteRangeRequest(key=keys.start, range_end=keys.end)
+    return Op(sized(_DELETE + sized(message.SerializeToString())))
 
 
 def get(key: bytes) -> Op:
     """Read one key."""
-    return _op(wire.RequestOp(request_range=wire.RangeRequest(key=key)))
+    return _read(wire.RangeRequest(key=key))
 
 
 def get_all(keys: KeyRange) -> Op:
     """Read a range whole, by key."""
-    return _op(wire.RequestOp(request_range=wire.RangeRequest(key=keys.start, range_end=keys.end)))
+    return _read(wire.RangeRequest(key=keys.start, range_end=keys.end))
 
 
 def first_created(keys: KeyRange) -> Op:
@@ -197,8 +200,8 @@ def txn(compares: Iterable[Compare], success: Iterable[Op], failure: Iterable[Op
     return Txn(b"".join(parts), done, width)
 
 
-def _op(message: wire.RequestOp) -> Op:
-    return Op(sized(message.SerializeToString()))
+def _read(message: wire.RangeRequest) -> Op:
+    return Op(sized(_RANGE + sized(message.SerializeToString())), NOTHING)
 
 
 def _one(
@@ -206,7 +209,6 @@ def _one(
     order: wire.RangeRequest.SortOrder.ValueType,
     target: wire.RangeRequest.SortTarget.ValueType,
 ) -> Op:
-    found = wire.RangeRequest(
-        key=keys.start, range_end=keys.end, limit=1, sort_order=order, sort_target=target
+    return _read(
+        wire.RangeRequest(key=keys.start, range_end=keys.end, limit=1, sort_order=order, sort_target=target)
     )
-    return _op(wire.RequestOp(request_range=found))

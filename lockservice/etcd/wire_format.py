@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 
 _NUMBER, _BYTES = 0, 2
 _LENGTHS = frozenset({FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE})
-_ONE_BYTE = [bytes((number,)) for number in range(128)]
+_ONE_BYTE = {number: bytes((number,)) for number in range(128)}
 
 
 def number(value: int) -> bytes:
-    """A number, not negative: seven bits a byte, the lowest first."""
+    """A number: seven bits a byte, the lowest first. Raises KeyError for a negative one."""
     if value < 1 << 7:
         return _ONE_BYTE[value]
     if value < 1 << 14:

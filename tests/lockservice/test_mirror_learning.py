@@ -6,6 +6,7 @@ from lockservice.core.changes import join, leave
 from lockservice.core.document import encode
 from lockservice.core.keys import Keys
 from lockservice.core.stored import Ask
+from lockservice.etcd.txn import NOTHING, Op, get, get_all
 from lockservice.mirror import Mirror
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
@@ -68,3 +69,12 @@ def test_a_place_that_ended_here_before_it_was_heard_of_ends_when_the_watch_tell
     mirror.apply([joined(7), left(8)])
 
     assert mirror.queue(_ALICE) == []
+
+
+def test_of_reads_there_is_nothing_to_learn() -> None:
+    mirror = Mirror(_KEYS)
+    assert {op.means for op in (get(_PLACE), get_all(_KEYS.queue(_ALICE)))} == {NOTHING}
+
+    # What cannot be parsed is not looked at.
+    assert mirror.learn([Op(b"?", NOTHING), _JOIN], 7) != []
+    assert mirror.apply([joined(7)]) == []
