@@ -91,15 +91,19 @@ class Shared(Beat):
         await answered
 
     async def _read(self) -> None:
+        ended: Exception = asyncio.InvalidStateError("the stream has ended")
         try:
             async for answer in self._stream:
                 answered = self._waiting.pop(answer.worker)
                 if not answered.done():
                     answered.set_result(None)
         except grpc.aio.AioRpcError as error:
+            ended = error
+        finally:
+            # However it ended, nobody is answered any more.
             for answered in self._waiting.values():
                 if not answered.done():
-                    answered.set_exception(error)
+                    answered.set_exception(ended)
 
 
 class Unary(Beat):
