@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tenure.v1.host_pb2 import Host
 
 LOOK_EVERY_S = 0.5
+# A host hears of its drain within seconds, and one that hears nothing is not alive for so long.
+UNTOLD_S = 30.0
 
 host = typer.Typer(
     name="host",
@@ -127,9 +130,15 @@ async def _drain(output: Output, address: str, name: str, wait: bool) -> int | N
         if not wait:
             return None
         interrupted = asyncio.Event()
+        occupied_at = monotonic()
         with signals(interrupted):
             # What it counted before it heard of the drain may grow yet.
             while told["browsers"] or not told["emptying"]:
+                if told["browsers"]:
+                    occupied_at = monotonic()
+                elif monotonic() - occupied_at >= UNTOLD_S:
+                    output.show({"event": "untold", **told}, _untold(told))
+                    return None
                 if await _within(interrupted, LOOK_EVERY_S):
                     line = f"The drain of {told['host']} goes on. Take it back: tenure host uncordon"
                     output.show({"event": "interrupted", **told}, Text(f"{line} {told['host']}", style="dim"))
@@ -186,3 +195,11 @@ def _progress(facts: dict[str, Any]) -> Text:
         return Text(f"{facts['host']} is empty. Its profiles stay at home there until they are moved.")
     browsers = "1 browser" if facts["browsers"] == 1 else f"{facts['browsers']} browsers"
     return Text(f"{facts['host']} is draining: {browsers} left.")
+
+
+def _untold(facts: dict[str, Any]) -> Text:
+    return Text(
+        f"{facts['host']} had no browser for {UNTOLD_S:g} s. It does not tell whether it has heard of its "
+        "drain, as hosts of an older version do not. It should be empty: `tenure host list` shows whether it "
+        "stays so."
+    )

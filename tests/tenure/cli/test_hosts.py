@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tenure import errors
+from tenure.cli import host
+from tenure.cli.output import Output
 from tenure.v1 import host_pb2, profile_pb2, profile_service_pb2
 from tests.tenure.cli.test_commands import start, tenure
 from tests.tenure.fake_gateway import FakeGateway, fake_gateway
@@ -77,6 +80,23 @@ async def test_a_host_that_has_not_heard_of_its_drain_is_not_taken_for_empty(gat
         "a is draining: 1 browser left",
         "a is empty",
     ]
+
+
+async def test_a_host_that_never_says_that_it_has_heard_is_watched_until_it_was_empty_for_a_while(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.deaf_looks = 1000
+    # It is found empty at the third look, not so at the fifth, and is from the sixth on.
+    gateway.leaving = [2, 2, 0, 0, 1, 0]
+    monkeypatch.setattr(host, "LOOK_EVERY_S", 0.0)
+    # Between two looks 10 s pass.
+    monkeypatch.setattr(host, "monotonic", lambda: 10.0 * len(gateway.calls["ListHosts"]))
+    async with asyncio.timeout(30):
+        assert await host._drain(Output(as_json=True), gateway.target, "a", wait=True) is None
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["browsers"] for each in told] == [2, 0, 1, 0, 0]
+    assert [each.get("event") for each in told] == [None, None, None, None, "untold"]
+    assert len(gateway.calls["ListHosts"]) == 8, "30 s after it was last seen with a browser"
 
 
 async def test_a_drain_that_is_not_waited_for_or_whose_host_ends_is_over_at_once(
