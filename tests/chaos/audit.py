@@ -13,7 +13,7 @@ from tests.fixtures.history import Written
 def audit(history: Iterable[Written]) -> Ledger:
     """Walk through the history; what is broken stands in the ledger."""
     ledger, world = Ledger(), World()
-    saved: dict[tuple[str, int], int] = {}
+    saved: dict[tuple[str, int, str], int] = {}
     for revision in revisions(history):
         ledger.revisions += 1
         records.moved(ledger, world, revision)

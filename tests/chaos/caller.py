@@ -193,8 +193,9 @@ class Caller:
         )
 
     async def checkpoint(self, door: Door, profile: str, token: int, workflow: str, number: int) -> Call:
+        payload = f"{self.name} {number}".encode()
         request = pb.SaveCheckpointRequest(
-            profile=profile, fencing_token=token, workflow_id=workflow, payload=b"%d" % number, safe=True
+            profile=profile, fencing_token=token, workflow_id=workflow, payload=payload, safe=True
         )
         return await self.make(
             *("checkpoint", profile, door, door.holds.SaveCheckpoint, request, lambda _: {}),

@@ -11,10 +11,11 @@ from tests.fixtures.history import Written
 ONCE = ("a", "d", "e", "i", "m", "v", "w")
 
 
-def fenced(ledger: Ledger, world: World, revision: Revision, saved: dict[tuple[str, int], int]) -> None:
+def fenced(ledger: Ledger, world: World, revision: Revision, saved: dict[tuple[str, int, str], int]) -> None:
     """Steps and checkpoints are written under the current token of one who lives, and in their order.
 
-    `saved` keeps the number of the last checkpoint of a token: clients of these tests count in the payload.
+    `saved` keeps the number of each client's last checkpoint of a token: clients of these tests count in the
+    payload. Two who use one token, one of whom stole it, each count for themselves.
     """
     for parts, written in revision.of("e"):
         if written.value is None or not parts[3].isdigit():
@@ -33,11 +34,12 @@ def fenced(ledger: Ledger, world: World, revision: Revision, saved: dict[tuple[s
         checkpoint = Checkpoint.FromString(written.value)
         token = checkpoint.fencing_token
         _owner(ledger, world, revision.number, name, token, "a checkpoint")
-        number = int(checkpoint.payload or b"0")
-        if number < saved.get((name, token), 0):
-            text = f"checkpoint {number} after {saved[name, token]}"
+        client, _, count = checkpoint.payload.decode().rpartition(" ")
+        number, of = int(count or 0), (name, token, client)
+        if number < saved.get(of, 0):
+            text = f"checkpoint {number} after {saved[of]}"
             ledger.broken("a checkpoint never goes back", name, revision.number, text, token)
-        saved[name, token] = number
+        saved[of] = number
 
 
 def _owner(ledger: Ledger, world: World, revision: int, name: str, token: int, what: str) -> None:
