@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import time
+from statistics import median
 
 import pytest
 
@@ -87,20 +88,24 @@ async def test_without_a_flush_a_killed_browser_loses_the_cookie(
     assert {} in left
 
 
-async def test_a_sign_in_is_flushed_by_itself_within_two_seconds(browsers: Browsers, site: Site) -> None:
-    browser = await browsers.launch("alice")
+async def test_a_sign_in_is_flushed_by_itself_and_survives(browsers: Browsers, site: Site) -> None:
+    """When the flush is due `test_flushing` proves; here it comes, and Chrome writes."""
     took: list[float] = []
-    # A machine that is busy for a while gets other tries.
-    while len(took) < 5 and min(took, default=SETTLED_S) >= SETTLED_S:
+    for number in range(3):
+        profile = f"alice{number}"
+        browser = await browsers.launch(profile)
         await sign_in(browser, site)
-        await until(lambda: browser.url == f"{site.url}/account")
+        await until(lambda browser=browser: browser.url == f"{site.url}/account")  # type: ignore[misc]
         landed = time.time()
         # The flush that was due for the form's own page may still be to come: the one after counts.
         await flushed_after(browser, landed)
-        took.append(time.time() - landed)
-    await kill(browser)
-    assert min(took) < SETTLED_S, took
-    assert await cookies(await browsers.launch("alice")) == {"user": "alice"}
+        assert browser.flushed_at is not None
+        took.append(browser.flushed_at - landed)
+        await kill(browser)
+        again = await browsers.launch(profile)
+        assert await cookies(again) == {"user": "alice"}, f"try {number}: {took}"
+        await again.close()
+    assert median(took) < SETTLED_S, took
 
 
 async def test_a_burst_of_navigations_makes_one_flush(
