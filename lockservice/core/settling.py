@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.keys import Keys
 from lockservice.core.snapshot import Sight, Snapshot
+from lockservice.core.states import IllegalTransition
 from lockservice.etcd.txn import NOTHING, Op, Txn, delete, txn
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 
@@ -50,7 +51,13 @@ class Settling(Generic[T]):
         if snapshot is None:
             return self._look()
         self._basis = snapshot
-        decision = self._decide(snapshot)
+        try:
+            decision = self._decide(snapshot)
+        except IllegalTransition:
+            if snapshot.proven:
+                raise
+            # What a guess is made of may be of different times: a holder still in the queue, say.
+            return self._look()
         if isinstance(decision, Write):
             self._write = decision
             # A guess is right nearly always, so what to read if it was not would be built, sent, logged and

@@ -16,7 +16,7 @@ from lockservice.core.stored import Ask
 from tenure import errors, request_id, token
 from tenure.etcdwire.v1.etcdwire_pb2 import TxnRequest
 from tenure.names import ProfileName
-from tenure.v1.hold_pb2 import Hold
+from tenure.v1.hold_pb2 import Hold, ProfileState
 from tenure.v1.incident_pb2 import Evidence, Incident
 from tests.fixtures.etcd import Store
 from tests.lockservice.incidents import (
@@ -341,6 +341,25 @@ async def test_nobody_queues_behind_a_place_that_is_gone(etcd: Store, guarded: b
         assert consumed is not None
         granted_at_once = consumed.mod_revision == token.unpack(hold.fencing_token)[1]
         assert granted_at_once is guarded
+
+
+async def test_a_holder_whose_place_seems_to_be_there_still_can_release(etcd: Store) -> None:
+    async with running(etcd.endpoints, etcd.prefix, sweep_s=AN_HOUR) as a:
+        worker, request = await a.worker(), request_id.mint()
+        hold = await a.acquire("alice", worker, request_id=request)
+        keys, mirror = a.replica.keys, a.replica.mirror
+        held = mirror.hold(PROFILE)
+        assert held is not None
+        ghost = Ask(
+            request_id=request,
+            worker=held.holding.worker,
+            worker_create=held.holding.worker_create,
+            run_id="",
+            as_sent="",
+            max_runtime_ms=1000,
+        )
+        mirror.learn([join(keys, PROFILE, ghost, 0)], mirror.revision + 1)
+        assert (await a.release(hold)).state == ProfileState.PROFILE_STATE_AVAILABLE
 
 
 # --- waiting and administration ----------------------------------------------------------
