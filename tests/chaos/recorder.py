@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,24 @@ class Recorder:
         call.end = time.monotonic()
         self._tell(call)
         return call
+
+    def known(self) -> list[Call]:
+        """All calls as they stand now, whatever becomes of them."""
+        return [dataclasses.replace(call) for call in self.calls]
+
+    def begun_since(self, known: list[Call]) -> list[Call]:
+        """The calls that began later, of which nothing is known."""
+        return [
+            Call(
+                client=call.client,
+                op=call.op,
+                profile=call.profile,
+                args=call.args,
+                start=call.start,
+                at=call.at,
+            )
+            for call in self.calls[len(known) :]
+        ]
 
     def _tell(self, call: Call) -> None:
         if self._sink is not None:
