@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Site], dict[str, Any]]]] = {
 async def test_a_client_is_cut_in_the_middle_of_an_action(fenced: Fenced, site: Site, action: str) -> None:
     method, params = ACTIONS[action]
     took = []
-    for turn in range(3):
+    for turn in range(5):
         session = await fenced.session(f"{site.url}/turn-{turn}")
         async with connect(session.cdp_url) as client:
             lost: asyncio.Future[tuple[float, CdpClosed]] = asyncio.get_running_loop().create_future()
@@ -120,7 +121,7 @@ async def test_a_client_is_cut_in_the_middle_of_an_action(fenced: Fenced, site: 
             took.append((at - fenced.risen[0]) * 1000)
             await opening
     # Of several, because a busy machine stands still at times.
-    assert min(took) < CUT_MS, took
+    assert median(took) < CUT_MS, took
 
 
 async def test_playwright_is_cut_in_the_middle_of_an_action(fenced: Fenced, site: Site) -> None:
