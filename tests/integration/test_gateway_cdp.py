@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import grpc.aio
@@ -18,6 +19,7 @@ import pytest_asyncio
 from aiohttp import WSMsgType
 from playwright.async_api import async_playwright
 
+from gateway.pair import CLOSE_S
 from tenure.v1.session_service_pb2 import (
     CloseSessionRequest,
     OpenSessionRequest,
@@ -76,7 +78,8 @@ async def test_playwright_drives_a_session_through_the_gateway(opened: OpenSessi
         await browser.close()
 
 
-async def test_a_release_cuts_both_ways_alike_and_says_why(sessions: SessionServiceStub) -> None:
+async def ends_of_a_release(sessions: SessionServiceStub) -> dict[str, tuple[float, int, str]]:
+    """When a client at the host and one at the gateway heard of it, and with which code and reason."""
     opened = await sessions.OpenSession(OpenSessionRequest(profile="alice:gateway"))
     async with (
         aiohttp.ClientSession() as http,
@@ -100,11 +103,17 @@ async def test_a_release_cuts_both_ways_alike_and_says_why(sessions: SessionServ
         await answered.acquire()
         await close(sessions, opened)
         await asyncio.gather(*clients)
-    assert ended["direct"][1:] == ended["through"][1:]
-    assert ended["through"][1] == 4001
-    assert ended["through"][2] == "SESSION_ENDED"
-    # At once, and not when some patience is over.
-    assert abs(ended["through"][0] - ended["direct"][0]) < 5
+    return ended
+
+
+async def test_a_release_cuts_both_ways_alike_and_says_why(sessions: SessionServiceStub) -> None:
+    apart: list[float] = []
+    for _ in range(3):
+        ended = await ends_of_a_release(sessions)
+        assert ended["direct"][1:] == ended["through"][1:] == (4001, "SESSION_ENDED")
+        apart.append(abs(ended["through"][0] - ended["direct"][0]))
+    # At once, and not when a side's time to answer the close is over. A busy machine may stand still once.
+    assert median(apart) < CLOSE_S / 2, apart
 
 
 async def test_who_knows_no_secret_or_comes_from_a_page_is_refused(opened: OpenSessionResponse) -> None:
