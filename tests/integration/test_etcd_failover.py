@@ -16,7 +16,6 @@ from lockservice.etcd.errors import EtcdError, OutcomeUnknown, Rejected
 from lockservice.etcd.watch import Changes, Resumed
 from tests.fixtures.etcd import Cluster, Member, free_port, raft_index
 
-
 # Long enough to say something of a member; pings tell that one is frozen after 2 s at the earliest.
 ATTEMPT_S = PATIENCE_S + 0.2
 
