@@ -59,10 +59,9 @@ class Holds:
                 return outcome
             with self._replica.metrics.wait():
                 came = await self._wait(case, ask, wake, end, deadline)
-                if isinstance(came, Hold):
+                if came is not None:
                     return came
-                disabled = came is State.DISABLED
-                return await self._end_wait(case.sight, ask, wait_s, deadline, disabled=disabled)
+                return await self._end_wait(case.sight, ask, wait_s, deadline)
 
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
         """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
@@ -120,8 +119,8 @@ class Holds:
 
     async def _wait(
         self, case: Case[Hold | Queued], ask: Ask, wake: asyncio.Event, end: float, deadline: float
-    ) -> Hold | State | None:
-        """Until the place is granted; None at `end`; DISABLED when it waits in vain."""
+    ) -> Hold | None:
+        """Until the place is granted; None at `end`. Raises ProfileDisabled when it waits in vain."""
         sight = case.sight
         loop = asyncio.get_running_loop()
         while loop.time() < end:
@@ -133,9 +132,9 @@ class Holds:
             if (
                 guess.record is not None
                 and guess.record.state is State.DISABLED
-                and await self._is_disabled(sight.profile, deadline)
+                and (hold := await self._unless_disabled(sight, ask, deadline)) is not None
             ):
-                return State.DISABLED
+                return hold
             if self._replica.parking.closed:
                 raise OutcomeUnknown(
                     "The lock service stops. The place in the queue is kept: call again, with the same "
@@ -248,16 +247,24 @@ class Holds:
             if _holder(snapshot) in ("", sight.worker):
                 return snapshot
 
-    async def _is_disabled(self, profile: ProfileName, deadline: float) -> bool:
-        """Whether it is so in the store: a mirror that is behind may have missed that it is in use again."""
-        sight = Sight(keys=self._keys, profile=profile)
-        record = sight.snapshot(await self._committer.look_up(sight.ops(), deadline)).record
-        return record is not None and record.state is State.DISABLED
+    async def _unless_disabled(self, sight: Sight, ask: Ask, deadline: float) -> Hold | None:
+        """Leave the queue of a profile that is disabled. Raises ProfileDisabled then. It may be in use again,
+        which a mirror that is behind has missed: returns what was granted meanwhile, or None.
+        """
+        profile = sight.profile
 
-    async def _end_wait(
-        self, sight: Sight, ask: Ask, wait_s: float, deadline: float, *, disabled: bool
-    ) -> Hold:
-        """Leave the queue for good, or take what was granted meanwhile. `disabled`: why it is left early."""
+        def decide(snapshot: Snapshot) -> Decision[Hold | Left | None]:
+            return cancel.decide_out_of_use(
+                self._keys, profile, snapshot, worker=ask.worker, request_id=ask.request_id
+            )
+
+        outcome = await self._committer.settle(sight, decide, deadline)
+        if isinstance(outcome, Left):
+            raise ProfileDisabled(profile=ask.as_sent or profile.profile)
+        return outcome
+
+    async def _end_wait(self, sight: Sight, ask: Ask, wait_s: float, deadline: float) -> Hold:
+        """Leave the queue for good, or take what was granted meanwhile."""
         profile = sight.profile
         position = self._mirror.position(profile, ask.request_id)
 
@@ -269,8 +276,6 @@ class Holds:
         outcome = await self._committer.settle(sight, decide, deadline)
         if isinstance(outcome, Hold):
             return outcome
-        if disabled:
-            raise ProfileDisabled(profile=ask.as_sent or profile.profile)
         raise _not_in_time(profile, self._mirror.record(profile), ask, wait_s, position)
 
 

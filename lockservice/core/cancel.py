@@ -11,6 +11,7 @@ from lockservice.core.changes import consume, leave
 from lockservice.core.decision import Decision, Refuse, Reply, Write, mapped
 from lockservice.core.hold import Hold
 from lockservice.core.keys import Keys
+from lockservice.core.record import State
 from lockservice.core.snapshot import Snapshot
 from lockservice.etcd.txn import created_at, mod_is
 from tenure.errors import LeaseExpired, RequestEnded
@@ -76,6 +77,20 @@ def decide_wait_end(
     if snapshot.workers.get(worker) is None:
         return Refuse(LeaseExpired(worker=f"workers/{worker}"))
     return Refuse(RequestEnded(request_id=request_id))
+
+
+def decide_out_of_use(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, *, worker: str, request_id: str
+) -> Decision[Hold | Left | None]:
+    """The profile seems to be disabled: leave the queue while it is. None: it is not, so the wait goes on."""
+    record = snapshot.record
+    if record is None or record.state is not State.DISABLED:
+        return Reply(own_hold(profile, snapshot, worker, request_id))
+    ending = decide_wait_end(keys, profile, snapshot, worker=worker, request_id=request_id)
+    if not isinstance(ending, Write):
+        return ending
+    # Should it be enabled meanwhile, whoever waits may be granted.
+    return Write((*ending.compares, mod_is(keys.record(profile), snapshot.mod)), ending.ops, ending.then)
 
 
 def _leave(keys: Keys, profile: ProfileName, snapshot: Snapshot, worker: str) -> Write[Left] | None:

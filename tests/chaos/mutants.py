@@ -88,6 +88,14 @@ _ABANDONED = Steer(
 _SAVING = Steer(weights=_WRITERS, workflows=("shop",), operator_s=5, actors=3, profiles=3)
 _LATE_NEWS = Steer(weights=_WAITERS, profiles=1, actors=6, lag_s=1.0, outcomes=("AVAILABLE",))
 _DYING = Steer(weights=MappingProxyType({"work": 6, "die": 2, "give_up": 1}), operator_s=5, all_held=True)
+_SWITCHED = Steer(
+    weights=_WAITERS,
+    profiles=1,
+    actors=6,
+    operator_s=0.15,
+    outcomes=("MANUAL_REVIEW",),
+    verdicts=("DISABLED",),
+)
 _REVIEWED = Steer(operator_s=0.15, outcomes=("MANUAL_REVIEW",), verdicts=("AVAILABLE",))
 
 
@@ -111,6 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of("resume from the queue", "epoch", "p", "place", steer=_RESUMED),
     *_of("burn", "w", "k", steer=_BUSY),
     *_of("leave", "place", steer=_BUSY),
+    *_of("leave the disabled", "p", steer=_SWITCHED),
     *_of("step", "epoch", "p", "w", "step before", "seq", steer=_SAVING),
     *_of("finish", "epoch", "p", "w", "end", steer=_SAVING),
     *_of("checkpoint", "epoch", "p", "w", steer=_SAVING),
@@ -154,6 +163,8 @@ EQUIVALENT: Mapping[tuple[str, str], str] = MappingProxyType(
         ("join", "epoch"): _NOTHING_OF_AN_EPOCH,
         ("burn", "epoch"): _NOTHING_OF_AN_EPOCH,
         ("leave", "epoch"): _NOTHING_OF_AN_EPOCH,
+        ("leave the disabled", "epoch"): _NOTHING_OF_AN_EPOCH,
+        ("leave the disabled", "place"): "p as it was: nobody was granted, so the waiter gave up or is dead",
         ("late acknowledgement", "epoch"): _NOTHING_OF_AN_EPOCH,
         ("register", "epoch"): _NOTHING_OF_AN_EPOCH,
         ("implicit worker", "epoch"): _NOTHING_OF_AN_EPOCH,

@@ -49,6 +49,7 @@ class Provoker:
             "suspect": self._free,
             "grant the head": self._disable,
             "enable": self._enable,
+            "leave the disabled": self._enable,
             **dict.fromkeys(_STEPS, self._go_on),
         }
         of_key: dict[str, Callable[[Transition], Awaitable[None]]] = {

@@ -158,7 +158,9 @@ def _name(puts: dict[str, bytes], deletes: set[str], labels: list[str]) -> str:
             return name
     if "a" in deletes:
         return "forget"
-    return "leave" if "q" in deletes else UNGUARDED
+    if "q" in deletes:
+        return "leave the disabled" if "p" in labels else "leave"
+    return UNGUARDED
 
 
 def _of_record(state: State, puts: dict[str, bytes], labels: list[str]) -> str:

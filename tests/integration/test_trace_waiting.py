@@ -376,6 +376,40 @@ async def test_a_waiter_of_a_profile_that_gets_disabled_is_told(etcd: Store) -> 
         await b.until_queued(0)
 
 
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_a_waiter_stays_when_the_profile_is_in_use_again_before_it_left(
+    etcd: Store, guarded: bool
+) -> None:
+    # Without the condition the second one leaves, and is told of what is over.
+    mutation = None if guarded else without_compares(b"/p/", only=_leaves)
+    async with two(etcd, mutation) as (a, b):
+        await a.acquire("alice", await a.worker())
+        first = asyncio.create_task(a.acquire("alice", await a.worker(), wait=60, timeout=90))
+        await a.until_queued(1)
+        second = asyncio.create_task(b.acquire("alice", await b.worker(), wait=60, timeout=90))
+        await b.until_queued(2)
+        leaving = [each.wire.stop_next(_leaves) for each in (a, b)]
+        await overwrite(a, PROFILE, state=State.DISABLED, holding=None)
+        for gate in leaving:
+            await gate.arrived.wait()
+        await overwrite(a, PROFILE, state=State.AVAILABLE, holding=None)
+        await b.until_state(PROFILE, State.HELD)
+        for gate in leaving:
+            gate.opened.set()
+        await a.release(await first)
+        if guarded:
+            assert (await second).fencing_token
+        else:
+            with pytest.raises(errors.ProfileDisabled):
+                await second
+
+
+def _leaves(request: TxnRequest) -> bool:
+    """Whether it is somebody's end of waiting, and nothing else."""
+    keys = [op.request_delete_range.key for op in request.success if op.HasField("request_delete_range")]
+    return len(request.success) == 1 and any(b"/q/" in key for key in keys)
+
+
 async def test_a_dead_waiter_leaves_by_its_lease(etcd: Store) -> None:
     async with two(etcd) as (a, b):
         hold = await a.acquire("alice", await a.worker())
