@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ hypothesis.settings.register_profile(
     "tenure", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("tenure")
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would whatever is started there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A module comes after those that it imports: pytest rewrites the assertions of each before its import.
 pytest_plugins = [

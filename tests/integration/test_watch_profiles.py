@@ -231,7 +231,7 @@ async def test_a_service_that_stops_ends_the_streams_in_good_order(etcd: Store) 
             async for _ in messages:
                 continue
         await view.until_bookmark(b)
-        assert view.known() == truth(b)
+        assert view.known() == truth(a)
 
 
 async def test_a_compaction_under_the_watch_loses_nothing(etcd_member: Member) -> None:
