@@ -316,6 +316,32 @@ class BrowserMissing(Refused):
 
 
 @dataclass(eq=False, kw_only=True)
+class BrowserOutdated(Refused):
+    """The host's Chrome is older than the one that drove the profile last, and would damage it."""
+
+    reason = "BROWSER_OUTDATED"
+    text = (
+        "{profile} was last driven by Chrome {last_version}, and {host} has {version}, which would damage "
+        "it. Upgrade Chrome there, or move the profile to a host that has it."
+    )
+    profile: str = ""
+    last_version: str = ""
+    version: str = ""
+    host: str = ""
+
+
+@dataclass(eq=False, kw_only=True)
+class ConfigUnmet(Refused):
+    """The host lacks what the profile's browser configuration asks for."""
+
+    reason = "CONFIG_UNMET"
+    text = "{host} lacks {lacking}, which the browser configuration of {profile} asks for. Install it there."
+    profile: str = ""
+    host: str = ""
+    lacking: str = ""
+
+
+@dataclass(eq=False, kw_only=True)
 class NavigationFailed(Refused):
     """The browser is sound but the start URL did not load."""
 

@@ -95,6 +95,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The profile has a host, which must drain the token before the lock service releases it. The gateway does
     that by itself, so its callers never see this. Metadata: profile, home, token.
     """
+    ERROR_REASON_BROWSER_OUTDATED: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION. A newer Chrome has driven the profile before, and an older one would damage it. Upgrade the host's.
+    Metadata: profile, last_version, version, host.
+    """
+    ERROR_REASON_CONFIG_UNMET: _ErrorReason.ValueType  # 35
+    """FAILED_PRECONDITION. The host lacks what the profile's browser configuration asks for: an extension of that content, a time zone.
+    Metadata: profile, host, lacking.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every failure has exactly one reason. It stands, without the `ERROR_REASON_` prefix, in `google.rpc.ErrorInfo.reason` of the
@@ -173,5 +181,13 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 32
 ERROR_REASON_DRAIN_REQUIRED: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION. The profile has a host, which must drain the token before the lock service releases it. The gateway does
 that by itself, so its callers never see this. Metadata: profile, home, token.
+"""
+ERROR_REASON_BROWSER_OUTDATED: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION. A newer Chrome has driven the profile before, and an older one would damage it. Upgrade the host's.
+Metadata: profile, last_version, version, host.
+"""
+ERROR_REASON_CONFIG_UNMET: ErrorReason.ValueType  # 35
+"""FAILED_PRECONDITION. The host lacks what the profile's browser configuration asks for: an extension of that content, a time zone.
+Metadata: profile, host, lacking.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -761,3 +761,69 @@ class GetCheckpointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCheckpointResponse: _TypeAlias = GetCheckpointResponse  # noqa: Y015
+
+@_typing.final
+class TransferHoldRequest(_message.Message):
+    """Hands a hold over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    TO_WORKER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile. Required."""
+    fencing_token: _builtins.int
+    """The hold's token. Required."""
+    to_worker: _builtins.str
+    """Who has it next, `workers/{worker}`. Required."""
+    request_id: _builtins.str
+    """ULID or UUIDv7 of the new hold, rising per worker and profile. Required."""
+    run_id: _builtins.str
+    """Names the run of the new holder. Empty means the request id."""
+    reason: _builtins.str
+    """Why, for the record. Required of an administrator who is not the holder."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+        to_worker: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile", "reason", b"reason", "request_id", b"request_id", "run_id", b"run_id", "to_worker", b"to_worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferHoldRequest: _TypeAlias = TransferHoldRequest  # noqa: Y015
+
+@_typing.final
+class TransferHoldResponse(_message.Message):
+    """Answer to TransferHold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> _hold_pb2.Hold:
+        """The new hold."""
+
+    def __init__(
+        self,
+        *,
+        hold: _hold_pb2.Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferHoldResponse: _TypeAlias = TransferHoldResponse  # noqa: Y015

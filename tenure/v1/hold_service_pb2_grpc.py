@@ -93,6 +93,11 @@ class HoldServiceStub:
                 request_serializer=tenure_dot_v1_dot_hold__service__pb2.GetCheckpointRequest.SerializeToString,
                 response_deserializer=tenure_dot_v1_dot_hold__service__pb2.GetCheckpointResponse.FromString,
                 _registered_method=True)
+        self.TransferHold = channel.unary_unary(
+                '/tenure.v1.HoldService/TransferHold',
+                request_serializer=tenure_dot_v1_dot_hold__service__pb2.TransferHoldRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_hold__service__pb2.TransferHoldResponse.FromString,
+                _registered_method=True)
 
 
 class HoldServiceServicer:
@@ -197,6 +202,16 @@ class HoldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferHold(self, request, context):
+        """Hands a hold over to a named live worker, ahead of the queue: one transaction, a new token, and whoever works under the old one is cut off
+        with TOKEN_SUPERSEDED. Through the profile's host, as a release. By the holder, whose token says so, or by an administrator with a
+        reason, on record. Idempotent by request_id. Errors: INVALID_ID, INVALID_FIELD, PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED
+        (either worker), REQUEST_ENDED, HOST_UNREACHABLE (the hold is suspect then), STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HoldServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -254,6 +269,11 @@ def add_HoldServiceServicer_to_server(servicer, server):
                     servicer.GetCheckpoint,
                     request_deserializer=tenure_dot_v1_dot_hold__service__pb2.GetCheckpointRequest.FromString,
                     response_serializer=tenure_dot_v1_dot_hold__service__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'TransferHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferHold,
+                    request_deserializer=tenure_dot_v1_dot_hold__service__pb2.TransferHoldRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_hold__service__pb2.TransferHoldResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -557,6 +577,33 @@ class HoldService:
             '/tenure.v1.HoldService/GetCheckpoint',
             tenure_dot_v1_dot_hold__service__pb2.GetCheckpointRequest.SerializeToString,
             tenure_dot_v1_dot_hold__service__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.HoldService/TransferHold',
+            tenure_dot_v1_dot_hold__service__pb2.TransferHoldRequest.SerializeToString,
+            tenure_dot_v1_dot_hold__service__pb2.TransferHoldResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,12 @@ class HoldServiceStub:
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.GetCheckpointRequest, _hold_service_pb2.GetCheckpointResponse]
     """Reads the workflow's checkpoint. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
+    TransferHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.TransferHoldRequest, _hold_service_pb2.TransferHoldResponse]
+    """Hands a hold over to a named live worker, ahead of the queue: one transaction, a new token, and whoever works under the old one is cut off
+    with TOKEN_SUPERSEDED. Through the profile's host, as a release. By the holder, whose token says so, or by an administrator with a
+    reason, on record. Idempotent by request_id. Errors: INVALID_ID, INVALID_FIELD, PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED
+    (either worker), REQUEST_ENDED, HOST_UNREACHABLE (the hold is suspect then), STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+    """
 
 class HoldServiceServicer:
     """Holds of profiles, for those who bring their own browser. Those who want a browser too use SessionService.
@@ -179,5 +185,16 @@ class HoldServiceServicer:
         context: _aio.ServicerContext[_hold_service_pb2.GetCheckpointRequest, _abc.Awaitable[_hold_service_pb2.GetCheckpointResponse]],
     ) -> _abc.Awaitable[_hold_service_pb2.GetCheckpointResponse]:
         """Reads the workflow's checkpoint. Errors: NOT_FOUND, INVALID_ID, STORE_UNAVAILABLE."""
+
+    def TransferHold(
+        self,
+        request: _hold_service_pb2.TransferHoldRequest,
+        context: _aio.ServicerContext[_hold_service_pb2.TransferHoldRequest, _abc.Awaitable[_hold_service_pb2.TransferHoldResponse]],
+    ) -> _abc.Awaitable[_hold_service_pb2.TransferHoldResponse]:
+        """Hands a hold over to a named live worker, ahead of the queue: one transaction, a new token, and whoever works under the old one is cut off
+        with TOKEN_SUPERSEDED. Through the profile's host, as a release. By the holder, whose token says so, or by an administrator with a
+        reason, on record. Idempotent by request_id. Errors: INVALID_ID, INVALID_FIELD, PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED
+        (either worker), REQUEST_ENDED, HOST_UNREACHABLE (the hold is suspect then), STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        """
 
 def add_HoldServiceServicer_to_server(servicer: HoldServiceServicer, server: _aio.Server) -> None: ...

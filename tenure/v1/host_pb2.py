@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tenure/v1/host.proto\x12\ttenure.v1\"\xe1\x01\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x05\x12\x10\n\x08\x62rowsers\x18\x05 \x01(\x05\x12#\n\x05state\x18\x07 \x01(\x0e\x32\x14.tenure.v1.HostState\x12\x13\n\x0b\x63\x64p_address\x18\x08 \x01(\t\x12$\n\x04warm\x18\t \x03(\x0b\x32\x16.tenure.v1.WarmBrowser\x12\x10\n\x08\x65mptying\x18\n \x01(\x08J\x04\x08\x06\x10\x07R\rwarm_profiles\"1\n\x0bWarmBrowser\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tproxy_key\x18\x02 \x01(\t*o\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10HOST_STATE_READY\x10\x01\x12\x17\n\x13HOST_STATE_CORDONED\x10\x02\x12\x17\n\x13HOST_STATE_DRAINING\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tenure/v1/host.proto\x12\ttenure.v1\"\xd0\x02\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x05\x12\x10\n\x08\x62rowsers\x18\x05 \x01(\x05\x12#\n\x05state\x18\x07 \x01(\x0e\x32\x14.tenure.v1.HostState\x12\x13\n\x0b\x63\x64p_address\x18\x08 \x01(\t\x12$\n\x04warm\x18\t \x03(\x0b\x32\x16.tenure.v1.WarmBrowser\x12\x10\n\x08\x65mptying\x18\n \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x16\n\x0e\x62rowsers_bytes\x18\x0c \x01(\x03\x12\x16\n\x0e\x63hrome_version\x18\r \x01(\t\x12\'\n\tisolation\x18\x0e \x01(\x0e\x32\x14.tenure.v1.IsolationJ\x04\x08\x06\x10\x07R\rwarm_profiles\"1\n\x0bWarmBrowser\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tproxy_key\x18\x02 \x01(\t*o\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10HOST_STATE_READY\x10\x01\x12\x17\n\x13HOST_STATE_CORDONED\x10\x02\x12\x17\n\x13HOST_STATE_DRAINING\x10\x03*q\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x1d\n\x19ISOLATION_USER_PER_TENANT\x10\x01\x12\x16\n\x12ISOLATION_OWN_USER\x10\x02\x12\x12\n\x0eISOLATION_NONE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tenure.v1.host_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOSTSTATE']._serialized_start=314
-  _globals['_HOSTSTATE']._serialized_end=425
+  _globals['_HOSTSTATE']._serialized_start=425
+  _globals['_HOSTSTATE']._serialized_end=536
+  _globals['_ISOLATION']._serialized_start=538
+  _globals['_ISOLATION']._serialized_end=651
   _globals['_HOST']._serialized_start=36
-  _globals['_HOST']._serialized_end=261
-  _globals['_WARMBROWSER']._serialized_start=263
-  _globals['_WARMBROWSER']._serialized_end=312
+  _globals['_HOST']._serialized_end=372
+  _globals['_WARMBROWSER']._serialized_start=374
+  _globals['_WARMBROWSER']._serialized_end=423
 # @@protoc_insertion_point(module_scope)

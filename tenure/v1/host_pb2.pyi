@@ -51,6 +51,34 @@ HOST_STATE_DRAINING: HostState.ValueType  # 3
 """Closes what it has, as it becomes free."""
 Global___HostState: _TypeAlias = HostState  # noqa: Y015
 
+class _Isolation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IsolationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Isolation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ISOLATION_UNSPECIFIED: _Isolation.ValueType  # 0
+    """Not told."""
+    ISOLATION_USER_PER_TENANT: _Isolation.ValueType  # 1
+    """Each tenant's as a user of its own, with Chrome's sandbox."""
+    ISOLATION_OWN_USER: _Isolation.ValueType  # 2
+    """All as the host's own unprivileged user, with Chrome's sandbox."""
+    ISOLATION_NONE: _Isolation.ValueType  # 3
+    """Without Chrome's sandbox."""
+
+class Isolation(_Isolation, metaclass=_IsolationEnumTypeWrapper):
+    """As whom a host's browsers run."""
+
+ISOLATION_UNSPECIFIED: Isolation.ValueType  # 0
+"""Not told."""
+ISOLATION_USER_PER_TENANT: Isolation.ValueType  # 1
+"""Each tenant's as a user of its own, with Chrome's sandbox."""
+ISOLATION_OWN_USER: Isolation.ValueType  # 2
+"""All as the host's own unprivileged user, with Chrome's sandbox."""
+ISOLATION_NONE: Isolation.ValueType  # 3
+"""Without Chrome's sandbox."""
+Global___Isolation: _TypeAlias = Isolation  # noqa: Y015
+
 @_typing.final
 class Host(_message.Message):
     """A machine that hosts browsers."""
@@ -66,6 +94,10 @@ class Host(_message.Message):
     CDP_ADDRESS_FIELD_NUMBER: _builtins.int
     WARM_FIELD_NUMBER: _builtins.int
     EMPTYING_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    BROWSERS_BYTES_FIELD_NUMBER: _builtins.int
+    CHROME_VERSION_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`hosts/{host}`; minted once and kept with the host's data."""
     address: _builtins.str
@@ -82,6 +114,14 @@ class Host(_message.Message):
     """Where it serves DevTools WebSockets, host:port; internal."""
     emptying: _builtins.bool
     """It has heard that it is DRAINING, and closes what becomes free. Before that, `browsers` says nothing of the drain."""
+    memory_bytes: _builtins.int
+    """What its browsers may have of the machine's memory, in bytes."""
+    browsers_bytes: _builtins.int
+    """What they have, in bytes, as last measured."""
+    chrome_version: _builtins.str
+    """Version of its Chrome, for example `156.0.8078.79`."""
+    isolation: Global___Isolation.ValueType
+    """As whom its browsers run."""
     @_builtins.property
     def warm(self) -> _containers.RepeatedCompositeFieldContainer[Global___WarmBrowser]:
         """Its browsers that are warm: live, and nobody in session."""
@@ -98,10 +138,14 @@ class Host(_message.Message):
         cdp_address: _builtins.str = ...,
         warm: _abc.Iterable[Global___WarmBrowser] | None = ...,
         emptying: _builtins.bool = ...,
+        memory_bytes: _builtins.int = ...,
+        browsers_bytes: _builtins.int = ...,
+        chrome_version: _builtins.str = ...,
+        isolation: Global___Isolation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "capacity", b"capacity", "cdp_address", b"cdp_address", "emptying", b"emptying", "name", b"name", "state", b"state", "warm", b"warm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "boot_id", b"boot_id", "browsers", b"browsers", "browsers_bytes", b"browsers_bytes", "capacity", b"capacity", "cdp_address", b"cdp_address", "chrome_version", b"chrome_version", "emptying", b"emptying", "isolation", b"isolation", "memory_bytes", b"memory_bytes", "name", b"name", "state", b"state", "warm", b"warm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

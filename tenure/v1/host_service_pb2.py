@@ -26,7 +26,7 @@ from tenure.v1 import host_pb2 as tenure_dot_v1_dot_host__pb2
 from tenure.v1 import session_pb2 as tenure_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctenure/v1/host_service.proto\x12\ttenure.v1\x1a\x14tenure/v1/host.proto\x1a\x17tenure/v1/session.proto\"\x12\n\x10ListHostsRequest\"3\n\x11ListHostsResponse\x12\x1e\n\x05hosts\x18\x01 \x03(\x0b\x32\x0f.tenure.v1.Host\"!\n\x11\x43ordonHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"3\n\x12\x43ordonHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\"#\n\x13UncordonHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"5\n\x14UncordonHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\" \n\x10\x44rainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"2\n\x11\x44rainHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\"B\n\x0ePrewarmRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x1f\n\x05proxy\x18\x02 \x01(\x0b\x32\x10.tenure.v1.Proxy\"$\n\x0fPrewarmResponse\x12\x11\n\tprewarmed\x18\x01 \x01(\x08\x32\xfb\x02\n\x0bHostService\x12\x46\n\tListHosts\x12\x1b.tenure.v1.ListHostsRequest\x1a\x1c.tenure.v1.ListHostsResponse\x12I\n\nCordonHost\x12\x1c.tenure.v1.CordonHostRequest\x1a\x1d.tenure.v1.CordonHostResponse\x12O\n\x0cUncordonHost\x12\x1e.tenure.v1.UncordonHostRequest\x1a\x1f.tenure.v1.UncordonHostResponse\x12\x46\n\tDrainHost\x12\x1b.tenure.v1.DrainHostRequest\x1a\x1c.tenure.v1.DrainHostResponse\x12@\n\x07Prewarm\x12\x19.tenure.v1.PrewarmRequest\x1a\x1a.tenure.v1.PrewarmResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctenure/v1/host_service.proto\x12\ttenure.v1\x1a\x14tenure/v1/host.proto\x1a\x17tenure/v1/session.proto\"\x12\n\x10ListHostsRequest\"3\n\x11ListHostsResponse\x12\x1e\n\x05hosts\x18\x01 \x03(\x0b\x32\x0f.tenure.v1.Host\"!\n\x11\x43ordonHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"3\n\x12\x43ordonHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\"#\n\x13UncordonHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"5\n\x14UncordonHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\" \n\x10\x44rainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"2\n\x11\x44rainHostResponse\x12\x1d\n\x04host\x18\x01 \x01(\x0b\x32\x0f.tenure.v1.Host\"B\n\x0ePrewarmRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x1f\n\x05proxy\x18\x02 \x01(\x0b\x32\x10.tenure.v1.Proxy\"c\n\x0fPrewarmResponse\x12\x11\n\tprewarmed\x18\x01 \x01(\x08\x12\x14\n\x0c\x61lready_warm\x18\x02 \x01(\x08\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.tenure.v1.PhaseTiming2\xfb\x02\n\x0bHostService\x12\x46\n\tListHosts\x12\x1b.tenure.v1.ListHostsRequest\x1a\x1c.tenure.v1.ListHostsResponse\x12I\n\nCordonHost\x12\x1c.tenure.v1.CordonHostRequest\x1a\x1d.tenure.v1.CordonHostResponse\x12O\n\x0cUncordonHost\x12\x1e.tenure.v1.UncordonHostRequest\x1a\x1f.tenure.v1.UncordonHostResponse\x12\x46\n\tDrainHost\x12\x1b.tenure.v1.DrainHostRequest\x1a\x1c.tenure.v1.DrainHostResponse\x12@\n\x07Prewarm\x12\x19.tenure.v1.PrewarmRequest\x1a\x1a.tenure.v1.PrewarmResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREWARMREQUEST']._serialized_start=429
   _globals['_PREWARMREQUEST']._serialized_end=495
   _globals['_PREWARMRESPONSE']._serialized_start=497
-  _globals['_PREWARMRESPONSE']._serialized_end=533
-  _globals['_HOSTSERVICE']._serialized_start=536
-  _globals['_HOSTSERVICE']._serialized_end=915
+  _globals['_PREWARMRESPONSE']._serialized_end=596
+  _globals['_HOSTSERVICE']._serialized_start=599
+  _globals['_HOSTSERVICE']._serialized_end=978
 # @@protoc_insertion_point(module_scope)

@@ -234,16 +234,26 @@ class PrewarmResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PREWARMED_FIELD_NUMBER: _builtins.int
+    ALREADY_WARM_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
     prewarmed: _builtins.bool
     """True when a browser is warm now."""
+    already_warm: _builtins.bool
+    """True when it was warm before."""
+    @_builtins.property
+    def timings(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.PhaseTiming]:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
         prewarmed: _builtins.bool = ...,
+        already_warm: _builtins.bool = ...,
+        timings: _abc.Iterable[_session_pb2.PhaseTiming] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prewarmed", b"prewarmed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_warm", b"already_warm", "prewarmed", b"prewarmed", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -100,7 +100,10 @@ class HostServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Prewarm(self, request, context):
-        """Launches a free profile's browser ahead of its next session. Idempotent.
+        """Launches a free profile's browser ahead of its next session, at the profile's home. Idempotent: one that is warm already, with that
+        proxy, stays. Errors: INVALID_ID, INVALID_FIELD (proxy), NOT_FOUND (never opened: it has no home), the states that are not free,
+        PROXY_DOWN, NO_ROOM, PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, BROWSER_OUTDATED, CONFIG_UNMET, DISK_FULL,
+        HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,7 +32,11 @@ class HostServiceStub:
     takes them elsewhere. Durable. Administrators only. Idempotent. Errors: as CordonHost.
     """
     Prewarm: _aio.UnaryUnaryMultiCallable[_host_service_pb2.PrewarmRequest, _host_service_pb2.PrewarmResponse]
-    """Launches a free profile's browser ahead of its next session. Idempotent."""
+    """Launches a free profile's browser ahead of its next session, at the profile's home. Idempotent: one that is warm already, with that
+    proxy, stays. Errors: INVALID_ID, INVALID_FIELD (proxy), NOT_FOUND (never opened: it has no home), the states that are not free,
+    PROXY_DOWN, NO_ROOM, PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, BROWSER_OUTDATED, CONFIG_UNMET, DISK_FULL,
+    HOST_UNREACHABLE, STORE_UNAVAILABLE.
+    """
 
 class HostServiceServicer:
     """The machines that host browsers."""
@@ -78,6 +82,10 @@ class HostServiceServicer:
         request: _host_service_pb2.PrewarmRequest,
         context: _aio.ServicerContext[_host_service_pb2.PrewarmRequest, _abc.Awaitable[_host_service_pb2.PrewarmResponse]],
     ) -> _abc.Awaitable[_host_service_pb2.PrewarmResponse]:
-        """Launches a free profile's browser ahead of its next session. Idempotent."""
+        """Launches a free profile's browser ahead of its next session, at the profile's home. Idempotent: one that is warm already, with that
+        proxy, stays. Errors: INVALID_ID, INVALID_FIELD (proxy), NOT_FOUND (never opened: it has no home), the states that are not free,
+        PROXY_DOWN, NO_ROOM, PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, BROWSER_OUTDATED, CONFIG_UNMET, DISK_FULL,
+        HOST_UNREACHABLE, STORE_UNAVAILABLE.
+        """
 
 def add_HostServiceServicer_to_server(servicer: HostServiceServicer, server: _aio.Server) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tenure.v1 import hold_pb2 as tenure_dot_v1_dot_hold__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tenure/v1/profile.proto\x12\ttenure.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\"\xc2\x03\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61s_sent\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12.\n\nstate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x04hold\x18\x05 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x0f\n\x07waiters\x18\x06 \x01(\x05\x12\x0c\n\x04home\x18\x07 \x01(\t\x12\x0c\n\x04used\x18\x08 \x01(\x08\x12.\n\nflushed_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08incident\x18\n \x01(\t\x12.\n\x06labels\x18\x0b \x03(\x0b\x32\x1e.tenure.v1.Profile.LabelsEntry\x12\x30\n\x0e\x62rowser_config\x18\x0c \x01(\x0b\x32\x18.tenure.v1.BrowserConfig\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12\x13\n\x0bworkflow_id\x18\x0e \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\rBrowserConfig\x12\x16\n\x0eviewport_width\x18\x01 \x01(\x05\x12\x17\n\x0fviewport_height\x18\x02 \x01(\x05\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\'\n\x06\x41\x64vice\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tenure/v1/profile.proto\x12\ttenure.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\"\xc2\x03\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61s_sent\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12.\n\nstate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x04hold\x18\x05 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x0f\n\x07waiters\x18\x06 \x01(\x05\x12\x0c\n\x04home\x18\x07 \x01(\t\x12\x0c\n\x04used\x18\x08 \x01(\x08\x12.\n\nflushed_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08incident\x18\n \x01(\t\x12.\n\x06labels\x18\x0b \x03(\x0b\x32\x1e.tenure.v1.Profile.LabelsEntry\x12\x30\n\x0e\x62rowser_config\x18\x0c \x01(\x0b\x32\x18.tenure.v1.BrowserConfig\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12\x13\n\x0bworkflow_id\x18\x0e \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\rBrowserConfig\x12\x16\n\x0eviewport_width\x18\x01 \x01(\x05\x12\x17\n\x0fviewport_height\x18\x02 \x01(\x05\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x18\n\x10\x61\x63\x63\x65pt_languages\x18\x05 \x01(\t\x12/\n\nextensions\x18\x06 \x03(\x0b\x32\x1b.tenure.v1.BrowserExtension\"\'\n\x06\x41\x64vice\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x02 \x01(\t\"0\n\x10\x42rowserExtension\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xcb\x02\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bverify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x07 \x01(\x03\x12\x14\n\x07\x63ookies\x18\x08 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0e\x63hrome_version\x18\t \x01(\t\x12\'\n\x05\x63\x61use\x18\n \x01(\x0e\x32\x18.tenure.v1.SnapshotCause\x12\x10\n\x08\x66indings\x18\x0b \x03(\t\x12\x0c\n\x04host\x18\x0c \x01(\tB\n\n\x08_cookies*\xa4\x01\n\rSnapshotCause\x12\x1e\n\x1aSNAPSHOT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15SNAPSHOT_CAUSE_CLOSED\x10\x01\x12\x18\n\x14SNAPSHOT_CAUSE_ASKED\x10\x02\x12!\n\x1dSNAPSHOT_CAUSE_BEFORE_RESTORE\x10\x03\x12\x1b\n\x17SNAPSHOT_CAUSE_IMPORTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROFILE_LABELSENTRY']._loaded_options = None
   _globals['_PROFILE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SNAPSHOTCAUSE']._serialized_start=1149
+  _globals['_SNAPSHOTCAUSE']._serialized_end=1313
   _globals['_PROFILE']._serialized_start=94
   _globals['_PROFILE']._serialized_end=544
   _globals['_PROFILE_LABELSENTRY']._serialized_start=499
   _globals['_PROFILE_LABELSENTRY']._serialized_end=544
-  _globals['_BROWSERCONFIG']._serialized_start=546
-  _globals['_BROWSERCONFIG']._serialized_end=645
-  _globals['_ADVICE']._serialized_start=647
-  _globals['_ADVICE']._serialized_end=686
+  _globals['_BROWSERCONFIG']._serialized_start=547
+  _globals['_BROWSERCONFIG']._serialized_end=721
+  _globals['_ADVICE']._serialized_start=723
+  _globals['_ADVICE']._serialized_end=762
+  _globals['_BROWSEREXTENSION']._serialized_start=764
+  _globals['_BROWSEREXTENSION']._serialized_end=812
+  _globals['_SNAPSHOT']._serialized_start=815
+  _globals['_SNAPSHOT']._serialized_end=1146
 # @@protoc_insertion_point(module_scope)

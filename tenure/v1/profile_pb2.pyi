@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tenure.v1 import hold_pb2 as _hold_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SnapshotCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SnapshotCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SnapshotCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SNAPSHOT_CAUSE_UNSPECIFIED: _SnapshotCause.ValueType  # 0
+    """Never sent."""
+    SNAPSHOT_CAUSE_CLOSED: _SnapshotCause.ValueType  # 1
+    """Its browser was closed cleanly."""
+    SNAPSHOT_CAUSE_ASKED: _SnapshotCause.ValueType  # 2
+    """Somebody asked for it."""
+    SNAPSHOT_CAUSE_BEFORE_RESTORE: _SnapshotCause.ValueType  # 3
+    """Another one was about to take its place."""
+    SNAPSHOT_CAUSE_IMPORTED: _SnapshotCause.ValueType  # 4
+    """It was imported."""
+
+class SnapshotCause(_SnapshotCause, metaclass=_SnapshotCauseEnumTypeWrapper):
+    """Why a snapshot was taken."""
+
+SNAPSHOT_CAUSE_UNSPECIFIED: SnapshotCause.ValueType  # 0
+"""Never sent."""
+SNAPSHOT_CAUSE_CLOSED: SnapshotCause.ValueType  # 1
+"""Its browser was closed cleanly."""
+SNAPSHOT_CAUSE_ASKED: SnapshotCause.ValueType  # 2
+"""Somebody asked for it."""
+SNAPSHOT_CAUSE_BEFORE_RESTORE: SnapshotCause.ValueType  # 3
+"""Another one was about to take its place."""
+SNAPSHOT_CAUSE_IMPORTED: SnapshotCause.ValueType  # 4
+"""It was imported."""
+Global___SnapshotCause: _TypeAlias = SnapshotCause  # noqa: Y015
 
 @_typing.final
 class Profile(_message.Message):
@@ -134,6 +167,8 @@ class BrowserConfig(_message.Message):
     VIEWPORT_HEIGHT_FIELD_NUMBER: _builtins.int
     LOCALE_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    ACCEPT_LANGUAGES_FIELD_NUMBER: _builtins.int
+    EXTENSIONS_FIELD_NUMBER: _builtins.int
     viewport_width: _builtins.int
     """Width of the window in CSS pixels; 0 means 1280."""
     viewport_height: _builtins.int
@@ -142,6 +177,12 @@ class BrowserConfig(_message.Message):
     """BCP 47 locale; empty means en-US."""
     time_zone: _builtins.str
     """Time zone of the tz database; empty means the host's."""
+    accept_languages: _builtins.str
+    """What sites are told of languages, in order, comma-separated BCP 47; empty means the locale, then its language."""
+    @_builtins.property
+    def extensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrowserExtension]:
+        """What is installed, in order."""
+
     def __init__(
         self,
         *,
@@ -149,10 +190,12 @@ class BrowserConfig(_message.Message):
         viewport_height: _builtins.int = ...,
         locale: _builtins.str = ...,
         time_zone: _builtins.str = ...,
+        accept_languages: _builtins.str = ...,
+        extensions: _abc.Iterable[Global___BrowserExtension] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["locale", b"locale", "time_zone", b"time_zone", "viewport_height", b"viewport_height", "viewport_width", b"viewport_width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_languages", b"accept_languages", "extensions", b"extensions", "locale", b"locale", "time_zone", b"time_zone", "viewport_height", b"viewport_height", "viewport_width", b"viewport_width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -183,3 +226,103 @@ class Advice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Advice: _TypeAlias = Advice  # noqa: Y015
+
+@_typing.final
+class BrowserExtension(_message.Message):
+    """An extension that every host of the profile must have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Names its folder among the hosts' extensions."""
+    sha256: _builtins.str
+    """Digest of that folder, in hex; one with another content is not started."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrowserExtension: _TypeAlias = BrowserExtension  # noqa: Y015
+
+@_typing.final
+class Snapshot(_message.Message):
+    """A copy of a closed profile's directory, without caches, at its home."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    VERIFY_TIME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    COOKIES_FIELD_NUMBER: _builtins.int
+    CHROME_VERSION_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tenants/{tenant}/profiles/{profile}/snapshots/{snapshot}`."""
+    generation: _builtins.int
+    """Token of the last hold that drove a browser on it before."""
+    digest: _builtins.str
+    """Digest of the directory: names, sizes, modes and contents."""
+    size_bytes: _builtins.int
+    """Bytes of the directory."""
+    stored_bytes: _builtins.int
+    """Bytes on disk."""
+    cookies: _builtins.int
+    """How many cookies are in it; absent when that cannot be read."""
+    chrome_version: _builtins.str
+    """Chrome that wrote it last."""
+    cause: Global___SnapshotCause.ValueType
+    """Why it was taken."""
+    host: _builtins.str
+    """Where it is, `hosts/{host}`."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken."""
+
+    @_builtins.property
+    def verify_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was unpacked and found equal; absent until then. Only such a one can be restored."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is to be said of it, for example that it has far fewer cookies than the one before."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        verify_time: _timestamp_pb2.Timestamp | None = ...,
+        digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        cookies: _builtins.int | None = ...,
+        chrome_version: _builtins.str = ...,
+        cause: Global___SnapshotCause.ValueType = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cookies", b"_cookies", "cookies", b"cookies", "create_time", b"create_time", "verify_time", b"verify_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cookies", b"_cookies", "cause", b"cause", "chrome_version", b"chrome_version", "cookies", b"cookies", "create_time", b"create_time", "digest", b"digest", "findings", b"findings", "generation", b"generation", "host", b"host", "name", b"name", "size_bytes", b"size_bytes", "stored_bytes", b"stored_bytes", "verify_time", b"verify_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cookies: _TypeAlias = _typing.Literal["cookies"]  # noqa: Y015
+    _WhichOneofArgType__cookies: _TypeAlias = _typing.Literal["_cookies", b"_cookies"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cookies) -> _WhichOneofReturnType__cookies | None: ...
+
+Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015

@@ -75,6 +75,26 @@ class ProfileServiceStub:
                 request_serializer=tenure_dot_v1_dot_profile__service__pb2.ExplainProfileRequest.SerializeToString,
                 response_deserializer=tenure_dot_v1_dot_profile__service__pb2.ExplainProfileResponse.FromString,
                 _registered_method=True)
+        self.ListSnapshots = channel.unary_unary(
+                '/tenure.v1.ProfileService/ListSnapshots',
+                request_serializer=tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsResponse.FromString,
+                _registered_method=True)
+        self.TakeSnapshot = channel.unary_unary(
+                '/tenure.v1.ProfileService/TakeSnapshot',
+                request_serializer=tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RestoreProfile = channel.unary_unary(
+                '/tenure.v1.ProfileService/RestoreProfile',
+                request_serializer=tenure_dot_v1_dot_profile__service__pb2.RestoreProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_profile__service__pb2.RestoreProfileResponse.FromString,
+                _registered_method=True)
+        self.ImportProfile = channel.stream_unary(
+                '/tenure.v1.ProfileService/ImportProfile',
+                request_serializer=tenure_dot_v1_dot_profile__service__pb2.ImportProfileRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_profile__service__pb2.ImportProfileResponse.FromString,
+                _registered_method=True)
 
 
 class ProfileServiceServicer:
@@ -115,8 +135,8 @@ class ProfileServiceServicer:
 
     def UpdateProfile(self, request, context):
         """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
-        a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
-        waits is refused, and back.
+        a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
+        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
         Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """
@@ -147,6 +167,40 @@ class ProfileServiceServicer:
     def ExplainProfile(self, request, context):
         """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
         all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnapshots(self, request, context):
+        """Lists a profile's snapshots at its home, newest first. Errors: NOT_FOUND, INVALID_ID, INVALID_FIELD (page_size, page_token),
+        PERMISSION_DENIED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeSnapshot(self, request, context):
+        """Closes a free profile's browser, takes a snapshot and verifies it. Administrators only. Errors: as MoveProfile's of the old home.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreProfile(self, request, context):
+        """Puts a verified snapshot in the place of a profile's directory, by a person's word. The profile must be DISABLED or in MANUAL_REVIEW, and
+        stays so. What is there is put aside, never deleted. Reviewers and administrators; on record. Repeat it after any failure.
+        Errors: INVALID_FIELD (snapshot, reason; etag: it has changed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, the other states,
+        PROFILE_CORRUPT (the snapshot is), HOST_UNREACHABLE, DISK_FULL, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportProfile(self, request_iterator, context):
+        """Makes a new profile of an existing user-data-dir, sent as a tar archive; held meanwhile. Administrators only.
+        Errors: INVALID_FIELD (profile: it was used already; chunk), INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY, PROFILE_CORRUPT (it is damaged, or
+        in use), QUOTA_EXCEEDED, NO_ROOM, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +248,26 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.ExplainProfile,
                     request_deserializer=tenure_dot_v1_dot_profile__service__pb2.ExplainProfileRequest.FromString,
                     response_serializer=tenure_dot_v1_dot_profile__service__pb2.ExplainProfileResponse.SerializeToString,
+            ),
+            'ListSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshots,
+                    request_deserializer=tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsResponse.SerializeToString,
+            ),
+            'TakeSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeSnapshot,
+                    request_deserializer=tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotResponse.SerializeToString,
+            ),
+            'RestoreProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreProfile,
+                    request_deserializer=tenure_dot_v1_dot_profile__service__pb2.RestoreProfileRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_profile__service__pb2.RestoreProfileResponse.SerializeToString,
+            ),
+            'ImportProfile': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportProfile,
+                    request_deserializer=tenure_dot_v1_dot_profile__service__pb2.ImportProfileRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_profile__service__pb2.ImportProfileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -413,6 +487,114 @@ class ProfileService:
             '/tenure.v1.ProfileService/ExplainProfile',
             tenure_dot_v1_dot_profile__service__pb2.ExplainProfileRequest.SerializeToString,
             tenure_dot_v1_dot_profile__service__pb2.ExplainProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.ProfileService/ListSnapshots',
+            tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsRequest.SerializeToString,
+            tenure_dot_v1_dot_profile__service__pb2.ListSnapshotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.ProfileService/TakeSnapshot',
+            tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotRequest.SerializeToString,
+            tenure_dot_v1_dot_profile__service__pb2.TakeSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.ProfileService/RestoreProfile',
+            tenure_dot_v1_dot_profile__service__pb2.RestoreProfileRequest.SerializeToString,
+            tenure_dot_v1_dot_profile__service__pb2.RestoreProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportProfile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/tenure.v1.ProfileService/ImportProfile',
+            tenure_dot_v1_dot_profile__service__pb2.ImportProfileRequest.SerializeToString,
+            tenure_dot_v1_dot_profile__service__pb2.ImportProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

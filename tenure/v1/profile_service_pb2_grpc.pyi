@@ -30,8 +30,8 @@ class ProfileServiceStub:
     """Creates a profile before its first use. Administrators only."""
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
     """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
-    a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
-    waits is refused, and back.
+    a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
+    waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
     Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
     OUTCOME_UNKNOWN (call again).
     """
@@ -49,6 +49,23 @@ class ProfileServiceStub:
     ExplainProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ExplainProfileRequest, _profile_service_pb2.ExplainProfileResponse]
     """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
     all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
+    """
+    ListSnapshots: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.ListSnapshotsRequest, _profile_service_pb2.ListSnapshotsResponse]
+    """Lists a profile's snapshots at its home, newest first. Errors: NOT_FOUND, INVALID_ID, INVALID_FIELD (page_size, page_token),
+    PERMISSION_DENIED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
+    """
+    TakeSnapshot: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.TakeSnapshotRequest, _profile_service_pb2.TakeSnapshotResponse]
+    """Closes a free profile's browser, takes a snapshot and verifies it. Administrators only. Errors: as MoveProfile's of the old home."""
+    RestoreProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.RestoreProfileRequest, _profile_service_pb2.RestoreProfileResponse]
+    """Puts a verified snapshot in the place of a profile's directory, by a person's word. The profile must be DISABLED or in MANUAL_REVIEW, and
+    stays so. What is there is put aside, never deleted. Reviewers and administrators; on record. Repeat it after any failure.
+    Errors: INVALID_FIELD (snapshot, reason; etag: it has changed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, the other states,
+    PROFILE_CORRUPT (the snapshot is), HOST_UNREACHABLE, DISK_FULL, STORE_UNAVAILABLE.
+    """
+    ImportProfile: _aio.StreamUnaryMultiCallable[_profile_service_pb2.ImportProfileRequest, _profile_service_pb2.ImportProfileResponse]
+    """Makes a new profile of an existing user-data-dir, sent as a tar archive; held meanwhile. Administrators only.
+    Errors: INVALID_FIELD (profile: it was used already; chunk), INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY, PROFILE_CORRUPT (it is damaged, or
+    in use), QUOTA_EXCEEDED, NO_ROOM, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
 
 class ProfileServiceServicer:
@@ -93,8 +110,8 @@ class ProfileServiceServicer:
         context: _aio.ServicerContext[_profile_service_pb2.UpdateProfileRequest, _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]],
     ) -> _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]:
         """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
-        a profile that is as wanted is answered. For now `update_mask` is `state`: AVAILABLE to DISABLED, where every open and everybody who
-        waits is refused, and back.
+        a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
+        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
         Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """
@@ -127,6 +144,43 @@ class ProfileServiceServicer:
     ) -> _abc.Awaitable[_profile_service_pb2.ExplainProfileResponse]:
         """Explains a profile to the person on call: state, holder, queue, what happens next and what can be done. Reads only; ordered with
         all writes. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE.
+        """
+
+    def ListSnapshots(
+        self,
+        request: _profile_service_pb2.ListSnapshotsRequest,
+        context: _aio.ServicerContext[_profile_service_pb2.ListSnapshotsRequest, _abc.Awaitable[_profile_service_pb2.ListSnapshotsResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.ListSnapshotsResponse]:
+        """Lists a profile's snapshots at its home, newest first. Errors: NOT_FOUND, INVALID_ID, INVALID_FIELD (page_size, page_token),
+        PERMISSION_DENIED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
+        """
+
+    def TakeSnapshot(
+        self,
+        request: _profile_service_pb2.TakeSnapshotRequest,
+        context: _aio.ServicerContext[_profile_service_pb2.TakeSnapshotRequest, _abc.Awaitable[_profile_service_pb2.TakeSnapshotResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.TakeSnapshotResponse]:
+        """Closes a free profile's browser, takes a snapshot and verifies it. Administrators only. Errors: as MoveProfile's of the old home."""
+
+    def RestoreProfile(
+        self,
+        request: _profile_service_pb2.RestoreProfileRequest,
+        context: _aio.ServicerContext[_profile_service_pb2.RestoreProfileRequest, _abc.Awaitable[_profile_service_pb2.RestoreProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.RestoreProfileResponse]:
+        """Puts a verified snapshot in the place of a profile's directory, by a person's word. The profile must be DISABLED or in MANUAL_REVIEW, and
+        stays so. What is there is put aside, never deleted. Reviewers and administrators; on record. Repeat it after any failure.
+        Errors: INVALID_FIELD (snapshot, reason; etag: it has changed), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, the other states,
+        PROFILE_CORRUPT (the snapshot is), HOST_UNREACHABLE, DISK_FULL, STORE_UNAVAILABLE.
+        """
+
+    def ImportProfile(
+        self,
+        request_iterator: _abc.AsyncIterator[_profile_service_pb2.ImportProfileRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_profile_service_pb2.ImportProfileRequest], _abc.Awaitable[_profile_service_pb2.ImportProfileResponse]],
+    ) -> _abc.Awaitable[_profile_service_pb2.ImportProfileResponse]:
+        """Makes a new profile of an existing user-data-dir, sent as a tar archive; held meanwhile. Administrators only.
+        Errors: INVALID_FIELD (profile: it was used already; chunk), INVALID_ID, PERMISSION_DENIED, PROFILE_BUSY, PROFILE_CORRUPT (it is damaged, or
+        in use), QUOTA_EXCEEDED, NO_ROOM, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
 def add_ProfileServiceServicer_to_server(servicer: ProfileServiceServicer, server: _aio.Server) -> None: ...

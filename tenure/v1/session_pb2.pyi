@@ -79,6 +79,62 @@ MOUSE_BUTTON_RIGHT: MouseButton.ValueType  # 3
 """Right."""
 Global___MouseButton: _TypeAlias = MouseButton  # noqa: Y015
 
+class _DownloadEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DownloadEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DownloadEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOWNLOAD_END_UNSPECIFIED: _DownloadEnd.ValueType  # 0
+    """It did not."""
+    DOWNLOAD_END_CANCELLED: _DownloadEnd.ValueType  # 1
+    """The page, a client or the session's end cancelled it."""
+    DOWNLOAD_END_FAILED: _DownloadEnd.ValueType  # 2
+    """The site or the network broke it off."""
+    DOWNLOAD_END_TOO_LARGE: _DownloadEnd.ValueType  # 3
+    """It grew past the host's limit and was cancelled."""
+
+class DownloadEnd(_DownloadEnd, metaclass=_DownloadEndEnumTypeWrapper):
+    """Why a download ended before it was whole."""
+
+DOWNLOAD_END_UNSPECIFIED: DownloadEnd.ValueType  # 0
+"""It did not."""
+DOWNLOAD_END_CANCELLED: DownloadEnd.ValueType  # 1
+"""The page, a client or the session's end cancelled it."""
+DOWNLOAD_END_FAILED: DownloadEnd.ValueType  # 2
+"""The site or the network broke it off."""
+DOWNLOAD_END_TOO_LARGE: DownloadEnd.ValueType  # 3
+"""It grew past the host's limit and was cancelled."""
+Global___DownloadEnd: _TypeAlias = DownloadEnd  # noqa: Y015
+
+class _SettleReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SettleReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SettleReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SETTLE_REASON_UNSPECIFIED: _SettleReason.ValueType  # 0
+    """Never sent."""
+    SETTLE_REASON_NONE: _SettleReason.ValueType  # 1
+    """Nothing was waited for."""
+    SETTLE_REASON_SETTLED: _SettleReason.ValueType  # 2
+    """Nothing drawn, loading or asked for."""
+    SETTLE_REASON_CAP: _SettleReason.ValueType  # 3
+    """The longest wait was over first."""
+
+class SettleReason(_SettleReason, metaclass=_SettleReasonEnumTypeWrapper):
+    """Why waiting for a page to come to rest stopped."""
+
+SETTLE_REASON_UNSPECIFIED: SettleReason.ValueType  # 0
+"""Never sent."""
+SETTLE_REASON_NONE: SettleReason.ValueType  # 1
+"""Nothing was waited for."""
+SETTLE_REASON_SETTLED: SettleReason.ValueType  # 2
+"""Nothing drawn, loading or asked for."""
+SETTLE_REASON_CAP: SettleReason.ValueType  # 3
+"""The longest wait was over first."""
+Global___SettleReason: _TypeAlias = SettleReason  # noqa: Y015
+
 @_typing.final
 class Session(_message.Message):
     """An open browser under a hold: at most one a hold."""
@@ -521,6 +577,10 @@ class Download(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
+    SUGGESTED_NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
     file: _builtins.str
     """Name within the session."""
     size: _builtins.int
@@ -529,6 +589,16 @@ class Download(_message.Message):
     """True once it is whole."""
     url: _builtins.str
     """Where it came from."""
+    suggested_name: _builtins.str
+    """As the site named it; `file` is unique within the session."""
+    media_type: _builtins.str
+    """As the site declared it; empty when it did not."""
+    end: Global___DownloadEnd.ValueType
+    """Why it is not complete and never will be; UNSPECIFIED while it goes on, and once it is whole."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
     def __init__(
         self,
         *,
@@ -536,11 +606,49 @@ class Download(_message.Message):
         size: _builtins.int = ...,
         complete: _builtins.bool = ...,
         url: _builtins.str = ...,
+        suggested_name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end: Global___DownloadEnd.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "file", b"file", "size", b"size", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "complete", b"complete", "end", b"end", "file", b"file", "media_type", b"media_type", "size", b"size", "suggested_name", b"suggested_name", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Download: _TypeAlias = Download  # noqa: Y015
+
+@_typing.final
+class Region(_message.Message):
+    """A part of the viewport, in CSS pixels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    x: _builtins.int
+    """Left."""
+    y: _builtins.int
+    """Top."""
+    width: _builtins.int
+    """Width, above 0."""
+    height: _builtins.int
+    """Height, above 0."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.int = ...,
+        y: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "width", b"width", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Region: _TypeAlias = Region  # noqa: Y015

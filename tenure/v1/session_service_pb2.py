@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tenure.v1 import hold_pb2 as tenure_dot_v1_dot_hold__pb2
 from tenure.v1 import session_pb2 as tenure_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftenure/v1/session_service.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14tenure/v1/hold.proto\x1a\x17tenure/v1/session.proto\"\xbe\x03\n\x12OpenSessionRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tstart_url\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12,\n\tlease_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06run_id\x18\x06 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x07 \x01(\t\x12\x14\n\x0cresume_state\x18\x08 \x01(\x08\x12\x1f\n\x05proxy\x18\t \x01(\x0b\x32\x10.tenure.v1.Proxy\x12\x1a\n\rreuse_session\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rfencing_token\x18\x0b \x01(\x03\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x15\n\tstate_key\x18\r \x01(\tB\x02\x18\x01\x12.\n\x0bmax_runtime\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0brestartable\x18\x0f \x01(\x08\x12\x0c\n\x04plan\x18\x10 \x01(\tB\x10\n\x0e_reuse_session\"\xd8\x01\n\x13OpenSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\x12\x1d\n\x04hold\x18\x02 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x16\n\x0ereused_session\x18\x03 \x01(\x08\x12\x11\n\tprewarmed\x18\x04 \x01(\x08\x12\'\n\x07timings\x18\x05 \x03(\x0b\x32\x16.tenure.v1.PhaseTiming\x12)\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x15.tenure.v1.Checkpoint\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"9\n\x12GetSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\"L\n\x13ListSessionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"v\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12$\n\x06result\x18\x03 \x01(\x0e\x32\x14.tenure.v1.RunResult\x12\x11\n\tkeep_hold\x18\x04 \x01(\x08\"c\n\x14\x43loseSessionResponse\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12#\n\x07session\x18\x02 \x01(\x0b\x32\x12.tenure.v1.Session\"@\n\x16ShutdownBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\".\n\x17ShutdownBrowserResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\"\xb5\x01\n\nActRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\"\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x11.tenure.v1.Action\x12)\n\x06settle\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\nscreenshot\x18\x05 \x01(\x0b\x32\x1c.tenure.v1.ScreenshotOptions\"Y\n\x11ScreenshotOptions\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06inline\x18\x02 \x01(\x08\x12\r\n\x05scale\x18\x03 \x01(\x01\x12\x11\n\tfull_page\x18\x04 \x01(\x08\"y\n\x0b\x41\x63tResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.tenure.v1.ActionResult\x12\x15\n\rsettle_reason\x18\x02 \x01(\t\x12)\n\nscreenshot\x18\x03 \x01(\x0b\x32\x15.tenure.v1.Screenshot\";\n\x0c\x41\x63tionResult\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"q\n\x18\x43\x61ptureScreenshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.tenure.v1.ScreenshotOptions\"F\n\x19\x43\x61ptureScreenshotResponse\x12)\n\nscreenshot\x18\x01 \x01(\x0b\x32\x15.tenure.v1.Screenshot\"d\n\x12IssueCdpUrlRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"&\n\x13IssueCdpUrlResponse\x12\x0f\n\x07\x63\x64p_url\x18\x01 \x01(\t\"^\n\x11UploadFileRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.tenure.v1.UploadFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"H\n\x10UploadFileHeader\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\"0\n\x12UploadFileResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\">\n\x14ListDownloadsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"?\n\x15ListDownloadsResponse\x12&\n\tdownloads\x18\x01 \x03(\x0b\x32\x13.tenure.v1.Download\"K\n\x13\x44ownloadFileRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xfd\x06\n\x0eSessionService\x12L\n\x0bOpenSession\x12\x1d.tenure.v1.OpenSessionRequest\x1a\x1e.tenure.v1.OpenSessionResponse\x12I\n\nGetSession\x12\x1c.tenure.v1.GetSessionRequest\x1a\x1d.tenure.v1.GetSessionResponse\x12O\n\x0cListSessions\x12\x1e.tenure.v1.ListSessionsRequest\x1a\x1f.tenure.v1.ListSessionsResponse\x12O\n\x0c\x43loseSession\x12\x1e.tenure.v1.CloseSessionRequest\x1a\x1f.tenure.v1.CloseSessionResponse\x12X\n\x0fShutdownBrowser\x12!.tenure.v1.ShutdownBrowserRequest\x1a\".tenure.v1.ShutdownBrowserResponse\x12\x34\n\x03\x41\x63t\x12\x15.tenure.v1.ActRequest\x1a\x16.tenure.v1.ActResponse\x12^\n\x11\x43\x61ptureScreenshot\x12#.tenure.v1.CaptureScreenshotRequest\x1a$.tenure.v1.CaptureScreenshotResponse\x12L\n\x0bIssueCdpUrl\x12\x1d.tenure.v1.IssueCdpUrlRequest\x1a\x1e.tenure.v1.IssueCdpUrlResponse\x12K\n\nUploadFile\x12\x1c.tenure.v1.UploadFileRequest\x1a\x1d.tenure.v1.UploadFileResponse(\x01\x12R\n\rListDownloads\x12\x1f.tenure.v1.ListDownloadsRequest\x1a .tenure.v1.ListDownloadsResponse\x12Q\n\x0c\x44ownloadFile\x12\x1e.tenure.v1.DownloadFileRequest\x1a\x1f.tenure.v1.DownloadFileResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftenure/v1/session_service.proto\x12\ttenure.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tenure/v1/hold.proto\x1a\x17tenure/v1/session.proto\"\xd1\x03\n\x12OpenSessionRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tstart_url\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12,\n\tlease_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06run_id\x18\x06 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x07 \x01(\t\x12\x14\n\x0cresume_state\x18\x08 \x01(\x08\x12\x1f\n\x05proxy\x18\t \x01(\x0b\x32\x10.tenure.v1.Proxy\x12\x1a\n\rreuse_session\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rfencing_token\x18\x0b \x01(\x03\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x15\n\tstate_key\x18\r \x01(\tB\x02\x18\x01\x12.\n\x0bmax_runtime\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0brestartable\x18\x0f \x01(\x08\x12\x0c\n\x04plan\x18\x10 \x01(\t\x12\x11\n\tkeep_page\x18\x11 \x01(\x08\x42\x10\n\x0e_reuse_session\"\xd8\x01\n\x13OpenSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\x12\x1d\n\x04hold\x18\x02 \x01(\x0b\x32\x0f.tenure.v1.Hold\x12\x16\n\x0ereused_session\x18\x03 \x01(\x08\x12\x11\n\tprewarmed\x18\x04 \x01(\x08\x12\'\n\x07timings\x18\x05 \x03(\x0b\x32\x16.tenure.v1.PhaseTiming\x12)\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x15.tenure.v1.Checkpoint\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"9\n\x12GetSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.tenure.v1.Session\"L\n\x13ListSessionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.tenure.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12$\n\x06result\x18\x03 \x01(\x0e\x32\x14.tenure.v1.RunResult\x12\x11\n\tkeep_hold\x18\x04 \x01(\x08\x12\x0f\n\x07prewarm\x18\x05 \x01(\x08\"c\n\x14\x43loseSessionResponse\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.tenure.v1.ProfileState\x12#\n\x07session\x18\x02 \x01(\x0b\x32\x12.tenure.v1.Session\"@\n\x16ShutdownBrowserRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\".\n\x17ShutdownBrowserResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\"\xe8\x01\n\nActRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\"\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x11.tenure.v1.Action\x12)\n\x06settle\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\nscreenshot\x18\x05 \x01(\x0b\x32\x1c.tenure.v1.ScreenshotOptions\x12\x31\n\x0esettle_minimum\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x01\n\x11ScreenshotOptions\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06inline\x18\x02 \x01(\x08\x12\r\n\x05scale\x18\x03 \x01(\x01\x12\x11\n\tfull_page\x18\x04 \x01(\x08\x12!\n\x06region\x18\x05 \x01(\x0b\x32\x11.tenure.v1.Region\x12\x0f\n\x07quality\x18\x06 \x01(\x05\"\xa2\x01\n\x0b\x41\x63tResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.tenure.v1.ActionResult\x12\x15\n\rsettle_reason\x18\x02 \x01(\t\x12)\n\nscreenshot\x18\x03 \x01(\x0b\x32\x15.tenure.v1.Screenshot\x12\'\n\x06settle\x18\x04 \x01(\x0e\x32\x17.tenure.v1.SettleReason\";\n\x0c\x41\x63tionResult\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"q\n\x18\x43\x61ptureScreenshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.tenure.v1.ScreenshotOptions\"F\n\x19\x43\x61ptureScreenshotResponse\x12)\n\nscreenshot\x18\x01 \x01(\x0b\x32\x15.tenure.v1.Screenshot\"d\n\x12IssueCdpUrlRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x01\n\x13IssueCdpUrlResponse\x12\x0f\n\x07\x63\x64p_url\x18\x01 \x01(\t\x12\x17\n\x0fgateway_cdp_url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08http_url\x18\x04 \x01(\t\"^\n\x11UploadFileRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.tenure.v1.UploadFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"H\n\x10UploadFileHeader\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\"@\n\x12UploadFileResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\">\n\x14ListDownloadsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\"?\n\x15ListDownloadsResponse\x12&\n\tdownloads\x18\x01 \x03(\x0b\x32\x13.tenure.v1.Download\"[\n\x13\x44ownloadFileRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"v\n\x13IssueViewUrlRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0f\n\x07\x63ontrol\x18\x03 \x01(\x08\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"T\n\x14IssueViewUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xce\x07\n\x0eSessionService\x12L\n\x0bOpenSession\x12\x1d.tenure.v1.OpenSessionRequest\x1a\x1e.tenure.v1.OpenSessionResponse\x12I\n\nGetSession\x12\x1c.tenure.v1.GetSessionRequest\x1a\x1d.tenure.v1.GetSessionResponse\x12O\n\x0cListSessions\x12\x1e.tenure.v1.ListSessionsRequest\x1a\x1f.tenure.v1.ListSessionsResponse\x12O\n\x0c\x43loseSession\x12\x1e.tenure.v1.CloseSessionRequest\x1a\x1f.tenure.v1.CloseSessionResponse\x12X\n\x0fShutdownBrowser\x12!.tenure.v1.ShutdownBrowserRequest\x1a\".tenure.v1.ShutdownBrowserResponse\x12\x34\n\x03\x41\x63t\x12\x15.tenure.v1.ActRequest\x1a\x16.tenure.v1.ActResponse\x12^\n\x11\x43\x61ptureScreenshot\x12#.tenure.v1.CaptureScreenshotRequest\x1a$.tenure.v1.CaptureScreenshotResponse\x12L\n\x0bIssueCdpUrl\x12\x1d.tenure.v1.IssueCdpUrlRequest\x1a\x1e.tenure.v1.IssueCdpUrlResponse\x12K\n\nUploadFile\x12\x1c.tenure.v1.UploadFileRequest\x1a\x1d.tenure.v1.UploadFileResponse(\x01\x12R\n\rListDownloads\x12\x1f.tenure.v1.ListDownloadsRequest\x1a .tenure.v1.ListDownloadsResponse\x12Q\n\x0c\x44ownloadFile\x12\x1e.tenure.v1.DownloadFileRequest\x1a\x1f.tenure.v1.DownloadFileResponse0\x01\x12O\n\x0cIssueViewUrl\x12\x1e.tenure.v1.IssueViewUrlRequest\x1a\x1f.tenure.v1.IssueViewUrlResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,56 +37,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPENSESSIONREQUEST'].fields_by_name['state_key']._loaded_options = None
   _globals['_OPENSESSIONREQUEST'].fields_by_name['state_key']._serialized_options = b'\030\001'
-  _globals['_OPENSESSIONREQUEST']._serialized_start=126
-  _globals['_OPENSESSIONREQUEST']._serialized_end=572
-  _globals['_OPENSESSIONRESPONSE']._serialized_start=575
-  _globals['_OPENSESSIONRESPONSE']._serialized_end=791
-  _globals['_GETSESSIONREQUEST']._serialized_start=793
-  _globals['_GETSESSIONREQUEST']._serialized_end=829
-  _globals['_GETSESSIONRESPONSE']._serialized_start=831
-  _globals['_GETSESSIONRESPONSE']._serialized_end=888
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=890
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=966
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=968
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1053
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1055
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1173
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1175
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1274
-  _globals['_SHUTDOWNBROWSERREQUEST']._serialized_start=1276
-  _globals['_SHUTDOWNBROWSERREQUEST']._serialized_end=1340
-  _globals['_SHUTDOWNBROWSERRESPONSE']._serialized_start=1342
-  _globals['_SHUTDOWNBROWSERRESPONSE']._serialized_end=1388
-  _globals['_ACTREQUEST']._serialized_start=1391
-  _globals['_ACTREQUEST']._serialized_end=1572
-  _globals['_SCREENSHOTOPTIONS']._serialized_start=1574
-  _globals['_SCREENSHOTOPTIONS']._serialized_end=1663
-  _globals['_ACTRESPONSE']._serialized_start=1665
-  _globals['_ACTRESPONSE']._serialized_end=1786
-  _globals['_ACTIONRESULT']._serialized_start=1788
-  _globals['_ACTIONRESULT']._serialized_end=1847
-  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_start=1849
-  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_end=1962
-  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_start=1964
-  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_end=2034
-  _globals['_ISSUECDPURLREQUEST']._serialized_start=2036
-  _globals['_ISSUECDPURLREQUEST']._serialized_end=2136
-  _globals['_ISSUECDPURLRESPONSE']._serialized_start=2138
-  _globals['_ISSUECDPURLRESPONSE']._serialized_end=2176
-  _globals['_UPLOADFILEREQUEST']._serialized_start=2178
-  _globals['_UPLOADFILEREQUEST']._serialized_end=2272
-  _globals['_UPLOADFILEHEADER']._serialized_start=2274
-  _globals['_UPLOADFILEHEADER']._serialized_end=2346
-  _globals['_UPLOADFILERESPONSE']._serialized_start=2348
-  _globals['_UPLOADFILERESPONSE']._serialized_end=2396
-  _globals['_LISTDOWNLOADSREQUEST']._serialized_start=2398
-  _globals['_LISTDOWNLOADSREQUEST']._serialized_end=2460
-  _globals['_LISTDOWNLOADSRESPONSE']._serialized_start=2462
-  _globals['_LISTDOWNLOADSRESPONSE']._serialized_end=2525
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=2527
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=2602
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=2604
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=2641
-  _globals['_SESSIONSERVICE']._serialized_start=2644
-  _globals['_SESSIONSERVICE']._serialized_end=3537
+  _globals['_OPENSESSIONREQUEST']._serialized_start=159
+  _globals['_OPENSESSIONREQUEST']._serialized_end=624
+  _globals['_OPENSESSIONRESPONSE']._serialized_start=627
+  _globals['_OPENSESSIONRESPONSE']._serialized_end=843
+  _globals['_GETSESSIONREQUEST']._serialized_start=845
+  _globals['_GETSESSIONREQUEST']._serialized_end=881
+  _globals['_GETSESSIONRESPONSE']._serialized_start=883
+  _globals['_GETSESSIONRESPONSE']._serialized_end=940
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=942
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1018
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1020
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1105
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1108
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1243
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1245
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1344
+  _globals['_SHUTDOWNBROWSERREQUEST']._serialized_start=1346
+  _globals['_SHUTDOWNBROWSERREQUEST']._serialized_end=1410
+  _globals['_SHUTDOWNBROWSERRESPONSE']._serialized_start=1412
+  _globals['_SHUTDOWNBROWSERRESPONSE']._serialized_end=1458
+  _globals['_ACTREQUEST']._serialized_start=1461
+  _globals['_ACTREQUEST']._serialized_end=1693
+  _globals['_SCREENSHOTOPTIONS']._serialized_start=1696
+  _globals['_SCREENSHOTOPTIONS']._serialized_end=1837
+  _globals['_ACTRESPONSE']._serialized_start=1840
+  _globals['_ACTRESPONSE']._serialized_end=2002
+  _globals['_ACTIONRESULT']._serialized_start=2004
+  _globals['_ACTIONRESULT']._serialized_end=2063
+  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_start=2065
+  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_end=2178
+  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_start=2180
+  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_end=2250
+  _globals['_ISSUECDPURLREQUEST']._serialized_start=2252
+  _globals['_ISSUECDPURLREQUEST']._serialized_end=2352
+  _globals['_ISSUECDPURLRESPONSE']._serialized_start=2355
+  _globals['_ISSUECDPURLRESPONSE']._serialized_end=2485
+  _globals['_UPLOADFILEREQUEST']._serialized_start=2487
+  _globals['_UPLOADFILEREQUEST']._serialized_end=2581
+  _globals['_UPLOADFILEHEADER']._serialized_start=2583
+  _globals['_UPLOADFILEHEADER']._serialized_end=2655
+  _globals['_UPLOADFILERESPONSE']._serialized_start=2657
+  _globals['_UPLOADFILERESPONSE']._serialized_end=2721
+  _globals['_LISTDOWNLOADSREQUEST']._serialized_start=2723
+  _globals['_LISTDOWNLOADSREQUEST']._serialized_end=2785
+  _globals['_LISTDOWNLOADSRESPONSE']._serialized_start=2787
+  _globals['_LISTDOWNLOADSRESPONSE']._serialized_end=2850
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=2852
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=2943
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=2945
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=2982
+  _globals['_ISSUEVIEWURLREQUEST']._serialized_start=2984
+  _globals['_ISSUEVIEWURLREQUEST']._serialized_end=3102
+  _globals['_ISSUEVIEWURLRESPONSE']._serialized_start=3104
+  _globals['_ISSUEVIEWURLRESPONSE']._serialized_end=3188
+  _globals['_SESSIONSERVICE']._serialized_start=3191
+  _globals['_SESSIONSERVICE']._serialized_end=4165
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tenure.v1 import hold_pb2 as _hold_pb2
 from tenure.v1 import session_pb2 as _session_pb2
@@ -48,6 +49,7 @@ class OpenSessionRequest(_message.Message):
     MAX_RUNTIME_FIELD_NUMBER: _builtins.int
     RESTARTABLE_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    KEEP_PAGE_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """The profile: an id as typed or a name. Required, unless the deprecated state_key is given."""
     start_url: _builtins.str
@@ -82,6 +84,8 @@ class OpenSessionRequest(_message.Message):
     """True declares that the task may be started over from its beginning, should its worker die on the way. As AcquireHold's."""
     plan: _builtins.str
     """Names the plan that the run follows, at most 256 characters. As AcquireHold's."""
+    keep_page: _builtins.bool
+    """True leaves the page as it stands, and start_url empty. Only with the fencing_token of a hold that came by TransferHold."""
     @_builtins.property
     def lease_ttl(self) -> _duration_pb2.Duration:
         """Time to live of the implicit worker, which nobody renews; at most 1 h. Absent means 10 min. Not together with worker."""
@@ -117,10 +121,11 @@ class OpenSessionRequest(_message.Message):
         max_runtime: _duration_pb2.Duration | None = ...,
         restartable: _builtins.bool = ...,
         plan: _builtins.str = ...,
+        keep_page: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "proxy", b"proxy", "reuse_session", b"reuse_session", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "fencing_token", b"fencing_token", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "plan", b"plan", "profile", b"profile", "proxy", b"proxy", "request_id", b"request_id", "restartable", b"restartable", "resume_state", b"resume_state", "reuse_session", b"reuse_session", "run_id", b"run_id", "start_url", b"start_url", "state_key", b"state_key", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "fencing_token", b"fencing_token", "keep_page", b"keep_page", "lease_ttl", b"lease_ttl", "max_runtime", b"max_runtime", "plan", b"plan", "profile", b"profile", "proxy", b"proxy", "request_id", b"request_id", "restartable", b"restartable", "resume_state", b"resume_state", "reuse_session", b"reuse_session", "run_id", b"run_id", "start_url", b"start_url", "state_key", b"state_key", "wait", b"wait", "worker", b"worker", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reuse_session: _TypeAlias = _typing.Literal["reuse_session"]  # noqa: Y015
     _WhichOneofArgType__reuse_session: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session"]  # noqa: Y015
@@ -292,6 +297,7 @@ class CloseSessionRequest(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     KEEP_HOLD_FIELD_NUMBER: _builtins.int
+    PREWARM_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """The session's name. Required."""
     fencing_token: _builtins.int
@@ -300,6 +306,8 @@ class CloseSessionRequest(_message.Message):
     """How the run ended. Unspecified means SUCCEEDED."""
     keep_hold: _builtins.bool
     """True keeps the hold, for a further OpenSession with the token or a ReleaseHold later."""
+    prewarm: _builtins.bool
+    """True has a browser ready for the next session, should this one's not stay: launched once the profile is free again, not waited for."""
     def __init__(
         self,
         *,
@@ -307,10 +315,11 @@ class CloseSessionRequest(_message.Message):
         fencing_token: _builtins.int = ...,
         result: _hold_pb2.RunResult.ValueType = ...,
         keep_hold: _builtins.bool = ...,
+        prewarm: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "keep_hold", b"keep_hold", "result", b"result", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "keep_hold", b"keep_hold", "prewarm", b"prewarm", "result", b"result", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,6 +412,7 @@ class ActRequest(_message.Message):
     ACTIONS_FIELD_NUMBER: _builtins.int
     SETTLE_FIELD_NUMBER: _builtins.int
     SCREENSHOT_FIELD_NUMBER: _builtins.int
+    SETTLE_MINIMUM_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """The session's name. Required."""
     fencing_token: _builtins.int
@@ -419,6 +429,10 @@ class ActRequest(_message.Message):
     def screenshot(self) -> Global___ScreenshotOptions:
         """How to take a picture after; absent takes none."""
 
+    @_builtins.property
+    def settle_minimum(self) -> _duration_pb2.Duration:
+        """How long to wait at least before the window counts as settled; absent means 50 ms, at most `settle`."""
+
     def __init__(
         self,
         *,
@@ -427,10 +441,11 @@ class ActRequest(_message.Message):
         actions: _abc.Iterable[_session_pb2.Action] | None = ...,
         settle: _duration_pb2.Duration | None = ...,
         screenshot: Global___ScreenshotOptions | None = ...,
+        settle_minimum: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["screenshot", b"screenshot", "settle", b"settle"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["screenshot", b"screenshot", "settle", b"settle", "settle_minimum", b"settle_minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "fencing_token", b"fencing_token", "screenshot", b"screenshot", "session", b"session", "settle", b"settle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "fencing_token", b"fencing_token", "screenshot", b"screenshot", "session", b"session", "settle", b"settle", "settle_minimum", b"settle_minimum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,6 +461,8 @@ class ScreenshotOptions(_message.Message):
     INLINE_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     FULL_PAGE_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
     """`image/png` (default), `image/jpeg` or `image/webp`."""
     inline: _builtins.bool
@@ -454,6 +471,12 @@ class ScreenshotOptions(_message.Message):
     """Scale, above 0 and at most 1; 0 means 1."""
     full_page: _builtins.bool
     """True takes the whole page, not only what is in view."""
+    quality: _builtins.int
+    """1 to 100, of image/jpeg and image/webp; 0 means 80."""
+    @_builtins.property
+    def region(self) -> _session_pb2.Region:
+        """Only this part of the viewport; absent takes all of it. Not with full_page."""
+
     def __init__(
         self,
         *,
@@ -461,10 +484,12 @@ class ScreenshotOptions(_message.Message):
         inline: _builtins.bool = ...,
         scale: _builtins.float = ...,
         full_page: _builtins.bool = ...,
+        region: _session_pb2.Region | None = ...,
+        quality: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full_page", b"full_page", "inline", b"inline", "media_type", b"media_type", "scale", b"scale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full_page", b"full_page", "inline", b"inline", "media_type", b"media_type", "quality", b"quality", "region", b"region", "scale", b"scale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -479,8 +504,11 @@ class ActResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     SETTLE_REASON_FIELD_NUMBER: _builtins.int
     SCREENSHOT_FIELD_NUMBER: _builtins.int
+    SETTLE_FIELD_NUMBER: _builtins.int
     settle_reason: _builtins.str
     """Why it stopped waiting: `settled`, `cap` or `none`."""
+    settle: _session_pb2.SettleReason.ValueType
+    """The same as settle_reason, for programs."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActionResult]:
         """One for each action done, in order."""
@@ -495,10 +523,11 @@ class ActResponse(_message.Message):
         results: _abc.Iterable[Global___ActionResult] | None = ...,
         settle_reason: _builtins.str = ...,
         screenshot: _session_pb2.Screenshot | None = ...,
+        settle: _session_pb2.SettleReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["screenshot", b"screenshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "screenshot", b"screenshot", "settle_reason", b"settle_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "screenshot", b"screenshot", "settle", b"settle", "settle_reason", b"settle_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -623,16 +652,30 @@ class IssueCdpUrlResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CDP_URL_FIELD_NUMBER: _builtins.int
+    GATEWAY_CDP_URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    HTTP_URL_FIELD_NUMBER: _builtins.int
     cdp_url: _builtins.str
     """The address; its secret is in it."""
+    gateway_cdp_url: _builtins.str
+    """The same through the gateway; its secret is in it too."""
+    http_url: _builtins.str
+    """For tools that ask `/json/version` and `/json/list` below it first; its secret is in it too."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it may be used to connect."""
+
     def __init__(
         self,
         *,
         cdp_url: _builtins.str = ...,
+        gateway_cdp_url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        http_url: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cdp_url", b"cdp_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cdp_url", b"cdp_url", "expire_time", b"expire_time", "gateway_cdp_url", b"gateway_cdp_url", "http_url", b"http_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -706,19 +749,23 @@ class UploadFileResponse(_message.Message):
 
     PATH_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """The path to give to a file input."""
     size: _builtins.int
     """In bytes."""
+    sha256: _builtins.bytes
+    """Of the bytes."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -783,22 +830,26 @@ class DownloadFileRequest(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """The session's name. Required."""
     fencing_token: _builtins.int
     """The hold's token. Required."""
     file: _builtins.str
     """The file's name within the session. Required."""
+    offset: _builtins.int
+    """From which byte on."""
     def __init__(
         self,
         *,
         session: _builtins.str = ...,
         fencing_token: _builtins.int = ...,
         file: _builtins.str = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "file", b"file", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "file", b"file", "offset", b"offset", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -825,3 +876,67 @@ class DownloadFileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadFileResponse: _TypeAlias = DownloadFileResponse  # noqa: Y015
+
+@_typing.final
+class IssueViewUrlRequest(_message.Message):
+    """Issues an address for a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """The session's name. Required."""
+    fencing_token: _builtins.int
+    """The hold's token. Required with control; without it any reviewer or administrator of the tenant may look."""
+    control: _builtins.bool
+    """True lets the person act, under the token's fence."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the address may be used to connect, at most 1 h; absent means 60 s."""
+
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+        control: _builtins.bool = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "fencing_token", b"fencing_token", "session", b"session", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueViewUrlRequest: _TypeAlias = IssueViewUrlRequest  # noqa: Y015
+
+@_typing.final
+class IssueViewUrlResponse(_message.Message):
+    """Answer to IssueViewUrl."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Opens in a person's own browser; its secret is in it, so it is not to be logged."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it may be used to connect."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueViewUrlResponse: _TypeAlias = IssueViewUrlResponse  # noqa: Y015

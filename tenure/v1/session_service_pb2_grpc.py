@@ -90,6 +90,11 @@ class SessionServiceStub:
                 request_serializer=tenure_dot_v1_dot_session__service__pb2.DownloadFileRequest.SerializeToString,
                 response_deserializer=tenure_dot_v1_dot_session__service__pb2.DownloadFileResponse.FromString,
                 _registered_method=True)
+        self.IssueViewUrl = channel.unary_unary(
+                '/tenure.v1.SessionService/IssueViewUrl',
+                request_serializer=tenure_dot_v1_dot_session__service__pb2.IssueViewUrlRequest.SerializeToString,
+                response_deserializer=tenure_dot_v1_dot_session__service__pb2.IssueViewUrlResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -156,28 +161,38 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueCdpUrl(self, request, context):
-        """Issues a further address for CDP clients.
+        """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
+        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadFile(self, request_iterator, context):
-        """Puts a file where the session's pages may choose it.
+        """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
+        whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDownloads(self, request, context):
-        """Lists what the session's browser downloaded.
+        """Lists what the session's browser downloaded, complete or not. Errors: as Act's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """Reads a download.
+        """Reads a download that is complete. Errors: as Act's; NOT_FOUND (no such file, or not whole), INVALID_FIELD (offset).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueViewUrl(self, request, context):
+        """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
+        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,6 +255,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.DownloadFile,
                     request_deserializer=tenure_dot_v1_dot_session__service__pb2.DownloadFileRequest.FromString,
                     response_serializer=tenure_dot_v1_dot_session__service__pb2.DownloadFileResponse.SerializeToString,
+            ),
+            'IssueViewUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueViewUrl,
+                    request_deserializer=tenure_dot_v1_dot_session__service__pb2.IssueViewUrlRequest.FromString,
+                    response_serializer=tenure_dot_v1_dot_session__service__pb2.IssueViewUrlResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -540,6 +560,33 @@ class SessionService:
             '/tenure.v1.SessionService/DownloadFile',
             tenure_dot_v1_dot_session__service__pb2.DownloadFileRequest.SerializeToString,
             tenure_dot_v1_dot_session__service__pb2.DownloadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueViewUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.v1.SessionService/IssueViewUrl',
+            tenure_dot_v1_dot_session__service__pb2.IssueViewUrlRequest.SerializeToString,
+            tenure_dot_v1_dot_session__service__pb2.IssueViewUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,13 +44,21 @@ class SessionServiceStub:
     CaptureScreenshot: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CaptureScreenshotRequest, _session_service_pb2.CaptureScreenshotResponse]
     """Takes a picture of the page in front. Passwords in it are masked. Errors: as Act's."""
     IssueCdpUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]
-    """Issues a further address for CDP clients."""
+    """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
+    Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+    """
     UploadFile: _aio.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]
-    """Puts a file where the session's pages may choose it."""
+    """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
+    whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
+    """
     ListDownloads: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListDownloadsRequest, _session_service_pb2.ListDownloadsResponse]
-    """Lists what the session's browser downloaded."""
+    """Lists what the session's browser downloaded, complete or not. Errors: as Act's."""
     DownloadFile: _aio.UnaryStreamMultiCallable[_session_service_pb2.DownloadFileRequest, _session_service_pb2.DownloadFileResponse]
-    """Reads a download."""
+    """Reads a download that is complete. Errors: as Act's; NOT_FOUND (no such file, or not whole), INVALID_FIELD (offset)."""
+    IssueViewUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueViewUrlRequest, _session_service_pb2.IssueViewUrlResponse]
+    """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
+    INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+    """
 
 class SessionServiceServicer:
     """Browsers under holds: the main job."""
@@ -123,27 +131,40 @@ class SessionServiceServicer:
         request: _session_service_pb2.IssueCdpUrlRequest,
         context: _aio.ServicerContext[_session_service_pb2.IssueCdpUrlRequest, _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]:
-        """Issues a further address for CDP clients."""
+        """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
+        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        """
 
     def UploadFile(
         self,
         request_iterator: _abc.AsyncIterator[_session_service_pb2.UploadFileRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_session_service_pb2.UploadFileRequest], _abc.Awaitable[_session_service_pb2.UploadFileResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.UploadFileResponse]:
-        """Puts a file where the session's pages may choose it."""
+        """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
+        whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
+        """
 
     def ListDownloads(
         self,
         request: _session_service_pb2.ListDownloadsRequest,
         context: _aio.ServicerContext[_session_service_pb2.ListDownloadsRequest, _abc.Awaitable[_session_service_pb2.ListDownloadsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ListDownloadsResponse]:
-        """Lists what the session's browser downloaded."""
+        """Lists what the session's browser downloaded, complete or not. Errors: as Act's."""
 
     def DownloadFile(
         self,
         request: _session_service_pb2.DownloadFileRequest,
         context: _aio.ServicerContext[_session_service_pb2.DownloadFileRequest, _abc.AsyncIterator[_session_service_pb2.DownloadFileResponse]],
     ) -> _abc.AsyncIterator[_session_service_pb2.DownloadFileResponse]:
-        """Reads a download."""
+        """Reads a download that is complete. Errors: as Act's; NOT_FOUND (no such file, or not whole), INVALID_FIELD (offset)."""
+
+    def IssueViewUrl(
+        self,
+        request: _session_service_pb2.IssueViewUrlRequest,
+        context: _aio.ServicerContext[_session_service_pb2.IssueViewUrlRequest, _abc.Awaitable[_session_service_pb2.IssueViewUrlResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.IssueViewUrlResponse]:
+        """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
+        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _aio.Server) -> None: ...

@@ -8,8 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tenure.v1 import hold_pb2 as _hold_pb2
 from tenure.v1 import incident_pb2 as _incident_pb2
+from tenure.v1 import profile_pb2 as _profile_pb2
 from tenure.v1 import session_pb2 as _session_pb2
 from tenure.v1 import session_service_pb2 as _session_service_pb2
 import builtins as _builtins
@@ -22,6 +24,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AddressKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AddressKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AddressKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADDRESS_KIND_UNSPECIFIED: _AddressKind.ValueType  # 0
+    """Never sent."""
+    ADDRESS_KIND_CDP: _AddressKind.ValueType  # 1
+    """DevTools clients."""
+    ADDRESS_KIND_VIEW: _AddressKind.ValueType  # 2
+    """A person who looks."""
+    ADDRESS_KIND_CONTROL: _AddressKind.ValueType  # 3
+    """A person who acts, under the token."""
+
+class AddressKind(_AddressKind, metaclass=_AddressKindEnumTypeWrapper):
+    """What an address is for."""
+
+ADDRESS_KIND_UNSPECIFIED: AddressKind.ValueType  # 0
+"""Never sent."""
+ADDRESS_KIND_CDP: AddressKind.ValueType  # 1
+"""DevTools clients."""
+ADDRESS_KIND_VIEW: AddressKind.ValueType  # 2
+"""A person who looks."""
+ADDRESS_KIND_CONTROL: AddressKind.ValueType  # 3
+"""A person who acts, under the token."""
+Global___AddressKind: _TypeAlias = AddressKind  # noqa: Y015
 
 @_typing.final
 class QuarantineHoldRequest(_message.Message):
@@ -389,6 +419,9 @@ class OpenBrowserRequest(_message.Message):
     START_URL_FIELD_NUMBER: _builtins.int
     PROXY_KEY_FIELD_NUMBER: _builtins.int
     REUSE_SESSION_FIELD_NUMBER: _builtins.int
+    KEEP_PAGE_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIG_GENERATION_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """Canonical name of the profile."""
     fencing_token: _builtins.int
@@ -399,6 +432,14 @@ class OpenBrowserRequest(_message.Message):
     """Key of the proxy; empty for none."""
     reuse_session: _builtins.bool
     """False: a fresh browser whatever is warm. Absent: the host's setting."""
+    keep_page: _builtins.bool
+    """True: the page stays as it stands, and start_url is empty."""
+    config_generation: _builtins.int
+    """Changes with it; 0 for none. A live browser of another one is closed first."""
+    @_builtins.property
+    def config(self) -> _profile_pb2.BrowserConfig:
+        """How the browser is to look; absent means the host's own way."""
+
     def __init__(
         self,
         *,
@@ -407,10 +448,13 @@ class OpenBrowserRequest(_message.Message):
         start_url: _builtins.str = ...,
         proxy_key: _builtins.str = ...,
         reuse_session: _builtins.bool | None = ...,
+        keep_page: _builtins.bool = ...,
+        config: _profile_pb2.BrowserConfig | None = ...,
+        config_generation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "reuse_session", b"reuse_session"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "config", b"config", "reuse_session", b"reuse_session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "fencing_token", b"fencing_token", "profile", b"profile", "proxy_key", b"proxy_key", "reuse_session", b"reuse_session", "start_url", b"start_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session", "config", b"config", "config_generation", b"config_generation", "fencing_token", b"fencing_token", "keep_page", b"keep_page", "profile", b"profile", "proxy_key", b"proxy_key", "reuse_session", b"reuse_session", "start_url", b"start_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reuse_session: _TypeAlias = _typing.Literal["reuse_session"]  # noqa: Y015
     _WhichOneofArgType__reuse_session: _TypeAlias = _typing.Literal["_reuse_session", b"_reuse_session"]  # noqa: Y015
@@ -843,3 +887,517 @@ class ReceiveProfileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReceiveProfileResponse: _TypeAlias = ReceiveProfileResponse  # noqa: Y015
+
+@_typing.final
+class PrewarmBrowserRequest(_message.Message):
+    """Launches ahead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PROXY_KEY_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIG_GENERATION_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    proxy_key: _builtins.str
+    """Key of the proxy; empty for none."""
+    config_generation: _builtins.int
+    """As OpenBrowser's."""
+    @_builtins.property
+    def config(self) -> _profile_pb2.BrowserConfig:
+        """As OpenBrowser's."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        proxy_key: _builtins.str = ...,
+        config: _profile_pb2.BrowserConfig | None = ...,
+        config_generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "config_generation", b"config_generation", "profile", b"profile", "proxy_key", b"proxy_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmBrowserRequest: _TypeAlias = PrewarmBrowserRequest  # noqa: Y015
+
+@_typing.final
+class PrewarmBrowserResponse(_message.Message):
+    """Answer to PrewarmBrowser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREWARMED_FIELD_NUMBER: _builtins.int
+    ALREADY_WARM_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    prewarmed: _builtins.bool
+    """True when a browser is warm now."""
+    already_warm: _builtins.bool
+    """True when it was before."""
+    @_builtins.property
+    def timings(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.PhaseTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        prewarmed: _builtins.bool = ...,
+        already_warm: _builtins.bool = ...,
+        timings: _abc.Iterable[_session_pb2.PhaseTiming] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_warm", b"already_warm", "prewarmed", b"prewarmed", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmBrowserResponse: _TypeAlias = PrewarmBrowserResponse  # noqa: Y015
+
+@_typing.final
+class IssueAddressRequest(_message.Message):
+    """Issues an address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TTL_S_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """Canonical name of the session."""
+    fencing_token: _builtins.int
+    """The token; 0 only for VIEW."""
+    kind: Global___AddressKind.ValueType
+    """What for."""
+    ttl_s: _builtins.int
+    """How long it may be used to connect, in seconds."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+        kind: Global___AddressKind.ValueType = ...,
+        ttl_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "kind", b"kind", "session", b"session", "ttl_s", b"ttl_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueAddressRequest: _TypeAlias = IssueAddressRequest  # noqa: Y015
+
+@_typing.final
+class IssueAddressResponse(_message.Message):
+    """Answer to IssueAddress."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """The secret: not to be logged."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it may be used to connect."""
+
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueAddressResponse: _TypeAlias = IssueAddressResponse  # noqa: Y015
+
+@_typing.final
+class PutUploadRequest(_message.Message):
+    """A part of an upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> _session_service_pb2.UploadFileRequest:
+        """As the public request; its session is canonical."""
+
+    def __init__(
+        self,
+        *,
+        upload: _session_service_pb2.UploadFileRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutUploadRequest: _TypeAlias = PutUploadRequest  # noqa: Y015
+
+@_typing.final
+class PutUploadResponse(_message.Message):
+    """Answer to PutUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> _session_service_pb2.UploadFileResponse:
+        """The public answer."""
+
+    def __init__(
+        self,
+        *,
+        upload: _session_service_pb2.UploadFileResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutUploadResponse: _TypeAlias = PutUploadResponse  # noqa: Y015
+
+@_typing.final
+class ListSessionDownloadsRequest(_message.Message):
+    """Asks for downloads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list(self) -> _session_service_pb2.ListDownloadsRequest:
+        """The public request; its session is canonical."""
+
+    def __init__(
+        self,
+        *,
+        list: _session_service_pb2.ListDownloadsRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionDownloadsRequest: _TypeAlias = ListSessionDownloadsRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionDownloadsResponse(_message.Message):
+    """Answer to ListSessionDownloads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list(self) -> _session_service_pb2.ListDownloadsResponse:
+        """The public answer."""
+
+    def __init__(
+        self,
+        *,
+        list: _session_service_pb2.ListDownloadsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionDownloadsResponse: _TypeAlias = ListSessionDownloadsResponse  # noqa: Y015
+
+@_typing.final
+class ReadDownloadRequest(_message.Message):
+    """Reads a download."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def read(self) -> _session_service_pb2.DownloadFileRequest:
+        """The public request; its session is canonical."""
+
+    def __init__(
+        self,
+        *,
+        read: _session_service_pb2.DownloadFileRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read", b"read"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read", b"read"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadDownloadRequest: _TypeAlias = ReadDownloadRequest  # noqa: Y015
+
+@_typing.final
+class ReadDownloadResponse(_message.Message):
+    """One part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The bytes, in order; at most 1 MiB a message."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadDownloadResponse: _TypeAlias = ReadDownloadResponse  # noqa: Y015
+
+@_typing.final
+class ListProfileSnapshotsRequest(_message.Message):
+    """Asks for snapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProfileSnapshotsRequest: _TypeAlias = ListProfileSnapshotsRequest  # noqa: Y015
+
+@_typing.final
+class ListProfileSnapshotsResponse(_message.Message):
+    """Answer to ListProfileSnapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[_profile_pb2.Snapshot]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: _abc.Iterable[_profile_pb2.Snapshot] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshots", b"snapshots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProfileSnapshotsResponse: _TypeAlias = ListProfileSnapshotsResponse  # noqa: Y015
+
+@_typing.final
+class TakeProfileSnapshotRequest(_message.Message):
+    """Takes a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    cause: _profile_pb2.SnapshotCause.ValueType
+    """Why."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        cause: _profile_pb2.SnapshotCause.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeProfileSnapshotRequest: _TypeAlias = TakeProfileSnapshotRequest  # noqa: Y015
+
+@_typing.final
+class TakeProfileSnapshotResponse(_message.Message):
+    """Answer to TakeProfileSnapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snapshot(self) -> _profile_pb2.Snapshot:
+        """The snapshot."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: _profile_pb2.Snapshot | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeProfileSnapshotResponse: _TypeAlias = TakeProfileSnapshotResponse  # noqa: Y015
+
+@_typing.final
+class RestoreDirectoryRequest(_message.Message):
+    """Restores a directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    revision: _builtins.int
+    """mod(p) as the restore was begun on."""
+    snapshot: _builtins.str
+    """The snapshot's name."""
+    reason: _builtins.str
+    """Why, for the findings."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        snapshot: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "reason", b"reason", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreDirectoryRequest: _TypeAlias = RestoreDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class RestoreDirectoryResponse(_message.Message):
+    """Answer to RestoreDirectory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUT_ASIDE_FIELD_NUMBER: _builtins.int
+    put_aside: _builtins.str
+    """Where the directory that was there is kept; empty when there was none."""
+    def __init__(
+        self,
+        *,
+        put_aside: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["put_aside", b"put_aside"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreDirectoryResponse: _TypeAlias = RestoreDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class ImportDirectoryRequest(_message.Message):
+    """A part of an imported directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Later messages: next bytes of the tar archive, at most 1 MiB."""
+    @_builtins.property
+    def header(self) -> Global___ImportedDirectory:
+        """The first message: what comes."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ImportedDirectory | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportDirectoryRequest: _TypeAlias = ImportDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class ImportedDirectory(_message.Message):
+    """What an imported directory is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """Canonical name of the profile."""
+    fencing_token: _builtins.int
+    """The token under which it comes."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportedDirectory: _TypeAlias = ImportedDirectory  # noqa: Y015
+
+@_typing.final
+class ImportDirectoryResponse(_message.Message):
+    """Answer to ImportDirectory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COOKIES_FIELD_NUMBER: _builtins.int
+    UNREADABLE_COOKIES_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    cookies: _builtins.int
+    """How many cookies came along."""
+    unreadable_cookies: _builtins.int
+    """How many of them cannot be read here."""
+    digest: _builtins.str
+    """Digest of what is on disk now."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What an inspection found."""
+
+    def __init__(
+        self,
+        *,
+        cookies: _builtins.int = ...,
+        unreadable_cookies: _builtins.int = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies", b"cookies", "digest", b"digest", "findings", b"findings", "unreadable_cookies", b"unreadable_cookies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportDirectoryResponse: _TypeAlias = ImportDirectoryResponse  # noqa: Y015

@@ -110,6 +110,51 @@ class BrowserHostServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.FromString,
                 _registered_method=True)
+        self.PrewarmBrowser = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/PrewarmBrowser',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserResponse.FromString,
+                _registered_method=True)
+        self.IssueAddress = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/IssueAddress',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressResponse.FromString,
+                _registered_method=True)
+        self.PutUpload = channel.stream_unary(
+                '/tenure.internal.v1.BrowserHostService/PutUpload',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadResponse.FromString,
+                _registered_method=True)
+        self.ListSessionDownloads = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/ListSessionDownloads',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsResponse.FromString,
+                _registered_method=True)
+        self.ReadDownload = channel.unary_stream(
+                '/tenure.internal.v1.BrowserHostService/ReadDownload',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadResponse.FromString,
+                _registered_method=True)
+        self.ListProfileSnapshots = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/ListProfileSnapshots',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsResponse.FromString,
+                _registered_method=True)
+        self.TakeProfileSnapshot = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/TakeProfileSnapshot',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RestoreDirectory = channel.unary_unary(
+                '/tenure.internal.v1.BrowserHostService/RestoreDirectory',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryResponse.FromString,
+                _registered_method=True)
+        self.ImportDirectory = channel.stream_unary(
+                '/tenure.internal.v1.BrowserHostService/ImportDirectory',
+                request_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserHostServiceServicer:
@@ -234,6 +279,71 @@ class BrowserHostServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrewarmBrowser(self, request, context):
+        """Launches a free profile's browser ahead (PROTOCOL.md 18). Idempotent. Errors: as the public Prewarm.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueAddress(self, request, context):
+        """Issues a further secret of an open session. Errors: NOT_FOUND, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutUpload(self, request_iterator, context):
+        """Takes a file into the session's upload folder, under the fence. Errors: as the public UploadFile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessionDownloads(self, request, context):
+        """Lists the session's downloads, under the fence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadDownload(self, request, context):
+        """Reads one, under the fence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfileSnapshots(self, request, context):
+        """Lists a profile's snapshots here, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeProfileSnapshot(self, request, context):
+        """Closes a free profile's browser (PROTOCOL.md 18), takes a snapshot and verifies it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreDirectory(self, request, context):
+        """Puts a snapshot in the directory's place: at home here, DISABLED or in MANUAL_REVIEW, unchanged since `revision`; floor above it.
+        Idempotent. Errors: TOKEN_SUPERSEDED (it changed since), the other states, NOT_FOUND, PROFILE_CORRUPT, DISK_FULL, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDirectory(self, request_iterator, context):
+        """Takes an imported directory under a token, where there is none and never was. No browser is started. Answers once all was sent.
+        Errors: as OpenBrowser's fence; INVALID_FIELD (profile, chunk), PROFILE_CORRUPT, QUOTA_EXCEEDED, DISK_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserHostServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -311,6 +421,51 @@ def add_BrowserHostServiceServicer_to_server(servicer, server):
                     servicer.ReceiveProfile,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.SerializeToString,
+            ),
+            'PrewarmBrowser': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrewarmBrowser,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserResponse.SerializeToString,
+            ),
+            'IssueAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueAddress,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressResponse.SerializeToString,
+            ),
+            'PutUpload': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutUpload,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadResponse.SerializeToString,
+            ),
+            'ListSessionDownloads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessionDownloads,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsResponse.SerializeToString,
+            ),
+            'ReadDownload': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadDownload,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadResponse.SerializeToString,
+            ),
+            'ListProfileSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfileSnapshots,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsResponse.SerializeToString,
+            ),
+            'TakeProfileSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeProfileSnapshot,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotResponse.SerializeToString,
+            ),
+            'RestoreDirectory': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreDirectory,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryResponse.SerializeToString,
+            ),
+            'ImportDirectory': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportDirectory,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -719,6 +874,249 @@ class BrowserHostService:
             '/tenure.internal.v1.BrowserHostService/ReceiveProfile',
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReceiveProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrewarmBrowser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/PrewarmBrowser',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PrewarmBrowserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/IssueAddress',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.IssueAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutUpload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/tenure.internal.v1.BrowserHostService/PutUpload',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.PutUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessionDownloads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ListSessionDownloads',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListSessionDownloadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadDownload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ReadDownload',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ReadDownloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfileSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ListProfileSnapshots',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ListProfileSnapshotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeProfileSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/TakeProfileSnapshot',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.TakeProfileSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.BrowserHostService/RestoreDirectory',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.RestoreDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDirectory(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/tenure.internal.v1.BrowserHostService/ImportDirectory',
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_browser__host__service__pb2.ImportDirectoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,28 @@ class BrowserHostServiceStub:
     does not hear why.
     Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
     """
+    PrewarmBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.PrewarmBrowserRequest, _browser_host_service_pb2.PrewarmBrowserResponse]
+    """Launches a free profile's browser ahead (PROTOCOL.md 18). Idempotent. Errors: as the public Prewarm."""
+    IssueAddress: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.IssueAddressRequest, _browser_host_service_pb2.IssueAddressResponse]
+    """Issues a further secret of an open session. Errors: NOT_FOUND, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE."""
+    PutUpload: _aio.StreamUnaryMultiCallable[_browser_host_service_pb2.PutUploadRequest, _browser_host_service_pb2.PutUploadResponse]
+    """Takes a file into the session's upload folder, under the fence. Errors: as the public UploadFile."""
+    ListSessionDownloads: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ListSessionDownloadsRequest, _browser_host_service_pb2.ListSessionDownloadsResponse]
+    """Lists the session's downloads, under the fence."""
+    ReadDownload: _aio.UnaryStreamMultiCallable[_browser_host_service_pb2.ReadDownloadRequest, _browser_host_service_pb2.ReadDownloadResponse]
+    """Reads one, under the fence."""
+    ListProfileSnapshots: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.ListProfileSnapshotsRequest, _browser_host_service_pb2.ListProfileSnapshotsResponse]
+    """Lists a profile's snapshots here, newest first."""
+    TakeProfileSnapshot: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.TakeProfileSnapshotRequest, _browser_host_service_pb2.TakeProfileSnapshotResponse]
+    """Closes a free profile's browser (PROTOCOL.md 18), takes a snapshot and verifies it."""
+    RestoreDirectory: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.RestoreDirectoryRequest, _browser_host_service_pb2.RestoreDirectoryResponse]
+    """Puts a snapshot in the directory's place: at home here, DISABLED or in MANUAL_REVIEW, unchanged since `revision`; floor above it.
+    Idempotent. Errors: TOKEN_SUPERSEDED (it changed since), the other states, NOT_FOUND, PROFILE_CORRUPT, DISK_FULL, STORE_UNAVAILABLE.
+    """
+    ImportDirectory: _aio.StreamUnaryMultiCallable[_browser_host_service_pb2.ImportDirectoryRequest, _browser_host_service_pb2.ImportDirectoryResponse]
+    """Takes an imported directory under a token, where there is none and never was. No browser is started. Answers once all was sent.
+    Errors: as OpenBrowser's fence; INVALID_FIELD (profile, chunk), PROFILE_CORRUPT, QUOTA_EXCEEDED, DISK_FULL.
+    """
 
 class BrowserHostServiceServicer:
     """One machine's browsers, as the gateway and recovery use them. Everything under a hold passes the host's fence."""
@@ -188,6 +210,73 @@ class BrowserHostServiceServicer:
         home. Idempotent: what is there already is answered. Answers once all was sent, also when it refuses: a sender that is cut short
         does not hear why.
         Errors: INVALID_FIELD (digest, chunk), TOKEN_SUPERSEDED (it changed since, or is at home here), DISK_FULL, STORE_UNAVAILABLE.
+        """
+
+    def PrewarmBrowser(
+        self,
+        request: _browser_host_service_pb2.PrewarmBrowserRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.PrewarmBrowserRequest, _abc.Awaitable[_browser_host_service_pb2.PrewarmBrowserResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.PrewarmBrowserResponse]:
+        """Launches a free profile's browser ahead (PROTOCOL.md 18). Idempotent. Errors: as the public Prewarm."""
+
+    def IssueAddress(
+        self,
+        request: _browser_host_service_pb2.IssueAddressRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.IssueAddressRequest, _abc.Awaitable[_browser_host_service_pb2.IssueAddressResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.IssueAddressResponse]:
+        """Issues a further secret of an open session. Errors: NOT_FOUND, TOKEN_SUPERSEDED, LEASE_EXPIRED, STORE_UNAVAILABLE."""
+
+    def PutUpload(
+        self,
+        request_iterator: _abc.AsyncIterator[_browser_host_service_pb2.PutUploadRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_browser_host_service_pb2.PutUploadRequest], _abc.Awaitable[_browser_host_service_pb2.PutUploadResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.PutUploadResponse]:
+        """Takes a file into the session's upload folder, under the fence. Errors: as the public UploadFile."""
+
+    def ListSessionDownloads(
+        self,
+        request: _browser_host_service_pb2.ListSessionDownloadsRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ListSessionDownloadsRequest, _abc.Awaitable[_browser_host_service_pb2.ListSessionDownloadsResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ListSessionDownloadsResponse]:
+        """Lists the session's downloads, under the fence."""
+
+    def ReadDownload(
+        self,
+        request: _browser_host_service_pb2.ReadDownloadRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ReadDownloadRequest, _abc.AsyncIterator[_browser_host_service_pb2.ReadDownloadResponse]],
+    ) -> _abc.AsyncIterator[_browser_host_service_pb2.ReadDownloadResponse]:
+        """Reads one, under the fence."""
+
+    def ListProfileSnapshots(
+        self,
+        request: _browser_host_service_pb2.ListProfileSnapshotsRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.ListProfileSnapshotsRequest, _abc.Awaitable[_browser_host_service_pb2.ListProfileSnapshotsResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ListProfileSnapshotsResponse]:
+        """Lists a profile's snapshots here, newest first."""
+
+    def TakeProfileSnapshot(
+        self,
+        request: _browser_host_service_pb2.TakeProfileSnapshotRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.TakeProfileSnapshotRequest, _abc.Awaitable[_browser_host_service_pb2.TakeProfileSnapshotResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.TakeProfileSnapshotResponse]:
+        """Closes a free profile's browser (PROTOCOL.md 18), takes a snapshot and verifies it."""
+
+    def RestoreDirectory(
+        self,
+        request: _browser_host_service_pb2.RestoreDirectoryRequest,
+        context: _aio.ServicerContext[_browser_host_service_pb2.RestoreDirectoryRequest, _abc.Awaitable[_browser_host_service_pb2.RestoreDirectoryResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.RestoreDirectoryResponse]:
+        """Puts a snapshot in the directory's place: at home here, DISABLED or in MANUAL_REVIEW, unchanged since `revision`; floor above it.
+        Idempotent. Errors: TOKEN_SUPERSEDED (it changed since), the other states, NOT_FOUND, PROFILE_CORRUPT, DISK_FULL, STORE_UNAVAILABLE.
+        """
+
+    def ImportDirectory(
+        self,
+        request_iterator: _abc.AsyncIterator[_browser_host_service_pb2.ImportDirectoryRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_browser_host_service_pb2.ImportDirectoryRequest], _abc.Awaitable[_browser_host_service_pb2.ImportDirectoryResponse]],
+    ) -> _abc.Awaitable[_browser_host_service_pb2.ImportDirectoryResponse]:
+        """Takes an imported directory under a token, where there is none and never was. No browser is started. Answers once all was sent.
+        Errors: as OpenBrowser's fence; INVALID_FIELD (profile, chunk), PROFILE_CORRUPT, QUOTA_EXCEEDED, DISK_FULL.
         """
 
 def add_BrowserHostServiceServicer_to_server(servicer: BrowserHostServiceServicer, server: _aio.Server) -> None: ...

@@ -13,6 +13,7 @@ from tenure.v1 import hold_pb2 as _hold_pb2
 from tenure.v1 import hold_service_pb2 as _hold_service_pb2
 from tenure.v1 import host_pb2 as _host_pb2
 from tenure.v1 import incident_pb2 as _incident_pb2
+from tenure.v1 import profile_pb2 as _profile_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -687,6 +688,11 @@ class AcquireForSessionResponse(_message.Message):
 
     HOLD_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIG_GENERATION_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    config_generation: _builtins.int
+    """Changes with it; 0 for none."""
     @_builtins.property
     def hold(self) -> _hold_pb2.Hold:
         """The hold, with its home."""
@@ -695,15 +701,26 @@ class AcquireForSessionResponse(_message.Message):
     def checkpoint(self) -> _hold_pb2.Checkpoint:
         """The workflow's checkpoint, when asked for and there."""
 
+    @_builtins.property
+    def config(self) -> _profile_pb2.BrowserConfig:
+        """How the profile's browser looks; absent for none."""
+
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
+        """The hosts alive, by name."""
+
     def __init__(
         self,
         *,
         hold: _hold_pb2.Hold | None = ...,
         checkpoint: _hold_pb2.Checkpoint | None = ...,
+        config: _profile_pb2.BrowserConfig | None = ...,
+        config_generation: _builtins.int = ...,
+        hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "hold", b"hold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "config", b"config", "hold", b"hold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "hold", b"hold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "config", b"config", "config_generation", b"config_generation", "hold", b"hold", "hosts", b"hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -976,6 +993,8 @@ class LocateProfileResponse(_message.Message):
     HOSTS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIG_GENERATION_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home, `hosts/{host}`; empty for none."""
     state: _hold_pb2.ProfileState.ValueType
@@ -988,9 +1007,15 @@ class LocateProfileResponse(_message.Message):
     """mod(p); 0 when it was never stored."""
     epoch: _builtins.int
     """The epoch in which its state began: no token of it that was issued up to `revision` has a higher one."""
+    config_generation: _builtins.int
+    """Changes with it; 0 for none."""
     @_builtins.property
     def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
         """The hosts alive, by name: the home's address, or where a profile without a home may go."""
+
+    @_builtins.property
+    def config(self) -> _profile_pb2.BrowserConfig:
+        """How its browser looks; absent for none."""
 
     def __init__(
         self,
@@ -1002,10 +1027,12 @@ class LocateProfileResponse(_message.Message):
         hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
         revision: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        config: _profile_pb2.BrowserConfig | None = ...,
+        config_generation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "revision", b"revision", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "config_generation", b"config_generation", "epoch", b"epoch", "fencing_token", b"fencing_token", "home", b"home", "hosts", b"hosts", "revision", b"revision", "state", b"state", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1277,3 +1304,51 @@ class MoveHomeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MoveHomeResponse: _TypeAlias = MoveHomeResponse  # noqa: Y015
+
+@_typing.final
+class TransferDrainedRequest(_message.Message):
+    """Hands a drained hold over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transfer(self) -> _hold_service_pb2.TransferHoldRequest:
+        """The public request; its profile is canonical."""
+
+    def __init__(
+        self,
+        *,
+        transfer: _hold_service_pb2.TransferHoldRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferDrainedRequest: _TypeAlias = TransferDrainedRequest  # noqa: Y015
+
+@_typing.final
+class TransferDrainedResponse(_message.Message):
+    """Answer to TransferDrained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> _hold_pb2.Hold:
+        """The new hold."""
+
+    def __init__(
+        self,
+        *,
+        hold: _hold_pb2.Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferDrainedResponse: _TypeAlias = TransferDrainedResponse  # noqa: Y015

@@ -135,6 +135,11 @@ class LockServiceStub:
                 request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.SerializeToString,
                 response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.FromString,
                 _registered_method=True)
+        self.TransferDrained = channel.unary_unary(
+                '/tenure.internal.v1.LockService/TransferDrained',
+                request_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedRequest.SerializeToString,
+                response_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedResponse.FromString,
+                _registered_method=True)
 
 
 class LockServiceServicer:
@@ -298,6 +303,14 @@ class LockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferDrained(self, request, context):
+        """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
+        request id unused. Idempotent by request id. Errors: as the public TransferHold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LockServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -400,6 +413,11 @@ def add_LockServiceServicer_to_server(servicer, server):
                     servicer.RecordVerdict,
                     request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.FromString,
                     response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.SerializeToString,
+            ),
+            'TransferDrained': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferDrained,
+                    request_deserializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedRequest.FromString,
+                    response_serializer=tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -943,6 +961,33 @@ class LockService:
             '/tenure.internal.v1.LockService/RecordVerdict',
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictRequest.SerializeToString,
             tenure_dot_internal_dot_v1_dot_lock__service__pb2.RecordVerdictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferDrained(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure.internal.v1.LockService/TransferDrained',
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedRequest.SerializeToString,
+            tenure_dot_internal_dot_v1_dot_lock__service__pb2.TransferDrainedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,10 @@ class LockServiceStub:
     """
     RecordVerdict: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RecordVerdictRequest, _lock_service_pb2.RecordVerdictResponse]
     """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND."""
+    TransferDrained: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.TransferDrainedRequest, _lock_service_pb2.TransferDrainedResponse]
+    """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
+    request id unused. Idempotent by request id. Errors: as the public TransferHold.
+    """
 
 class LockServiceServicer:
     """The lock service as gateways, hosts and recovery use it."""
@@ -254,5 +258,14 @@ class LockServiceServicer:
         context: _aio.ServicerContext[_lock_service_pb2.RecordVerdictRequest, _abc.Awaitable[_lock_service_pb2.RecordVerdictResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.RecordVerdictResponse]:
         """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND."""
+
+    def TransferDrained(
+        self,
+        request: _lock_service_pb2.TransferDrainedRequest,
+        context: _aio.ServicerContext[_lock_service_pb2.TransferDrainedRequest, _abc.Awaitable[_lock_service_pb2.TransferDrainedResponse]],
+    ) -> _abc.Awaitable[_lock_service_pb2.TransferDrainedResponse]:
+        """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
+        request id unused. Idempotent by request id. Errors: as the public TransferHold.
+        """
 
 def add_LockServiceServicer_to_server(servicer: LockServiceServicer, server: _aio.Server) -> None: ...
