@@ -12,35 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from browserhost import chrome, start_url
 from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
+from browserhost.flushing import Flushing
+from browserhost.handing import Handing
 from browserhost.mux import CdpMux
 from browserhost.page import Observer, Page
 from browserhost.pages import Pages
 from browserhost.picture import Picture
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import ProcessTree, StartFailed
-from tenure.cdp import CdpClosed, CdpError, Result
-from tenure.errors import BrowserCrashed, NavigationFailed
+from tenure.cdp import CdpClosed, CdpError
+from tenure.errors import BrowserCrashed
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec"]
 
-FLUSH_DELAY_S = 0.5
-"""From a commit or load to the flush that follows: one flush for a burst of them."""
-FLUSH_S = 5.0
-ANSWER_S = 3.0
-"""How long a warm browser may take to prove that it answers."""
 CLOSE_S = 10.0
 """How long Chrome may take to end by itself; with 15 tabs it needs 0.4 s."""
-
-# On a page's session this returns once the cookie database is committed, and there is nothing to
-# delete there. It is a side effect: a test guards it against the next Chrome.
-_FLUSH = "Storage.clearDataForOrigin"
-_FLUSH_ARGUMENTS = {"origin": "https://flush.invalid", "storageTypes": "cookies"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +65,14 @@ class Browser:
         loop = asyncio.get_running_loop()
         self.spec, self.mux = spec, mux
         self.pid, self.start_ticks = 0, 0
-        self.flushed_at: float | None = None
         self.timings: dict[str, float] = {}
         self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
         self._tree, self._pipe, self._forwarder = tree, pipe, forwarder
-        self._pages = Pages(mux.root, self._flush_soon)
+        self._pages = Pages(mux.root)
         self._camera = Camera(mux.root, self._pages)
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._flushing: asyncio.Task[None] | None = None
+        self._flushing = Flushing(mux.root, self._pages)
+        self._handing = Handing(mux.root, self._pages, forwarder, self.downloads)
         self._closing: asyncio.Task[CloseReport] | None = None
-        self._window: asyncio.Future[Result] = loop.create_future()
         tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
 
@@ -128,6 +117,11 @@ class Browser:
         browser = cls(spec, tree, mux, pipe, forwarder)
         await browser._begin(begun)
         return browser
+
+    @property
+    def flushed_at(self) -> float | None:
+        """The unix time of the last flush; None when there was none."""
+        return self._flushing.at
 
     @property
     def url(self) -> str:
@@ -185,10 +179,8 @@ class Browser:
         Raises InvalidField, NavigationFailed (the browser stays usable), BrowserCrashed.
         """
         start_url.check(url, self.spec.egress)
-        began = time.monotonic()
         async with self._usable():
-            await self._navigate(await self._front(), url)
-        return {"navigate": time.monotonic() - began}
+            return await self._handing.open(url)
 
     async def hand_over(self, url: str) -> dict[str, float]:
         """Make a warm browser a new session's own, then open `url`.
@@ -198,13 +190,9 @@ class Browser:
         interceptions of clients ended with their sessions. Raises as `open` does.
         """
         start_url.check(url, self.spec.egress)
-        began = time.monotonic()
         async with self._usable():
             self.mux.drop_all("SESSION_ENDED")
-            front = await self._clean()
-            cleaned = time.monotonic()
-            await self._navigate(front, url)
-        return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
+            return await self._handing.hand_over(url)
 
     async def flush(self) -> float:
         """Have Chrome write its cookies; returns, and keeps in `flushed_at`, the unix time it was asked.
@@ -213,12 +201,7 @@ class Browser:
         some seconds later, or when its origin's last tab closes. Raises BrowserCrashed.
         """
         async with self._usable():
-            try:
-                asked = await self._flush_on(await self._front())
-            except CdpError:
-                # A client had just closed that tab.
-                asked = await self._flush_on(await self._pages.open_tab())
-        return asked
+            return await self._flushing.flush()
 
     async def close(self) -> CloseReport:
         """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
@@ -246,7 +229,7 @@ class Browser:
         version = self.mux.root.post("Browser.getVersion")
         self._pages.follow()
         self.mux.watch()
-        self._keep_downloads()
+        self._handing.keep_downloads()
         try:
             async with asyncio.timeout(self.spec.answer_s):
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
@@ -254,7 +237,7 @@ class Browser:
                 self.uploads.mkdir(mode=0o700)
                 self.timings["launch"] = time.monotonic() - begun
                 first = await asyncio.shield(self._pages.first)
-                self._window = self.mux.root.post("Browser.getWindowForTarget", {"targetId": first.target})
+                self._handing.begin(first)
                 self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             raise await self._failed_start(error) from error
@@ -274,69 +257,6 @@ class Browser:
             text = f"it {ended}"
         return BrowserCrashed(problem=f"{text}; last words: {_last_words(said)}")
 
-    async def _navigate(self, page: Page, url: str) -> None:
-        """As Pages.navigate, with what the forwarder knows of a failure."""
-        began = time.monotonic()
-        try:
-            await self._pages.navigate(page, url)
-        except NavigationFailed as failed:
-            if said := self._forwarder.failed_since(began, urlsplit(url).hostname or ""):
-                failed.error = f"{failed.error} ({said})"
-            raise
-
-    async def _front(self) -> Page:
-        return self._pages.front or await self._pages.open_tab()
-
-    async def _clean(self) -> Page:
-        """What hand_over does before it navigates, in one round trip where all is well."""
-        root, pages = self.mux.root, self._pages
-        for page in pages.all:
-            pages.end_dialog(page)
-        front = await self._front()
-        if front.broken:
-            front = await self._replace(front)
-        renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
-        contexts = root.post("Target.getBrowserContexts")
-        waits = [pages.close(page) for page in pages.others]
-        root.post("Browser.resetPermissions")
-        self._keep_downloads()
-        pages.end_downloads()
-        window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
-        async with asyncio.timeout(ANSWER_S):
-            for other in (await contexts)["browserContextIds"]:
-                root.post("Target.disposeBrowserContext", {"browserContextId": other})
-            for closed in await asyncio.gather(*waits, return_exceptions=True):
-                if isinstance(closed, CdpClosed):
-                    raise closed
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await renderer
-                await self._restore_window(await window)
-        except (TimeoutError, CdpError):
-            return await self._replace(front)
-        return front
-
-    async def _restore_window(self, found: Result) -> None:
-        """Give a window that a client moved or minimised its place and size again."""
-        before = (await asyncio.shield(self._window))["bounds"]
-        if found["bounds"] != before:
-            size = {name: before[name] for name in ("left", "top", "width", "height")}
-            for wish in ({"windowState": "normal"}, size):  # the protocol wants them apart
-                bounds = {"windowId": found["windowId"], "bounds": wish}
-                await self.mux.root.post("Browser.setWindowBounds", bounds)
-
-    async def _replace(self, front: Page) -> Page:
-        """Leave a tab whose renderer hangs or crashed for a new one."""
-        fresh = await self._pages.open_tab()
-        with suppress(CdpError):
-            await self._pages.close(front)
-        return fresh
-
-    def _keep_downloads(self) -> None:
-        """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
-        where = {"behavior": "allow", "downloadPath": str(self.downloads)}
-        self.mux.root.post("Browser.setDownloadBehavior", {**where, "eventsEnabled": True})
-
     @asynccontextmanager
     async def _usable(self) -> AsyncIterator[None]:
         """Turn what breaks inside into BrowserCrashed."""
@@ -346,29 +266,8 @@ class Browser:
             problem = str(error) or "it does not answer"
             raise BrowserCrashed(problem=problem) from error
 
-    async def _flush_on(self, page: Page) -> float:
-        asked = time.time()
-        await self.mux.root.call(_FLUSH, _FLUSH_ARGUMENTS, page.session, timeout=FLUSH_S)
-        self.flushed_at = max(asked, self.flushed_at or asked)
-        return asked
-
-    def _flush_soon(self) -> None:
-        if self._flush_timer is None and self._closing is None:
-            loop = asyncio.get_running_loop()
-            self._flush_timer = loop.call_later(FLUSH_DELAY_S, self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._flush_timer = None
-        front = self._pages.front
-        if front is not None:  # a client that closed every tab would be surprised by a new one
-            self._flushing = asyncio.create_task(self._try_flush(front), name=f"flush browser {self.pid}")
-
-    async def _try_flush(self, page: Page) -> None:
-        with suppress(CdpError, CdpClosed, TimeoutError):  # then `flushed_at` stays as it is: the truth
-            await self._flush_on(page)
-
     async def _close(self) -> CloseReport:
-        self._stop_flushing()
+        self._flushing.stop()
         if not self._tree.gone.done():
             self.mux.drop_all("SESSION_ENDED")
             with suppress(BrowserCrashed):
@@ -394,17 +293,12 @@ class Browser:
         await asyncio.shield(self._tree.gone)
 
     def _gone(self) -> None:
-        self._stop_flushing()
+        self._flushing.stop()
         self._pipe.close()
         # Not before: its port would be anybody's, and Chrome would go on sending there.
         self._forwarder.close()
         if not self.ended.done():
             self.ended.set_result(BrowserEnd(self._closing is not None, str(self._tree.exit.result())))
-
-    def _stop_flushing(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
 
 
 def _last_words(stderr: str) -> str:

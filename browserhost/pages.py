@@ -33,8 +33,9 @@ class Pages:
     `first` resolves with the page that Chrome starts with.
     """
 
-    def __init__(self, root: CdpClient, on_settled: Callable[[], None]) -> None:
-        self._root, self._on_settled = root, on_settled
+    def __init__(self, root: CdpClient) -> None:
+        self._root = root
+        self.on_settled: Callable[[], None] = lambda: None
         self._by_session: dict[str, Page] = {}
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
@@ -281,7 +282,7 @@ class Pages:
 
     def _settled(self, page: Page) -> None:
         page.changed.set()
-        self._on_settled()
+        self.on_settled()
 
     def _dialog_opens(self, page: Page, params: Result) -> None:
         page.dialog = params["type"]

@@ -22,9 +22,11 @@ class LiveBrowser(Protocol):
 
     pid: int
     start_ticks: int
-    flushed_at: float | None
     timings: dict[str, float]
     ended: asyncio.Future[BrowserEnd]
+
+    @property
+    def flushed_at(self) -> float | None: ...
 
     @property
     def url(self) -> str: ...

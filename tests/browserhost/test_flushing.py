@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from browserhost.browser import _FLUSH, FLUSH_DELAY_S, Browser
-from browserhost.mux import CdpMux
+from browserhost.flushing import _FLUSH, FLUSH_DELAY_S, Flushing
+from browserhost.pages import Pages
+from tenure.cdp import CdpClient
 
 CLAIM_S = 2.0
 """What is promised of a navigation that settled."""
@@ -42,9 +42,8 @@ class Chrome:
         self.calls: list[dict[str, Any]] = []
         self.asked_at: list[float] = []
         """When a flush was asked for."""
-        mux = CdpMux(self._write, self._room)
-        tree = SimpleNamespace(gone=loop.create_future(), on_orphaned=None)
-        self.browser = Browser(cast(Any, None), cast(Any, tree), mux, cast(Any, None), cast(Any, None))
+        self.root = CdpClient(self._write)
+        self.flushing = Flushing(self.root, Pages(self.root))
         info = {"targetId": "T", "type": "page", "browserContextId": "C", "url": "about:blank"}
         self.tell("Target.attachedToTarget", sessionId="S", targetInfo=info)
 
@@ -57,19 +56,16 @@ class Chrome:
 
     def answers_flush(self) -> None:
         call = [call for call in self.calls if call["method"] == _FLUSH][-1]
-        self.browser.mux.received(json.dumps({"id": call["id"], "result": {}, "sessionId": "S"}).encode())
+        self.root.deliver(json.dumps({"id": call["id"], "result": {}, "sessionId": "S"}))
 
     def tell(self, method: str, session: str = "", **params: Any) -> None:
-        self.browser.mux.root.deliver(json.dumps({"method": method, "params": params, "sessionId": session}))
+        self.root.deliver(json.dumps({"method": method, "params": params, "sessionId": session}))
 
-    def _write(self, message: bytes) -> None:
-        call = json.loads(message)
+    def _write(self, text: str) -> None:
+        call = json.loads(text)
         self.calls.append(call)
         if call["method"] == _FLUSH:
             self.asked_at.append(self.loop.now)
-
-    async def _room(self) -> None:
-        return
 
 
 def on_its_clock(test: Callable[[Chrome, Loop], Awaitable[None]]) -> None:
@@ -125,10 +121,10 @@ def test_what_is_told_as_flushed_is_the_moment_it_was_asked_for_once_chrome_answ
         began = time.time()
         await loop.pass_(FLUSH_DELAY_S)
         asked = time.time()
-        told = [chrome.browser.flushed_at]
+        told = [chrome.flushing.at]
         chrome.answers_flush()
         await loop.pass_(0)
-        told.append(chrome.browser.flushed_at)
+        told.append(chrome.flushing.at)
         assert told[0] is None, "Chrome may not have written yet"
         assert told[1] is not None
         assert began <= told[1] <= asked

@@ -21,7 +21,8 @@ class Chrome:
         self.asked: list[dict[str, Any]] = []
         self.settled = 0
         self.root = CdpClient(lambda text: self.asked.append(json.loads(text)))
-        self.pages = Pages(self.root, self._settle)
+        self.pages = Pages(self.root)
+        self.pages.on_settled = self._settle
 
     def tell(self, method: str, session: str = "", **params: Any) -> None:
         self.root.deliver(json.dumps({"method": method, "params": params, "sessionId": session}))

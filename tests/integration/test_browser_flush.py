@@ -14,7 +14,8 @@ from statistics import median
 
 import pytest
 
-from browserhost.browser import FLUSH_DELAY_S, Browser
+from browserhost.browser import Browser
+from browserhost.flushing import FLUSH_DELAY_S, Flushing
 from browserhost.page import Page
 from tenure.errors import BrowserCrashed
 from tests.fixtures.chrome import Browsers, Site, until
@@ -76,7 +77,7 @@ async def test_without_a_flush_a_killed_browser_loses_the_cookie(
 ) -> None:
     """What makes the flush worth its while: should Chrome write at once one day, it can go."""
     # Those that follow a start and its page would be in time.
-    monkeypatch.setattr("browserhost.browser.FLUSH_DELAY_S", 3600.0)
+    monkeypatch.setattr("browserhost.flushing.FLUSH_DELAY_S", 3600.0)
     # Chrome's network process outlives the kill by a moment, and on a busy machine may write in it.
     left: list[dict[str, str]] = []
     while {} not in left and len(left) < 5:
@@ -113,13 +114,13 @@ async def test_a_burst_of_navigations_makes_one_flush(
 ) -> None:
     browser = await browsers.launch()
     flushes: list[float] = []
-    flush_on = Browser._flush_on
+    flush_on = Flushing._flush_on
 
-    async def counted(self: Browser, page: Page) -> float:
+    async def counted(self: Flushing, page: Page) -> float:
         flushes.append(time.monotonic())
         return await flush_on(self, page)
 
-    monkeypatch.setattr(Browser, "_flush_on", counted)
+    monkeypatch.setattr(Flushing, "_flush_on", counted)
     for number in range(3):
         await browser.open(f"{site.url}/{number}")
     await flushed_after(browser, time.time())

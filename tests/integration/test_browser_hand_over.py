@@ -186,7 +186,7 @@ async def test_a_tab_that_a_client_closed_is_replaced(browser: Browser, site: Si
 async def test_a_tab_whose_script_never_ends_is_replaced(
     browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.browser.ANSWER_S", 0.3)
+    monkeypatch.setattr("browserhost.handing.ANSWER_S", 0.3)
     browser.mux.root.post("Runtime.evaluate", {"expression": "while (true);"}, front(browser).session)
     await browser.hand_over(f"{site.url}/next")
     await until(lambda: len(browser._pages.all) == 1)
@@ -211,7 +211,7 @@ async def test_a_page_that_does_not_load_leaves_the_browser_usable(browser: Brow
 async def test_a_browser_that_does_not_answer_is_not_usable(
     browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.browser.ANSWER_S", 0.3)
+    monkeypatch.setattr("browserhost.handing.ANSWER_S", 0.3)
     os.kill(browser.pid, signal.SIGSTOP)
     with pytest.raises(BrowserCrashed, match="does not answer"):
         await browser.hand_over(f"{site.url}/next")

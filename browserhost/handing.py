@@ -1,0 +1,108 @@
+"""Hands a browser to a session: what the one before left behind goes, then its page is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from browserhost.egress.forwarder import Forwarder
+from browserhost.page import Page
+from browserhost.pages import Pages
+from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
+from tenure.errors import NavigationFailed
+
+ANSWER_S = 3.0
+"""How long a warm browser may take to prove that it answers."""
+
+
+class Handing:
+    """One browser's. Everything may raise CdpError, CdpClosed, TimeoutError: then it is unusable."""
+
+    def __init__(self, root: CdpClient, pages: Pages, forwarder: Forwarder, downloads: Path) -> None:
+        self._root, self._pages, self._forwarder = root, pages, forwarder
+        self._downloads = downloads
+        self._window: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def begin(self, first: Page) -> None:
+        """Take notice of how a new browser's window stands. Once, with its first page."""
+        self._window = self._root.post("Browser.getWindowForTarget", {"targetId": first.target})
+
+    def keep_downloads(self) -> None:
+        """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
+        where = {"behavior": "allow", "downloadPath": str(self._downloads)}
+        self._root.post("Browser.setDownloadBehavior", {**where, "eventsEnabled": True})
+
+    async def open(self, url: str) -> dict[str, float]:
+        """Navigate the front tab and return once the document landed, with the seconds it took."""
+        began = time.monotonic()
+        await self._navigate(await self._front(), url)
+        return {"navigate": time.monotonic() - began}
+
+    async def hand_over(self, url: str) -> dict[str, float]:
+        """Clean up after clients that were all told to leave, then navigate; the seconds of each."""
+        began = time.monotonic()
+        front = await self._clean()
+        cleaned = time.monotonic()
+        await self._navigate(front, url)
+        return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
+
+    async def _navigate(self, page: Page, url: str) -> None:
+        """As Pages.navigate, with what the forwarder knows of a failure."""
+        began = time.monotonic()
+        try:
+            await self._pages.navigate(page, url)
+        except NavigationFailed as failed:
+            if said := self._forwarder.failed_since(began, urlsplit(url).hostname or ""):
+                failed.error = f"{failed.error} ({said})"
+            raise
+
+    async def _front(self) -> Page:
+        return self._pages.front or await self._pages.open_tab()
+
+    async def _clean(self) -> Page:
+        """What hand_over does before it navigates, in one round trip where all is well."""
+        root, pages = self._root, self._pages
+        for page in pages.all:
+            pages.end_dialog(page)
+        front = await self._front()
+        if front.broken:
+            front = await self._replace(front)
+        renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
+        contexts = root.post("Target.getBrowserContexts")
+        waits = [pages.close(page) for page in pages.others]
+        root.post("Browser.resetPermissions")
+        self.keep_downloads()
+        pages.end_downloads()
+        window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
+        async with asyncio.timeout(ANSWER_S):
+            for other in (await contexts)["browserContextIds"]:
+                root.post("Target.disposeBrowserContext", {"browserContextId": other})
+            for closed in await asyncio.gather(*waits, return_exceptions=True):
+                if isinstance(closed, CdpClosed):
+                    raise closed
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await renderer
+                await self._restore_window(await window)
+        except (TimeoutError, CdpError):
+            return await self._replace(front)
+        return front
+
+    async def _restore_window(self, found: Result) -> None:
+        """Give a window that a client moved or minimised its place and size again."""
+        before = (await asyncio.shield(self._window))["bounds"]
+        if found["bounds"] != before:
+            size = {name: before[name] for name in ("left", "top", "width", "height")}
+            for wish in ({"windowState": "normal"}, size):  # the protocol wants them apart
+                bounds = {"windowId": found["windowId"], "bounds": wish}
+                await self._root.post("Browser.setWindowBounds", bounds)
+
+    async def _replace(self, front: Page) -> Page:
+        """Leave a tab whose renderer hangs or crashed for a new one."""
+        fresh = await self._pages.open_tab()
+        with suppress(CdpError):
+            await self._pages.close(front)
+        return fresh
