@@ -10,7 +10,7 @@ from typing import Any
 import grpc.aio
 
 from browserhost import evidence, policy
-from browserhost.acting_service import ActingServicer
+from browserhost.acting.service import ActingServicer
 from browserhost.host import Host
 from browserhost.opening import Opening
 from browserhost.paths import parse_evidence, parse_profile

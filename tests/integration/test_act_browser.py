@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from browserhost import acting, acting_page
-from browserhost.acting import Guard, Progress
-from browserhost.acting_display import Hands
+from browserhost.acting import act
+from browserhost.acting import page as acting_page
+from browserhost.acting.act import Guard, Progress
 from browserhost.browser import Browser
+from browserhost.hands_host import Hands
 from tenure.errors import BrowserCrashed, InvalidField, TokenSuperseded
 from tenure.v1.session_pb2 import Action, Click, Drag, MouseButton, Move, PressKey, Scroll, TypeText, Wait
 from tests.fixtures.chrome import Browsers, until
@@ -50,8 +51,8 @@ class Acted:
     async def act(self, *actions: Action, settle_s: float = 0) -> str:
         self.progress = Progress()
         guard = Guard(lambda: self.gate(), self.touched.append)  # noqa: PLW0108 - as it is then
-        async with acting.turn(self.browser):
-            return await acting.act(self.browser, guard, actions, settle_s, self.progress)
+        async with act.turn(self.browser):
+            return await act.act(self.browser, guard, actions, settle_s, self.progress)
 
     async def refused(self, *actions: Action) -> InvalidField:
         with pytest.raises(InvalidField) as caught:
@@ -304,8 +305,8 @@ async def test_a_cut_waits_for_the_present_action_and_begins_no_other(acted: Act
     drag = Action(drag=Drag(from_x=520, from_y=220, to_x=700, to_y=220))
 
     async def run() -> None:
-        async with acting.turn(acted.browser):
-            await acting.act(acted.browser, guard, [drag, click(200, 210)], 0, acted.progress)
+        async with act.turn(acted.browser):
+            await act.act(acted.browser, guard, [drag, click(200, 210)], 0, acted.progress)
 
     acts = asyncio.create_task(run())
     await pulled.wait()

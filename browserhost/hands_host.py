@@ -1,4 +1,4 @@
-"""The hands on a browser's display as the host has them; `acting_x.py` is the other half."""
+"""The hands on a browser's display as the host has them; the program in `hands/` is the other half."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Self
 from browserhost.tasks import to_its_end
 from tenure.errors import BrowserCrashed
 
-PROGRAM = Path(__file__).with_name("acting_x.py")
+PROGRAM = Path(__file__).with_name("hands")
 ANSWER_S = 10.0
-"""How long a command may take; the longest wait in one is `acting_x.SYNC_S`."""
+"""How long a command may take; the longest wait in one is `hands.windows.SYNC_S`."""
 
 
 class Hands:

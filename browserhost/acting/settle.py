@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from browserhost.acting_page import ActedPage
+from browserhost.acting.page import ActedPage
 from tenure.cdp import Result
 
 QUIET_S = 0.15

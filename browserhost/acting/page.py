@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from browserhost.acting_plan import View, view_of
+from browserhost.acting.plan import View, view_of
 from browserhost.browser import Browser
 from browserhost.mux import CdpMux, MuxClient
 from browserhost.page import Page

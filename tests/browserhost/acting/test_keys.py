@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from browserhost.acting_keys import Chord, parse
+from browserhost.acting.keys import Chord, parse
 
 STAYS: list[tuple[str, tuple[str, ...], int]] = [
     ("a", (), 0x61),

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import grpc.aio
 
-from browserhost import acting, acting_plan
-from browserhost.acting import Guard, Progress
+from browserhost.acting import act, plan
+from browserhost.acting.act import Guard, Progress
 from browserhost.browser import Browser
 from browserhost.host import Host
 from browserhost.opening import Use
@@ -42,17 +42,17 @@ class ActingServicer(BrowserHostServiceServicer):
         wanted = request.act
         session = _session(wanted.session, wanted.fencing_token)
         actions = list(wanted.actions)
-        acting_plan.check(actions)
-        settle_s = acting_plan.settle_s(wanted.settle, is_sent=wanted.HasField("settle"))
+        plan.check(actions)
+        settle_s = plan.settle_s(wanted.settle, is_sent=wanted.HasField("settle"))
         if wanted.HasField("screenshot"):
-            acting_plan.picture(wanted.screenshot)
+            plan.picture(wanted.screenshot)
         progress, response = Progress(), ActResponse()
         try:
             async with self._host.profile(session.profile).using(session.fencing_token) as use:
                 browser = cast("Browser", use.browser)  # nothing else has a display
-                async with acting.turn(browser):
+                async with act.turn(browser):
                     guard = Guard(use.gate, use.touch)
-                    response.settle_reason = await acting.act(browser, guard, actions, settle_s, progress)
+                    response.settle_reason = await act.act(browser, guard, actions, settle_s, progress)
                     if wanted.HasField("screenshot"):
                         response.screenshot.CopyFrom(await _screenshot(use, wanted.screenshot))
         except TenureError as error:
@@ -67,9 +67,9 @@ class ActingServicer(BrowserHostServiceServicer):
     ) -> pb.CaptureBrowserResponse:
         wanted = request.capture
         session = _session(wanted.session, wanted.fencing_token)
-        acting_plan.picture(wanted.options)
+        plan.picture(wanted.options)
         using = self._host.profile(session.profile).using(session.fencing_token)
-        async with using as use, acting.turn(cast("Browser", use.browser)):
+        async with using as use, act.turn(cast("Browser", use.browser)):
             taken = await _screenshot(use, wanted.options)
         return pb.CaptureBrowserResponse(capture=CaptureScreenshotResponse(screenshot=taken))
 
@@ -91,7 +91,7 @@ def _session(name: str, token: int) -> SessionName:
 
 async def _screenshot(use: Use, options: ScreenshotOptions) -> Screenshot:
     """A picture of the page in view, under the fence. Raises BrowserCrashed when none can be had."""
-    media_type, scale = acting_plan.picture(options)
+    media_type, scale = plan.picture(options)
     use.gate()
     try:
         async with asyncio.timeout(PICTURE_S):

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from browserhost import acting_keys, acting_plan
-from browserhost.acting_display import Hands
-from browserhost.acting_keys import Chord
-from browserhost.acting_page import ActedPage
-from browserhost.acting_plan import View
-from browserhost.acting_settle import Settling
+from browserhost.acting import keys, plan
+from browserhost.acting.keys import Chord
+from browserhost.acting.page import ActedPage
+from browserhost.acting.plan import View
+from browserhost.acting.settle import Settling
 from browserhost.browser import Browser
+from browserhost.hands_host import Hands
 from browserhost.tasks import to_its_end
 from tenure.errors import InvalidField, TenureError
 from tenure.v1.session_pb2 import Action
@@ -93,7 +93,7 @@ async def act(
     what `gate` raises; BrowserCrashed. Cancelled, it ends once the present action is whole.
     """
     async with ActedPage.of(browser) as page:
-        acting_plan.check_inside(actions, await page.view())
+        plan.check_inside(actions, await page.view())
         settling = Settling(page)
         if settle_s:
             settling.begin()
@@ -123,7 +123,7 @@ class _Acting:
         index = len(self._progress.results)
         match action.WhichOneof("action"):
             case "click":
-                number, count = acting_plan.button(action.click.button), action.click.count or 1
+                number, count = plan.button(action.click.button), action.click.count or 1
                 await self._point(action.click.x, action.click.y, index, "click")
                 await self._dispatch("click", lambda: self._click(number, count))
             case "drag":
@@ -133,7 +133,7 @@ class _Acting:
                 await self._dispatch(
                     "drag",
                     lambda: self._drag(
-                        acting_plan.button(drag.button),
+                        plan.button(drag.button),
                         view.on_display(drag.from_x, drag.from_y),
                         view.on_display(drag.to_x, drag.to_y),
                     ),
@@ -147,12 +147,12 @@ class _Acting:
             case "type":
                 await self._type(action.type.text, index)
             case "key":
-                chord = acting_keys.parse(action.key.chord)
+                chord = keys.parse(action.key.chord)
                 assert isinstance(chord, Chord)  # it has been checked
                 await self._press(chord, index)
             case "wait":
                 self._guard.gate()
-                await asyncio.sleep(acting_plan.seconds(action.wait.duration))
+                await asyncio.sleep(plan.seconds(action.wait.duration))
 
     async def finish(self) -> None:
         """Return when the browser has taken everything, and nothing of its own is left open."""
@@ -188,7 +188,7 @@ class _Acting:
         for _ in range(count):
             await self._hands.do("press", button)
             await self._hands.do("release", button)
-        if button == acting_plan.RIGHT:
+        if button == plan.RIGHT:
             self._standing.menu_due = True
         else:
             self._standing.keyboard_left = False
@@ -219,7 +219,7 @@ class _Acting:
     # --- the keyboard ------------------------------------------------------------------------
 
     async def _type(self, text: str, index: int) -> None:
-        for piece in acting_plan.pieces(text):
+        for piece in plan.pieces(text):
             await self._need_keyboard(f"actions[{index}].type")
             words = piece.encode().hex()
             await self._dispatch("type", lambda words=words: self._send("type", words))  # type: ignore[misc]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from browserhost import acting_plan
-from browserhost.acting_plan import View, check, check_inside, pieces, view_of
+from browserhost.acting import plan
+from browserhost.acting.plan import View, check, check_inside, pieces, view_of
 from tenure.errors import InvalidField
 from tenure.v1.session_pb2 import (
     Action,
@@ -133,16 +133,16 @@ def test_text_is_typed_in_pieces_that_end_where_the_focus_may_leave() -> None:
 
 
 def test_pictures_have_a_type_and_a_scale() -> None:
-    assert acting_plan.picture(ScreenshotOptions()) == ("image/png", 1.0)
-    assert acting_plan.picture(ScreenshotOptions(media_type="image/webp", scale=0.5)) == ("image/webp", 0.5)
+    assert plan.picture(ScreenshotOptions()) == ("image/png", 1.0)
+    assert plan.picture(ScreenshotOptions(media_type="image/webp", scale=0.5)) == ("image/webp", 0.5)
     for bad in (ScreenshotOptions(media_type="image/gif"), ScreenshotOptions(scale=1.5)):
         with pytest.raises(InvalidField):
-            acting_plan.picture(bad)
+            plan.picture(bad)
 
 
 def test_settling_takes_what_was_sent_or_two_seconds() -> None:
-    assert acting_plan.settle_s(Duration(), is_sent=False) == 2
-    assert acting_plan.settle_s(Duration(), is_sent=True) == 0
-    assert acting_plan.settle_s(Duration(seconds=3, nanos=500_000_000), is_sent=True) == 3.5
+    assert plan.settle_s(Duration(), is_sent=False) == 2
+    assert plan.settle_s(Duration(), is_sent=True) == 0
+    assert plan.settle_s(Duration(seconds=3, nanos=500_000_000), is_sent=True) == 3.5
     with pytest.raises(InvalidField):
-        acting_plan.settle_s(Duration(seconds=61), is_sent=True)
+        plan.settle_s(Duration(seconds=61), is_sent=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 
-from browserhost import acting_keys
+from browserhost.acting import keys
 from tenure.errors import InvalidField
 from tenure.v1.session_pb2 import Action, MouseButton
 from tenure.v1.session_service_pb2 import ScreenshotOptions
@@ -149,10 +149,10 @@ def _check(action: Action, at: str) -> None:
         case "type":
             _check_text(action.type.text, f"{at}.type.text")
         case "key":
-            chord = acting_keys.parse(action.key.chord)
+            chord = keys.parse(action.key.chord)
             if isinstance(chord, str):
-                field, sent = f"{at}.key.chord", action.key.chord[: acting_keys.LONGEST]
-                raise InvalidField(field=field, value=sent, problem=chord, remedy=acting_keys.REMEDY)
+                field, sent = f"{at}.key.chord", action.key.chord[: keys.LONGEST]
+                raise InvalidField(field=field, value=sent, problem=chord, remedy=keys.REMEDY)
         case "wait":
             _seconds(action.wait.duration, f"{at}.wait.duration", MAX_WAIT_S)
         case "move":
