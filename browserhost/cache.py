@@ -7,33 +7,17 @@ browser, so `(profile_dir, proxy_key)` hits, and another key closes it first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
 
+from browserhost.limits import Standing, by_turn
 from tenure.errors import NoRoom
 
 _RETRY_S = 5.0
 
 _log = structlog.get_logger("cache")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A browser's claim to stay. `held`: its hold was not closed here. `last_used` in seconds, any clock."""
-
-    key: str
-    held: bool
-    busy: bool
-    last_used: float
-
-
-def victim(standings: Iterable[Standing]) -> str | None:
-    """The least recently used browser that nobody holds or is at work on; None when there is none. Pure."""
-    idle = [each for each in standings if not each.held and not each.busy]
-    return min(idle, key=lambda each: each.last_used).key if idle else None
 
 
 class Evictable(Protocol):
@@ -70,9 +54,10 @@ class Cache:
         refused: set[str] = set()
         while key not in self._taken and len(self._taken) >= self.capacity:
             candidates = [self._profiles[each].standing() for each in self._taken - refused]
-            chosen = victim(candidates)
-            if chosen is None:
+            turn = by_turn(candidates)
+            if not turn:
                 raise NoRoom(retry_after_s=_RETRY_S)
+            chosen = turn[0].key
             if await self._profiles[chosen].evict():
                 _log.info("evicted", profile=chosen, room_for=key)
             else:

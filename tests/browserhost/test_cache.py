@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from browserhost import directory, floor
-from browserhost.cache import Standing, victim
 from browserhost.inspect.verdict import Inspection, Verdict
 from tenure.errors import BrowserCrashed, NoRoom, ProfileCorrupt, ProxyDown
 from tests.browserhost.fakes import ALICE, BOB, CAROL, Machine
@@ -24,18 +23,6 @@ def small(machine: Machine) -> Machine:
 
 def warm(machine: Machine) -> list[tuple[str, str]]:
     return [(each.profile, each.proxy_key) for each in machine.host.warm()]
-
-
-def standing(key: str, *, held: bool = False, busy: bool = False, last_used: float = 0.0) -> Standing:
-    return Standing(key, held, busy, last_used)
-
-
-def test_the_least_recently_used_browser_goes() -> None:
-    assert victim([standing("a", last_used=2), standing("b", last_used=1)]) == "b"
-
-
-def test_a_held_or_busy_one_never_goes() -> None:
-    assert victim([standing("a", held=True), standing("b", busy=True)]) is None
 
 
 async def test_a_warm_browser_is_used_again(machine: Machine) -> None:
