@@ -106,6 +106,8 @@ class Browser:
                 environment=chrome.environment(os.environ),
                 lock=spec.lock_fd,
                 pipe=(chrome_in, chrome_out),
+                user=spec.user,
+                cgroup=spec.cgroup,
             )
         except BaseException:
             pipe.close()
@@ -130,14 +132,19 @@ class Browser:
         return front.url if front is not None else ""
 
     @property
+    def own(self) -> Path:
+        """The folder that is Chrome's own, its TMPDIR. It is there from the start to the end."""
+        return self._tree.own
+
+    @property
     def uploads(self) -> Path:
         """The only folder that clients may choose files from. It is there from the start to the end."""
-        return self._tree.directory / "uploads"
+        return self.own / "uploads"
 
     @property
     def downloads(self) -> Path:
         """Where whatever is downloaded goes; Chrome makes it when there is something."""
-        return self._tree.directory / "downloads"
+        return self.own / "downloads"
 
     @property
     def display(self) -> dict[str, str]:
@@ -234,7 +241,7 @@ class Browser:
             async with asyncio.timeout(self.spec.answer_s):
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
-                self.uploads.mkdir(mode=0o700)
+                self._make_uploads()
                 self.timings["launch"] = time.monotonic() - begun
                 first = await asyncio.shield(self._pages.first)
                 self._handing.begin(first)
@@ -244,6 +251,11 @@ class Browser:
         except BaseException:
             await self._kill()
             raise
+
+    def _make_uploads(self) -> None:
+        self.uploads.mkdir(mode=0o700)
+        if self.spec.user is not None:
+            os.chown(self.uploads, *self.spec.user)
 
     async def _failed_start(self, error: Exception) -> BrowserCrashed:
         await self._kill()

@@ -53,7 +53,8 @@ class LaunchSpec:
     has no credentials; None goes out directly. Either way only where `egress` lets it.
     `tmp_root` is short (a few dozen characters) and on a disk of the machine's own. `chrome` and `xvfb`
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
-    from the start to its first answer.
+    from the start to its first answer. `user`: the uid and gid that Xvfb and Chrome run as, None for this
+    process's own. `cgroup`: the directory of a control group for the two, made and removed with them.
     """
 
     profile_dir: Path
@@ -68,6 +69,8 @@ class LaunchSpec:
     height: int
     least_free: int = LEAST_FREE
     answer_s: float = 30.0
+    user: tuple[int, int] | None = None
+    cgroup: str = ""
     egress: Egress = field(default_factory=Egress)
 
     def __post_init__(self) -> None:

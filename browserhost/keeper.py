@@ -19,34 +19,38 @@ the standard library, and imports little of that before Xvfb starts: a browser w
 START is the start time in clock ticks since boot, field 22 of proc_pid_stat(5).
 """
 
-import fcntl
 import os
 import select
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 CLEAN_EXIT_S = 10.0
 """How long Chrome may take to end by itself once its pipe is closed; it needs 0.2 s."""
 _CHILDREN_EXIT_S = 1.0
 _XVFB_EXIT_S = 2.0
 _TAIL = 4096
-_SIGPIPE, _SIGXFSZ, _SIGKILL, _SIGTERM = 13, 25, 9, 15
+_SIGKILL, _SIGTERM = 9, 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(arguments: Sequence[str]) -> int:
     """Arguments: four descriptors (life line, lock, Chrome's reading and writing end of the pipe),
-    a directory to make, keep and remove, the screen's size `WxH`, Xvfb's path, then Chrome's argv."""
-    life, lock, commands, answers = (_private(int(each)) for each in arguments[:4])
-    directory, size, xvfb_path, *chrome_argv = arguments[4:]
-    os.mkdir(directory, 0o700)
-    environment = {**os.environ, "TMPDIR": directory, "XAUTHORITY": f"{directory}/Xauthority"}
-    _write_cookie(environment["XAUTHORITY"])
-    errors, errors_end = (_private(each) for each in os.pipe())
+    a directory to make, keep and remove, the screen's size `WxH`, as whom and in which control group
+    to run the two (`UID:GID` or `-`, `CGROUP` or `-`), Xvfb's path, then Chrome's argv."""
+    # In isolated mode Python puts no folder of ours on the path; at its end it cannot hide the library's.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from browserhost.keeper_spawn import Places, private
+
+    life, lock, commands, answers = (private(int(each)) for each in arguments[:4])
+    directory, size, user, cgroup, xvfb_path, *chrome_argv = arguments[4:]
+    places = Places(user, cgroup)
     xvfb, display = 0, b""
     try:
-        asked, told = (_private(each) for each in os.pipe())
-        xvfb = _spawn(
+        environment = {**places.make(directory), "XAUTHORITY": f"{directory}/Xauthority"}
+        _write_cookie(environment["XAUTHORITY"], places.give)
+        errors, errors_end = (private(each) for each in os.pipe())
+        asked, told = (private(each) for each in os.pipe())
+        xvfb = places.spawn(
             [
                 *(xvfb_path, "-displayfd", "3", "-screen", "0", f"{size}x24", "-noreset"),
                 *("-nolisten", "tcp", "-auth", environment["XAUTHORITY"]),
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             _report(life, f"failed Xvfb {_tail(errors, b'').hex() or '-'}")
             return 1
         _report(life, f"xvfb {xvfb} {_start_ticks(xvfb)} {display.decode()}")
-        chrome = _spawn(
+        chrome = places.spawn(
             chrome_argv,
             {**environment, "DISPLAY": f":{display.decode()}"},
             {3: commands, 4: answers, 5: lock, 2: errors_end},
@@ -75,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     finally:
         _stop_xvfb(xvfb)
+        places.leave()
         _remove(directory)
     _report(life, "gone")
     return 0
@@ -179,37 +184,13 @@ def _while_xvfb_starts() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _private(descriptor: int) -> int:
-    """Move a descriptor out of the way of 3 to 5 and keep children from inheriting it."""
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16)
-    os.close(descriptor)
-    return moved
-
-
-def _spawn(argv: list[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
-    """Start a program in a process group of its own with no descriptors but 0 to 2 and `places`."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        moves = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
-        moves += [(os.POSIX_SPAWN_DUP2, source, place) for place, source in places.items()]
-        return os.posix_spawn(
-            argv[0],
-            argv,
-            environment,
-            file_actions=moves,
-            setpgroup=0,
-            setsigdef=[_SIGPIPE, _SIGXFSZ, _SIGTERM, 2, 1],
-        )
-    finally:
-        os.close(null)
-
-
-def _write_cookie(path: str) -> None:
+def _write_cookie(path: str, give: Callable[[int], None]) -> None:
     """Write an Xauthority file (Xau(3)): one MIT-MAGIC-COOKIE-1 that fits every address and display."""
     texts = (b"", b"", b"MIT-MAGIC-COOKIE-1", os.urandom(16))
     entry = [b"\xff\xff", *(len(text).to_bytes(2, "big") + text for text in texts)]  # FamilyWild
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.write(descriptor, b"".join(entry))
+    give(descriptor)
     os.close(descriptor)
 
 

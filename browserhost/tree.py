@@ -69,17 +69,21 @@ class ProcessTree:
 
     `chrome` resolves with (pid, start ticks), or raises StartFailed. `exit` resolves when Chrome is
     dead. `gone` resolves when nothing is left: no process, no temporary directory, no lock held.
+    `directory` is the keeper's, `own` the part of it that is Chrome's, its TMPDIR.
     `on_orphaned` is called when the keeper died before Chrome: close it, over its pipe.
     """
 
-    def __init__(self, keeper: subprocess.Popen[bytes], life: socket.socket, directory: Path) -> None:
+    def __init__(
+        self, keeper: subprocess.Popen[bytes], life: socket.socket, directory: Path, own: Path
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.chrome: asyncio.Future[tuple[int, int]] = loop.create_future()
         self.exit: asyncio.Future[Exit] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self.display = ""
         self.on_orphaned: Callable[[], None] = lambda: None
-        self._loop, self._keeper, self._life, self.directory = loop, keeper, life, directory
+        self._loop, self._keeper, self._life = loop, keeper, life
+        self.directory, self.own = directory, own
         self._children: dict[str, _Child] = {}
         self._received = b""
         self._all_gone = False
@@ -99,10 +103,14 @@ class ProcessTree:
         environment: Mapping[str, str],
         lock: int,
         pipe: tuple[int, int],
+        user: tuple[int, int] | None = None,
+        cgroup: str = "",
     ) -> ProcessTree:
-        """Start a keeper that starts the rest. `directory` becomes their TMPDIR, made and removed with them.
+        """Start a keeper that starts the rest. `directory` holds their TMPDIR, made and removed with them.
 
-        `pipe` are the ends that Chrome reads and writes; they and `lock` stay the caller's to close.
+        `pipe` are the ends that Chrome reads and writes; they and `lock` stay the caller's to close. With
+        `user`, a (uid, gid), Xvfb and Chrome run as that, with no new privileges ever. `cgroup` is the
+        directory of a control group for the two, which the keeper makes, and removes at the end.
         """
         processes.adopt_orphans()
         ours, theirs = socket.socketpair()
@@ -112,7 +120,9 @@ class ProcessTree:
             keeper = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)),
-                    *(str(directory), "{}x{}".format(*size), xvfb, *argv),
+                    *(str(directory), "{}x{}".format(*size)),
+                    *("-" if user is None else "{}:{}".format(*user), cgroup or "-"),
+                    *(xvfb, *argv),
                 ],
                 pass_fds=inherited,
                 env=environment,
@@ -121,7 +131,7 @@ class ProcessTree:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        return cls(keeper, ours, directory)
+        return cls(keeper, ours, directory, directory if user is None else directory / "t")
 
     @property
     def keeper_pid(self) -> int:

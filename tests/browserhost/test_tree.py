@@ -9,10 +9,10 @@ import asyncio
 import fcntl
 import os
 import signal
-import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -63,10 +63,16 @@ class Nursery:
     def script(self, name: str, text: str) -> str:
         path = self.folder / name
         path.write_text(f"#!/bin/bash\n{text}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        path.chmod(0o755)  # also for another user
         return str(path)
 
-    def start(self, chrome: str = CHROME, xvfb: str = XVFB) -> Made:
+    def start(
+        self,
+        chrome: str = CHROME,
+        xvfb: str = XVFB,
+        user: tuple[int, int] | None = None,
+        cgroup: str = "",
+    ) -> Made:
         lock_path = self.folder / "lock"
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,6 +87,8 @@ class Nursery:
                 environment={"PATH": os.environ["PATH"], "WITNESS": str(self.folder / "witness")},
                 lock=lock,
                 pipe=(theirs_in, theirs_out),
+                user=user,
+                cgroup=cgroup,
             )
         finally:
             for end in (theirs_in, theirs_out, lock):
@@ -89,8 +97,8 @@ class Nursery:
         self.made.append(made)
         return made
 
-    async def started(self, chrome: str = CHROME, xvfb: str = XVFB) -> Made:
-        made = self.start(chrome, xvfb)
+    async def started(self, chrome: str = CHROME, xvfb: str = XVFB, cgroup: str = "") -> Made:
+        made = self.start(chrome, xvfb, cgroup=cgroup)
         await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
         return made
 
@@ -220,3 +228,66 @@ async def test_killing_it_before_it_started_leaves_nothing(nursery: Nursery) -> 
     made.tree.kill()
     await made.gone()
     assert made.tree.chrome.exception() is not None
+
+
+# What the kernel says of a process, where it is, and whether it may remove what is the keeper's.
+STATUS = """
+exec >&4; grep -E '^(Uid|Gid|Groups|NoNewPrivs):' /proc/self/status; echo "HOME $HOME" "TMPDIR $TMPDIR"
+test -r "$XAUTHORITY" && touch "$TMPDIR/mine" && ! rm -f "$XAUTHORITY" 2>/dev/null && echo done
+read line <&3
+"""
+
+
+async def test_with_a_user_of_their_own_the_programs_have_nothing_of_the_keepers() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        nursery = Nursery(Path(folder))
+        made = nursery.start(STATUS, user=(310_007, 310_008))
+        if os.geteuid() != 0:
+            with pytest.raises(StartFailed, match="Operation not permitted"):
+                await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
+            await made.gone()
+            return
+        said = await asyncio.to_thread(read_until, made.ends[0], b"done\n")
+        lines = [line.split() for line in said.decode().splitlines()]
+        assert lines == [
+            ["Uid:", *["310007"] * 4],
+            ["Gid:", *["310008"] * 4],
+            ["Groups:"],
+            ["NoNewPrivs:", "1"],
+            ["HOME", f"{folder}/tmp/t", "TMPDIR", f"{folder}/tmp/t"],
+            ["done"],
+        ]
+        made.close_pipe()
+        await made.gone()
+
+
+def read_until(descriptor: int, end: bytes) -> bytes:
+    said = b""
+    while not said.endswith(end):
+        more = os.read(descriptor, 4096)
+        assert more, said
+        said += more
+    return said
+
+
+async def test_the_programs_join_their_control_group_before_they_run(nursery: Nursery) -> None:
+    """Any directory does: the kernel's own takes the same word in a file of that name."""
+    group = nursery.folder / "group"
+    group.mkdir()
+    (group / "cgroup.procs").touch()
+    made = await nursery.started(cgroup=str(group))
+    assert (group / "cgroup.procs").read_text() == "0"
+    made.close_pipe()
+    assert (await made.gone()).clean
+
+
+async def test_a_control_group_that_cannot_be_joined_is_told_and_chrome_never_starts(
+    nursery: Nursery,
+) -> None:
+    made = nursery.start(cgroup=str(nursery.folder / "group"), chrome="touch $WITNESS")
+    with pytest.raises(StartFailed, match="No such file"):
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
+    await made.gone()
+    assert not (nursery.folder / "witness").exists()
+    assert not (nursery.folder / "group").exists()

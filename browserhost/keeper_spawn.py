@@ -1,0 +1,124 @@
+"""How a keeper starts a program: as whom, in which control group, with which descriptors.
+
+Of the standard library only, as the keeper is; its importer has put the package on the path.
+"""
+
+import fcntl
+import os
+from collections.abc import Mapping
+
+_SIGNALS = (1, 2, 13, 15, 25)  # HUP, INT, PIPE, TERM, XFSZ: those that the keeper or Python ignores
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def private(descriptor: int) -> int:
+    """Move a descriptor out of the way of 3 to 5 and keep children from inheriting it."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16)
+    os.close(descriptor)
+    return moved
+
+
+class Places:
+    """As whom a browser's programs run, and in which control group; None and "": as the keeper does."""
+
+    __slots__ = ("cgroup", "user")
+
+    def __init__(self, user: str, cgroup: str) -> None:
+        """The keeper's two words `UID:GID` and `CGROUP`; `-` is neither."""
+        self.user = None if user == "-" else (int(user.partition(":")[0]), int(user.partition(":")[2]))
+        self.cgroup = "" if cgroup == "-" else cgroup
+
+    def make(self, directory: str) -> dict[str, str]:
+        """Make the browser's directory and control group; the environment of its programs.
+
+        With a user of their own the directory stays the keeper's, so that they can take nothing away
+        in it, and `t` in it is theirs: TMPDIR, and HOME too, since another user's is not theirs.
+        """
+        if self.cgroup:
+            os.makedirs(self.cgroup, exist_ok=True)
+        if self.user is None:
+            os.mkdir(directory, 0o700)
+            return {**os.environ, "TMPDIR": directory}
+        os.mkdir(directory, 0o711)
+        os.chmod(directory, 0o711)  # whatever the umask
+        own = f"{directory}/t"
+        os.mkdir(own, 0o700)
+        os.chown(own, *self.user)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        return {**kept, "TMPDIR": own, "HOME": own}
+
+    def give(self, descriptor: int) -> None:
+        """Make an open file theirs."""
+        if self.user is not None:
+            os.fchown(descriptor, *self.user)
+
+    def leave(self) -> None:
+        """Remove the control group, once nothing runs in it."""
+        if self.cgroup:
+            try:
+                os.rmdir(self.cgroup)
+            except OSError:
+                return  # never made, or something strayed into it: whoever looks after groups sees it
+
+    def spawn(self, argv: list[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
+        """Start a program in a process group of its own with no descriptors but 0 to 2 and `places`.
+
+        Raises OSError naming the program, with nothing running.
+        """
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            moves = {0: null, 1: null, **places}
+            if self.user is None and not self.cgroup:
+                return os.posix_spawn(
+                    argv[0],
+                    argv,
+                    environment,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, source, place) for place, source in moves.items()],
+                    setpgroup=0,
+                    setsigdef=_SIGNALS,
+                )
+            return self._fork(argv, environment, moves)
+        finally:
+            os.close(null)
+
+    def _fork(self, argv: list[str], environment: Mapping[str, str], moves: Mapping[int, int]) -> int:
+        problem, problem_end = (private(each) for each in os.pipe())  # closed by the exec that succeeds
+        child = os.fork()
+        if child == 0:
+            try:
+                self._become(argv, environment, moves)
+            except OSError as error:
+                os.write(problem_end, str(error.errno).encode())
+            finally:
+                os._exit(127)
+        os.close(problem_end)
+        try:
+            number = os.read(problem, 16)
+        finally:
+            os.close(problem)
+        if number:
+            os.waitpid(child, 0)
+            raise OSError(int(number), os.strerror(int(number)), argv[0])
+        return child
+
+    def _become(self, argv: list[str], environment: Mapping[str, str], moves: Mapping[int, int]) -> None:
+        """In the child: become the program. Returns never; raises OSError."""
+        import ctypes
+        import signal
+
+        os.setpgid(0, 0)
+        if self.cgroup:
+            group = os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(group, b"0")
+        if self.user is not None:
+            uid, gid = self.user
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+                raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS) failed")
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        for place, source in moves.items():
+            os.dup2(source, place, inheritable=True)
+        os.execve(argv[0], argv, dict(environment))
