@@ -25,8 +25,6 @@ from browserhost.marker import Marker
 from browserhost.neighbours import LockService
 from browserhost.paths import DataRoot, ProfilePaths
 from browserhost.slot import Slot
-from browserhost.snapshot import archive
-from browserhost.snapshot.contents import digest
 from browserhost.starting import Start
 from browserhost.tasks import Tasks, in_thread, to_its_end
 from browserhost.underway import Underway
@@ -34,6 +32,8 @@ from browserhost.whereabouts import Whereabouts, changed
 from browserhost.workshop import Workshop
 from tenure import token as tokens
 from tenure.errors import InvalidField
+from tenure.userdata import archive
+from tenure.userdata.contents import digest
 
 _log = structlog.get_logger("moving")
 

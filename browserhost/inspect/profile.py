@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from browserhost.inspect import leveldb, owner, sqlite
-from browserhost.inspect.caches import is_cache
+from browserhost.inspect import leveldb, sqlite
 from browserhost.inspect.last_url import last_url
 from browserhost.inspect.verdict import Inspection, Sight, judge
+from tenure.userdata import owner
+from tenure.userdata.caches import is_cache
 
 _COOKIES = ("Default/Cookies", "Default/Network/Cookies")
 # Stores that Chrome would silently replace by empty ones: they are checked whatever their first bytes say.

@@ -1,1 +1,1 @@
-"""A profile directory on its way to another host: what belongs to it, its digest, its archive."""
+"""Copies of closed profiles: taken, verified by unpacking them, kept, and put back by a person's word."""

@@ -13,8 +13,6 @@ import pytest
 from browserhost import directory, floor, lock, marker
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.moving import Moving, Retired
-from browserhost.snapshot import archive
-from browserhost.snapshot.contents import digest
 from tenure.errors import (
     DiskFull,
     InvalidField,
@@ -24,6 +22,8 @@ from tenure.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
+from tenure.userdata import archive
+from tenure.userdata.contents import digest
 from tests.browserhost.fakes import ALICE, HOST, Machine
 
 NEW = "hosts/h-2"

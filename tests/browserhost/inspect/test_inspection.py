@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from browserhost.inspect import owner
 from browserhost.inspect.last_url import from_session
 from browserhost.inspect.profile import inspect
 from browserhost.inspect.verdict import Sight, Verdict, judge
+from tenure.userdata import owner
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from browserhost.snapshot.contents import contents, digest
+from tenure.userdata.archive import pack
+from tenure.userdata.contents import Tally, contents, digest, size
 
 
 @pytest.fixture
@@ -81,3 +82,10 @@ def test_every_change_is_another_digest(profile: Path, change: Callable[[Path], 
 
 def test_the_size_is_that_of_the_contents(profile: Path) -> None:
     assert digest(profile)[1] == len(b"cookies" + b"MANIFEST-1\n" + b"{}")
+
+
+def test_what_is_told_of_one_reading_is_what_another_tells(profile: Path) -> None:
+    tally = Tally()
+    assert b"".join(pack(profile, tally))
+    assert (tally.digest(), tally.size) == digest(profile)
+    assert size(profile) == tally.size

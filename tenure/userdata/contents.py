@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from browserhost.inspect.caches import is_cache, is_of_a_process
+from tenure.userdata.caches import is_cache, is_of_a_process
 
 CHUNK = 1 << 20
 
@@ -59,18 +59,48 @@ def contents(directory: Path) -> Iterator[Found]:
                 yield Found(before + name, mode, size, int(seen.st_mtime), is_folder, name, descriptor)
 
 
-def digest(directory: Path) -> tuple[str, int]:
-    """The SHA-256 of all names, modes, sizes and contents, and how many bytes the contents have."""
-    whole, lines = 0, []
-    for found in contents(directory):
-        if found.is_folder:
-            lines.append([found.path, found.mode])
-            continue
+class Tally:
+    """The digest of a directory, from one reading of it. `size`: bytes of all contents so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._lines: list[list[object]] = []
+
+    def folder(self, found: Found) -> None:
+        """Take a folder."""
+        self._lines.append([found.path, found.mode])
+
+    def file(self, found: Found) -> Iterator[bytes]:
+        """Read a file to its end: its content goes through this, and counts when it was all taken."""
         content, size = hashlib.sha256(), 0
         for part in found.read():
             content.update(part)
             size += len(part)
-        lines.append([found.path, found.mode, size, content.hexdigest()])
-        whole += size
-    lines.sort()
-    return hashlib.sha256(json.dumps(lines).encode()).hexdigest(), whole
+            yield part
+        self._lines.append([found.path, found.mode, size, content.hexdigest()])
+        self.size += size
+
+    def digest(self) -> str:
+        """The SHA-256 of all names, modes, sizes and contents, in any order of reading."""
+        return hashlib.sha256(json.dumps(sorted(self._lines, key=_by_path)).encode()).hexdigest()
+
+
+def _by_path(line: list[object]) -> str:
+    return str(line[0])
+
+
+def digest(directory: Path) -> tuple[str, int]:
+    """The SHA-256 of all names, modes, sizes and contents, and how many bytes the contents have."""
+    tally = Tally()
+    for found in contents(directory):
+        if found.is_folder:
+            tally.folder(found)
+            continue
+        for _ in tally.file(found):
+            pass
+    return tally.digest(), tally.size
+
+
+def size(directory: Path) -> int:
+    """How many bytes the contents have; nothing is read."""
+    return sum(found.size for found in contents(directory))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from browserhost.snapshot import archive
-from browserhost.snapshot.archive import Changed, NotAProfile
-from browserhost.snapshot.contents import CHUNK, contents, digest
+from tenure.userdata import archive
+from tenure.userdata.archive import Changed, NotAProfile
+from tenure.userdata.contents import CHUNK, contents, digest
 
 
 @pytest.fixture
