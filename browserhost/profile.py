@@ -9,7 +9,6 @@ overtake it; the floor is checked again after every wait.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,13 +16,12 @@ from functools import partial
 import structlog
 
 from browserhost import evidence
-from browserhost import fence as fences
-from browserhost.cache import Standing
-from browserhost.clock import boottime
+from browserhost.admission import Admission
 from browserhost.ending import Ending
 from browserhost.examiner import Examiner
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.incidents import Incidents
+from browserhost.limits import Standing
 from browserhost.moving import Moving
 from browserhost.neighbours import Endpoint, LockService
 from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
@@ -33,19 +31,15 @@ from browserhost.sitting import Sitting
 from browserhost.slot import Slot
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
+from browserhost.unheld import Unheld
 from browserhost.witness.ledger import SCREENSHOT, Item
 from browserhost.witness.witness import Witness
-from browserhost.workshop import LiveBrowser, Wanted, Workshop
+from browserhost.workshop import Workshop
 from tenure.errors import (
     BrowserCrashed,
-    DiskFull,
     HostUnreachable,
-    ProfileCorrupt,
-    ProfileMissing,
-    StoreUnavailable,
-    TenureError,
 )
-from tenure.names import IncidentName, SessionName
+from tenure.names import IncidentName
 
 HOST_STOPPING = "HOST_STOPPING"
 
@@ -102,7 +96,29 @@ class Profile:
             self._underway,
             self._tasks,
         )
-        self._verifying: asyncio.Task[None] | None = None
+        self._admission = Admission(
+            paths.name,
+            host,
+            self._fence,
+            self._sitting,
+            self._underway,
+            slot,
+            self._browser_lock,
+            self._incidents,
+            self.witness,
+            self._tasks,
+            self._refuse_when_stopping,
+        )
+        self._unheld = Unheld(
+            paths.name,
+            host,
+            locks,
+            self._fence,
+            slot,
+            self._browser_lock,
+            self._tasks,
+            lambda: self._busy,
+        )
         self._stopping = False
 
     @property
@@ -117,16 +133,7 @@ class Profile:
 
         It goes on when the caller gives up: the same token finds it. Raises what OpenBrowser documents.
         """
-        self._refuse_when_stopping()
-        running = self._underway.opening(opening.token, partial(self._open, opening))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            if running.cancelled():
-                self._refuse_when_stopping()
-                # Not this call was given up: the token ended while its browser was being opened.
-                raise self._fence.superseded(opening.token) from None
-            raise
+        return await self._admission.open(opening)
 
     @asynccontextmanager
     async def using(self, token: int) -> AsyncIterator[Use]:
@@ -188,9 +195,9 @@ class Profile:
 
     def standing(self) -> Standing:
         """Its claim to stay in the cache; an incident's browser has none but what `evict` finds."""
-        marker = self.slot.record.marker
-        held = marker is not None and marker.held and not marker.suspected
-        return Standing(str(self.name), held, self._busy or self._fence.queue.locked(), self.slot.last_used)
+        return Standing(
+            str(self.name), self._unheld.held, self._busy or self._fence.queue.locked(), self.slot.last_used
+        )
 
     @property
     def warm(self) -> bool:
@@ -207,29 +214,7 @@ class Profile:
 
         A hold granted after that was seen waits for the queue, so nobody's browser is closed under him.
         """
-        return await self._tasks.whole(self._evict())
-
-    async def _evict(self) -> bool:
-        try:
-            # Detached: another profile's open asks for this, and its deadline and tenant are not this one's.
-            found = await self._tasks.spawn(self._locks.locate(self.name), detached=True)
-        except TenureError as error:
-            _log.warning("not evicted", profile=str(self.name), why=str(error))
-            return False
-        standing = self.standing()
-        if not found.closable_by(self._host) or standing.held or standing.busy:
-            return False
-        async with self._fence.queue:
-            try:
-                await self._fence.retire(found)
-            except DiskFull as full:
-                _log.warning("not evicted", profile=str(self.name), why=str(full))
-                return False
-            if self._busy:
-                return False
-            async with self._browser_lock:
-                await self.slot.close()
-        return True
+        return await self._unheld.evict()
 
     async def recover(self, boot_id: str) -> None:
         """At the start of the service, before anything is served (rule 17). Does not raise."""
@@ -237,16 +222,7 @@ class Profile:
 
     def tick(self) -> None:
         """Verify again what is served, and cut what has outlived its proof. Call it often."""
-        session, now = self.session, boottime()
-        is_open = session is not None and session.state is State.OPEN
-        if is_open and session is not None and fences.expired(self._fence.state, now):
-            self._tasks.spawn(self._expire(session), detached=True)
-            return
-        # A launch may take longer than a proof lasts, so a token whose open is under way is renewed too.
-        wanted = is_open or self._underway.is_opening(self._fence.state.floor)
-        asking = self._verifying is not None and not self._verifying.done()
-        if wanted and not asking and fences.verify_due(self._fence.state, now):
-            self._verifying = self._tasks.spawn(self._fence.renew(self._fence.state.floor), detached=True)
+        self._admission.tick()
 
     async def aclose(self) -> None:
         """Cut everybody, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
@@ -258,82 +234,6 @@ class Profile:
             await self.slot.close()
         await self.witness.aclose()
         await self._tasks.aclose()
-
-    # --- opening -------------------------------------------------------------------------
-
-    async def _open(self, opening: Opening) -> Opened:
-        token, timings = opening.token, dict[str, float]()
-        began = time.monotonic()
-        await self._fence.admit(token)
-        timings["verify"] = time.monotonic() - began
-        await self._incidents.wait_until_told()
-        try:
-            async with self._browser_lock:
-                self._fence.gate(token)
-                self._refuse_when_stopping()
-                session = self._sitting.again(token, self.slot.browser)
-                if session is not None:
-                    return Opened(session, reused=True, timings=timings)
-                return await self._drive(opening, timings)
-        except ProfileMissing as error:
-            await self._incidents.condemn(token, "PROFILE_MISSING", str(error), error)
-            raise
-        except ProfileCorrupt as error:
-            await self._incidents.condemn(token, "PROFILE_UNSOUND", error.finding, error)
-            raise
-        except BrowserCrashed as error:
-            error.profile = str(self.name)
-            if self.slot.lost_under(token):
-                await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
-            raise
-
-    async def _drive(self, opening: Opening, timings: dict[str, float]) -> Opened:
-        token = opening.token
-        wanted = Wanted(
-            token,
-            opening.url,
-            opening.proxy_key,
-            opening.reuse,
-            used_elsewhere=self._fence.used_elsewhere,
-        )
-        self.witness.recording(token).opens(opening.url)
-        driven = await self.slot.drive(
-            wanted, partial(self._fence.gate, token), self._on_browser_end, self.witness.follow
-        )
-        self.slot.last_used = time.monotonic()
-        timings.update(driven.timings)
-        name = SessionName(self.name, token)
-        session = Session(name, self._host, opening.proxy_key, time.time(), driven.browser)
-        self._sitting.begin(session, driven.browser)
-        return Opened(session, driven.reused, timings)
-
-    async def _expire(self, session: Session) -> None:
-        async with self._fence.queue:
-            if session.state is State.OPEN and fences.expired(self._fence.state, boottime()):
-                _log.warning("cut: no proof", profile=str(self.name), token=session.token)
-                await self._sitting.cut(session, State.CUT, StoreUnavailable.reason)
-
-    # --- what goes wrong -----------------------------------------------------------------
-
-    def _on_browser_end(self, browser: LiveBrowser) -> None:
-        if not browser.ended.result().expected:
-            self._tasks.spawn(self._browser_ended(browser, browser.ended.result().how), detached=True)
-
-    async def _browser_ended(self, browser: LiveBrowser, how: str) -> None:
-        async with self._browser_lock:
-            # An open that was at work with it may have dealt with it.
-            if self.slot.browser is not browser:
-                return
-            await self.slot.lost(how)
-        marker = self.slot.record.marker
-        if marker is None or not marker.held or self._fence.is_over(marker.token):
-            return
-        token = marker.token
-        session = self._sitting.of(token)
-        if session is not None:
-            await self._sitting.cut(session, State.CRASHED, BrowserCrashed.reason)
-        error = BrowserCrashed(profile=str(self.name), problem=how)
-        await self._incidents.condemn(token, "BROWSER_LOST", f"the browser ended by itself: {how}", error)
 
     async def _keep(self, token: int, picture: bytes, media_type: str) -> str:
         item = await self.witness.recording(token).keep(SCREENSHOT, picture, media_type)

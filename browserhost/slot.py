@@ -15,17 +15,16 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable, start_url, starting
 from browserhost import marker as marks
+from browserhost import start_url, starting
 from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.directory import Directory
-from browserhost.marker import Marker
+from browserhost.launching import Launching
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
 from browserhost.workshop import Driven, LiveBrowser, Wanted, Workshop
 from tenure.errors import (
     BrowserCrashed,
-    BrowserMissing,
     DiskFull,
     NavigationFailed,
     TenureError,
@@ -43,6 +42,7 @@ class Slot:
         self.keep_warm = True
         self.last_used = 0.0
         self.directory = Directory(paths, workshop)
+        self._launching = Launching(paths, workshop, record)
         self._paths = paths
         self._workshop = workshop
         self._key = str(paths.name)
@@ -217,7 +217,8 @@ class Slot:
             try:
                 if question is starting.Start.INSPECT:
                     await self.directory.look(self.record.marker, wanted.token, timings)
-                return await self._launch(wanted, proxy_server, lock_fd, on_end)
+                spec = self._launching.spec(wanted, proxy_server, lock_fd)
+                return await self._launch(wanted, spec, on_end)
             finally:
                 # From here on keeper and Chrome have it; see browserhost.lock.
                 os.close(lock_fd)
@@ -227,57 +228,16 @@ class Slot:
             raise
 
     async def _launch(
-        self,
-        wanted: Wanted,
-        proxy_server: str | None,
-        lock_fd: int,
-        on_end: Callable[[LiveBrowser], None],
+        self, wanted: Wanted, spec: LaunchSpec, on_end: Callable[[LiveBrowser], None]
     ) -> LiveBrowser:
-        before, shop = self.record.marker, self._workshop
-        marker = Marker(
-            wanted.token,
-            held=True,
-            boot_id=shop.boot_id,
-            proxy_key=wanted.proxy_key,
-            flushed_at=before.flushed_at if before else None,
-            used=wanted.used_elsewhere or (before is not None and before.used),
-            driven=wanted.token,
-        )
-        spec = LaunchSpec(
-            profile_dir=self._paths.profile_dir,
-            lock_fd=lock_fd,
-            proxy_key=wanted.proxy_key,
-            proxy_server=proxy_server,
-            tmp_root=shop.tmp_root,
-            chrome=shop.chrome,
-            xvfb=shop.xvfb,
-            sandbox=shop.sandbox,
-            width=shop.width,
-            height=shop.height,
-            least_free=shop.least_free,
-            egress=shop.egress,
-        )
-        tried = False
-        try:
-            await self.record.put(marker)
-            with durable.disk_full_is_refused(self._paths.profile_dir):
-                durable.make_directory(self._paths.profile_dir)
-            async with shop.launching:
-                tried = True
-                browser = await shop.launch(spec)
-        except BaseException as error:
-            # Those two are raised with nothing started.
-            ran = tried and not isinstance(error, (BrowserMissing, DiskFull))
-            self.record.take_back(before, marker, ran=ran)
-            raise
+        before, marker = self.record.marker, self._launching.marker(wanted)
+        browser = await self._launching.launch(spec, marker)
         # All at once, before anything is awaited: whoever cancels this leaves a browser that is watched.
         self.browser, self.keep_warm = browser, wanted.reuse
         browser.ended.add_done_callback(lambda _: on_end(browser))
-        marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
         try:
-            await self.record.put(marker)
+            await self._launching.launched(browser, marker)
         except DiskFull:
-            self.record.marker = marker
             await self.close()
             self.record.take_back(before, marker, ran=True)
             raise

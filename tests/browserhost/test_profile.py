@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from browserhost import fence as fences
-from browserhost import floor, gatekeeper, incidents, marker, profile
+from browserhost import admission, floor, gatekeeper, incidents, marker
 from browserhost.marker import Marker
 from browserhost.session import State
 from tenure.errors import (
@@ -41,7 +41,7 @@ class Clock:
 @pytest.fixture
 def clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (profile, gatekeeper):
+    for module in (admission, gatekeeper):
         monkeypatch.setattr(module, "boottime", clock)
     machine.locks.now = clock
     return clock
@@ -255,7 +255,7 @@ async def test_a_long_launch_is_served_when_its_token_is_verified_meanwhile(
         clock.now += fences.VERIFY_EVERY_S
         machine.locks.asked.clear()
         machine.profile().tick()
-        verifying = machine.profile()._verifying
+        verifying = machine.profile()._admission._verifying
         assert verifying is not None
         await verifying
     go_on.set()

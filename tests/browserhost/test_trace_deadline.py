@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from browserhost import fence as fences
-from browserhost import gatekeeper, profile
+from browserhost import admission, gatekeeper
 from browserhost.fence import Answer, Fence, Step
 from tenure.errors import StoreUnavailable, TenureError
 from tenure.fencing import SERVE_S
@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (profile, gatekeeper):
+    for module in (admission, gatekeeper):
         monkeypatch.setattr(module, "boottime", clock)
     machine.locks.now = clock
     return clock

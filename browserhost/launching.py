@@ -1,0 +1,81 @@
+"""A profile's browser started: the marker is on disk before Chrome runs, and taken back when it did not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from browserhost import durable
+from browserhost.browser import LaunchSpec
+from browserhost.marker import Marker
+from browserhost.paths import ProfilePaths
+from browserhost.record import Record
+from browserhost.workshop import LiveBrowser, Wanted, Workshop
+from tenure.errors import BrowserMissing, DiskFull
+
+
+class Launching:
+    """One profile's. Called by one at a time, while the profile has no browser here."""
+
+    def __init__(self, paths: ProfilePaths, workshop: Workshop, record: Record) -> None:
+        self._paths = paths
+        self._workshop = workshop
+        self._record = record
+
+    def spec(self, wanted: Wanted, proxy_server: str | None, lock_fd: int) -> LaunchSpec:
+        """What the browser is started with."""
+        shop = self._workshop
+        return LaunchSpec(
+            profile_dir=self._paths.profile_dir,
+            lock_fd=lock_fd,
+            proxy_key=wanted.proxy_key,
+            proxy_server=proxy_server,
+            tmp_root=shop.tmp_root,
+            chrome=shop.chrome,
+            xvfb=shop.xvfb,
+            sandbox=shop.sandbox,
+            width=shop.width,
+            height=shop.height,
+            least_free=shop.least_free,
+            egress=shop.egress,
+        )
+
+    def marker(self, wanted: Wanted) -> Marker:
+        """What the marker says while the browser starts."""
+        before = self._record.marker
+        return Marker(
+            wanted.token,
+            held=True,
+            boot_id=self._workshop.boot_id,
+            proxy_key=wanted.proxy_key,
+            flushed_at=before.flushed_at if before else None,
+            used=wanted.used_elsewhere or (before is not None and before.used),
+            driven=wanted.token,
+        )
+
+    async def launch(self, spec: LaunchSpec, marker: Marker) -> LiveBrowser:
+        """Start it. Raises BrowserMissing, DiskFull, BrowserCrashed, with the marker as it was before,
+        but for an end that is unproven where Chrome may have touched the directory.
+        """
+        before, shop = self._record.marker, self._workshop
+        tried = False
+        try:
+            await self._record.put(marker)
+            with durable.disk_full_is_refused(self._paths.profile_dir):
+                durable.make_directory(self._paths.profile_dir)
+            async with shop.launching:
+                tried = True
+                return await shop.launch(spec)
+        except BaseException as error:
+            # Those two are raised with nothing started.
+            ran = tried and not isinstance(error, (BrowserMissing, DiskFull))
+            self._record.take_back(before, marker, ran=ran)
+            raise
+
+    async def launched(self, browser: LiveBrowser, marker: Marker) -> None:
+        """Name the browser that runs now on disk. Raises DiskFull: the marker in memory names it alone."""
+        marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
+        try:
+            await self._record.put(marker)
+        except DiskFull:
+            self._record.marker = marker
+            raise
