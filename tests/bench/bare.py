@@ -29,9 +29,18 @@ _STOP_S = 20.0
 
 
 class BareBrowser:
-    """Xvfb and Chrome started by hand, spoken to over the debugging pipe, one page, no checks."""
+    """Xvfb and Chrome started by hand, spoken to over the debugging pipe, one page, no checks.
 
-    def __init__(self) -> None:
+    `port`: other clients may connect too, as everybody knows it from --remote-debugging-port, at `devtools`.
+    """
+
+    def __init__(self, *, port: bool = False) -> None:
+        self.http = ""
+        """Where it answers over HTTP, `http://127.0.0.1:PORT`; empty without a port."""
+        self.devtools = ""
+        """The whole browser's WebSocket there."""
+        self._flags = (*FLAGS, "--remote-debugging-port=0") if port else FLAGS
+        self._port = port
         self._home = Path(tempfile.mkdtemp(prefix="tenure-bare-"))
         self._processes: list[Process] = []
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -48,7 +57,7 @@ class BareBrowser:
         answers, from_chrome = os.pipe()
         # Chrome wants its pipe on the descriptors 3 and 4; bash puts it there with no code after fork.
         command = f'exec chromium "$@" 3<&{to_chrome} 4>&{from_chrome}'
-        arguments = (*FLAGS, f"--user-data-dir={self._home}", "about:blank")
+        arguments = (*self._flags, f"--user-data-dir={self._home}", "about:blank")
         await self._spawn(
             "bash", "-c", command, "bash", *arguments, fds=(to_chrome, from_chrome), display=display
         )
@@ -62,6 +71,11 @@ class BareBrowser:
         attached = await self._send("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._page = attached["sessionId"]
         await self._send("Page.enable")
+        if self._port:
+            # Written before Chrome answers over its pipe.
+            text = await asyncio.to_thread((self._home / "DevToolsActivePort").read_text)
+            number, path = text.split()
+            self.http, self.devtools = f"http://127.0.0.1:{number}", f"ws://127.0.0.1:{number}{path}"
 
     async def navigate(self, url: str) -> None:
         """Navigate the page and return at its load event."""
@@ -93,20 +107,12 @@ class BareBrowser:
         await self.stop()
 
     async def _start_display(self) -> str:
-        answer, tell = os.pipe()
-        screen = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
-        await self._spawn("Xvfb", "-displayfd", str(tell), *screen, fds=(tell,))
-        with os.fdopen(answer) as lines:
-            return f":{(await asyncio.to_thread(lines.readline)).strip()}"
-
-    async def _spawn(self, *argv: str, fds: tuple[int, ...], display: str = "") -> None:
-        environment = {**os.environ, "DISPLAY": display}
-        process = await asyncio.create_subprocess_exec(
-            *argv, pass_fds=fds, env=environment, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
-        )
+        process, name = await start_display()
         self._processes.append(process)
-        for fd in fds:
-            os.close(fd)
+        return name
+
+    async def _spawn(self, *argv: str, fds: tuple[int, ...], display: str) -> None:
+        self._processes.append(await _spawned(*argv, fds=fds, display=display))
 
     async def _send(self, method: str, **params: object) -> dict[str, Any]:
         self._last_id += 1
@@ -131,3 +137,22 @@ class BareBrowser:
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(ConnectionError("the browser closed its debugging pipe"))
+
+
+async def start_display() -> tuple[Process, str]:
+    """An Xvfb of one's own, and the display that it is."""
+    answer, tell = os.pipe()
+    screen = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
+    process = await _spawned("Xvfb", "-displayfd", str(tell), *screen, fds=(tell,))
+    with os.fdopen(answer) as lines:
+        return process, f":{(await asyncio.to_thread(lines.readline)).strip()}"
+
+
+async def _spawned(*argv: str, fds: tuple[int, ...], display: str = "") -> Process:
+    environment = {**os.environ, "DISPLAY": display}
+    process = await asyncio.create_subprocess_exec(
+        *argv, pass_fds=fds, env=environment, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+    for fd in fds:
+        os.close(fd)
+    return process

@@ -1,119 +1,82 @@
-"""`make bench SUITE=browser`: what an open costs beside the same browser driven by hand, in turns in one run.
+"""`make bench SUITE=browser`: what the browser host costs beside the same browser driven by hand, in one run.
 
-cold_open_vs_bare       a profile's first open, against Xvfb + Chrome + navigate by hand on a fresh directory
-warm_open_vs_navigate   an open on a warm browser, against navigating a bare browser's own tab
-warm_open_p95_ms        the slow end of the warm opens, against its goal
+cold_open_vs_bare        a profile's first open, against Xvfb + Chrome + navigate by hand on a fresh directory
+warm_open_vs_navigate    an open on a warm browser, against navigating a bare browser's own tab
+warm_open_p95_ms         the slow end of the warm opens, against its goal
+prewarmed_open_vs_warm   the first open of a browser that was launched ahead, against a warm one
+parallel10_open_p95_ms   ten new profiles at once, the slow end, against ten browsers by hand at once;
+                         `parallel10_false_hang_alarms`: how many the host took for hung meanwhile
+cdp_rtt_vs_port          Browser.getVersion through a session's address, against --remote-debugging-port and
+                         the same client; `cdp_rtt_gateway_vs_port`: through the gateway too
+screenshots_vs_bare      pictures a second, against the same port
+act_settled_p50_ms       a click that changes the page, answered once the page has settled
+host_rss_mb              memory of the host's process with 20 warm browsers
+open_vs_playwright       an open and Playwright's connect_over_cdp, against its launchServer, connect and a
+                         new page; `_over_cdp`: against connect_over_cdp to a warm Chrome and goto
+seed_two_steps_on_vs_off open, two clicks with pictures, close: with reuse, against without
+
+Every part takes its baseline in turns with ours. `ARGS='--only WORD'` measures only the parts that have a
+figure with WORD in its name, `--set NAME=VALUE` a setting of the services (`--set chrome_reuse=disabled`).
+A part that fails is named in the report, with the reason, and the exit status is 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import tempfile
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from statistics import median
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from aiohttp import web
+from tests.bench import driving, memory, opens, playwright
+from tests.bench.browser_rig import Bench, browser_rig, site
+from tests.bench.parts import Measured, measured
 
-import tenure
-from tenure.session import Session
-from tests.bench import report
-from tests.bench.bare import BareBrowser
-from tests.fixtures.system import RunningSystem
+Part = Callable[[Bench], Awaitable[Measured]]
 
-COLD = 10
-WARM = 60
-WARM_P95_GOAL_MS = 100.0
-
-Phases = dict[str, list[float]]
-
-
-async def main() -> None:
-    phases: dict[str, Phases] = {"cold": defaultdict(list), "warm": defaultdict(list)}
-    with tempfile.TemporaryDirectory(prefix="tenure-bench-") as folder:
-        system = RunningSystem(Path(folder) / "tenure")
-        async with site() as url:
-            await system.start()
-            try:
-                async with tenure.connect(system.gateway) as client:
-                    figures = [
-                        await cold(client, url, phases["cold"]),
-                        *await warm(client, url, phases["warm"]),
-                    ]
-            finally:
-                await system.stop()
-    report.write("browser", figures, [described(kind, spent) for kind, spent in phases.items()])
+PARTS: dict[str, tuple[Part, tuple[str, ...]]] = {
+    "cold opens": (opens.cold, ("cold_open_vs_bare",)),
+    "warm opens": (opens.warm, ("warm_open_vs_navigate", "warm_open_p95_ms")),
+    "prewarmed opens": (opens.prewarmed, ("prewarmed_open_vs_warm",)),
+    "ten at once": (opens.at_once, ("parallel10_open_p95_ms", "parallel10_false_hang_alarms")),
+    "round trips": (driving.round_trips, ("cdp_rtt_vs_port", "cdp_rtt_gateway_vs_port")),
+    "pictures": (driving.pictures, ("screenshots_vs_bare",)),
+    "clicks": (driving.clicks, ("act_settled_p50_ms",)),
+    "two steps": (opens.two_steps, ("seed_two_steps_on_vs_off",)),
+    "playwright": (playwright.opens, ("open_vs_playwright", "open_vs_playwright_over_cdp")),
+    "memory": (memory.with_warm_browsers, ("host_rss_mb",)),
+}
 
 
-async def cold(client: tenure.Client, url: str, phases: Phases) -> report.Figure:
-    """Every open is of a profile of its own; each browser is closed before the next start."""
-    ours, theirs = [], []
-    for turn in range(COLD + 1):
-        began = await report.rested()
-        async with BareBrowser() as bare:
-            await bare.navigate(url)
-            theirs.append(since(began))
-        began = await report.rested()
-        async with client.open(f"cold-{turn}", start_url=url, reuse_session=False) as session:
-            ours.append(since(began))
-            note(session, phases)
-    # The first turn reads Chrome from the disk and registers the worker.
-    return report.paired("cold_open_vs_bare", ours[1:], theirs[1:])
+async def main(asked: argparse.Namespace) -> bool:
+    """Returns whether all parts could be measured."""
+    settings = dict(each.split("=", 1) for each in asked.set)
+    async with site() as url:
+
+        async def fresh(part: Part) -> Measured:
+            async with browser_rig(url, settings) as bench:
+                return await part(bench)
+
+        parts = {
+            name: partial(fresh, part)
+            for name, (part, figures) in PARTS.items()
+            if any(asked.only in figure for figure in figures)
+        }
+        return await measured("browser", parts)
 
 
-async def warm(client: tenure.Client, url: str, phases: Phases) -> list[report.Figure]:
-    """One browser each, both used again and again; each navigation is to another address."""
-    ours, theirs = [], []
-    async with BareBrowser() as bare:
-        for turn in range(WARM + 1):
-            began = await report.rested()
-            await bare.navigate(f"{url}?bare={turn}")
-            theirs.append(since(began))
-            began = await report.rested()
-            async with client.open("warm", start_url=f"{url}?warm={turn}") as session:
-                ours.append(since(began))
-                note(session, phases)
-                assert session.reused_session == (turn > 0)
-    p95 = report.percentile(ours[1:], 0.95)
-    return [
-        report.paired("warm_open_vs_navigate", ours[1:], theirs[1:]),
-        report.against_goal("warm_open_p95_ms", p95, WARM_P95_GOAL_MS, "ms", WARM),
-    ]
-
-
-@asynccontextmanager
-async def site() -> AsyncIterator[str]:
-    """A page as plain as can be, so that what is measured is the browser and not the page."""
-
-    async def page(request: web.Request) -> web.Response:
-        return web.Response(text="<title>bench</title><h1>bench</h1>", content_type="text/html")
-
-    application = web.Application()
-    application.router.add_get("/", page)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
-
-
-def note(session: Session, phases: Phases) -> None:
-    for phase, seconds in session.timings.items():
-        phases[phase].append(seconds * 1000)
-
-
-def described(kind: str, phases: Phases) -> str:
-    spent = " · ".join(f"{phase} {median(values):.1f}" for phase, values in phases.items())
-    return f"{kind} open, median milliseconds by phase: {spent}"
-
-
-def since(began: float) -> float:
-    return (report.now() - began) * 1000
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.browser", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--only", default="", help="measure the parts with a figure that has this in its name"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the services"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(0 if asyncio.run(main(arguments())) else 1)

@@ -66,6 +66,22 @@ def against_goal(name: str, value: float, goal: float, unit: str, n: int) -> Fig
     return Figure(name, round(value, 3), goal, round(value / goal, 3), unit, n, "≤ 1", value <= goal)
 
 
+def beside(name: str, value: float, baseline: float, unit: str, n: int) -> Figure:
+    """Two figures of one kind that are no medians. There is no goal."""
+    return Figure(name, round(value, 3), round(baseline, 3), round(value / baseline, 3), unit, n)
+
+
+def measured(name: str, value: float, unit: str, n: int) -> Figure:
+    """A figure that stands alone: its own baseline."""
+    return Figure(name, round(value, 3), round(value, 3), 1.0, unit, n)
+
+
+def exactly(name: str, value: int, wanted: int, unit: str, n: int) -> Figure:
+    """A number that is to be just that. Its ratio says nothing, and is 1 when it is met."""
+    met = value == wanted
+    return Figure(name, value, wanted, float(met), unit, n, f"= {wanted}", met)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that `share` (0 to 1) of the series does not exceed."""
     ordered = sorted(values)
