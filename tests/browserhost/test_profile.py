@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from browserhost import fence as fences
 from browserhost import admission, floor, gatekeeper, incidents, marker
+from browserhost import fence as fences
 from browserhost.marker import Marker
 from browserhost.session import State
 from tenure.errors import (

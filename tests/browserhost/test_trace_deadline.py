@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from browserhost import fence as fences
 from browserhost import admission, gatekeeper
+from browserhost import fence as fences
 from browserhost.fence import Answer, Fence, Step
 from tenure.errors import StoreUnavailable, TenureError
 from tenure.fencing import SERVE_S
