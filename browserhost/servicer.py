@@ -18,7 +18,7 @@ from browserhost.session import timestamp
 from tenure import token as tokens
 from tenure.errors import InvalidField, NotFound, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
-from tenure.names import IncidentName
+from tenure.names import IncidentName, check_proxy_key
 from tenure.v1.session_pb2 import PhaseTiming
 
 BLANK = "about:blank"
@@ -40,7 +40,7 @@ class BrowserHost(ActingServicer):
         opening = Opening(
             token=tokens.check(request.fencing_token),
             url=_start_url(request.start_url),
-            proxy_key=request.proxy_key,
+            proxy_key=check_proxy_key(request.proxy_key),
             reuse=self._reuse and wanted,
         )
         opened = await self._host.profile(parse_profile(request.profile)).open(opening)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from google.protobuf.duration_pb2 import Duration
 
 from gateway import limits
+from tenure import names
 from tenure.errors import InvalidField
 from tenure.v1.hold_pb2 import RunResult
 from tenure.v1.session_pb2 import Proxy
@@ -18,8 +19,6 @@ BLANK = "about:blank"
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL_BUT_SPACE = re.compile(r"[\x00-\x1f\x7f]")
-# No `__`, nor a `_` at either end: `a` + `b__c` and `a__b` + `c` must not be one key.
-_PROXY_WORD = re.compile(r"[a-z0-9]+(?:[ ._-][a-z0-9]+)*")
 
 
 def start_url(text: str) -> str:
@@ -61,21 +60,8 @@ def _url_problem(text: str) -> str | None:
 
 
 def proxy_key(proxy: Proxy) -> str:
-    """Return the key of the proxy asked for: "" for none, else `{city}__{state}`, lower-case."""
-    if proxy.disabled or not (proxy.city or proxy.state):
-        return ""
-    words = []
-    for name, sent in (("proxy.city", proxy.city), ("proxy.state", proxy.state)):
-        word = sent.strip().lower()
-        if len(word) > 64 or not _PROXY_WORD.fullmatch(word):
-            raise InvalidField(
-                field=name,
-                value=sent,
-                problem="does not name a proxy" if sent else "is empty",
-                remedy="send both city and state, in ASCII letters and digits, such as miami and fl",
-            )
-        words.append(word)
-    return "__".join(words)
+    """Return the key of the proxy asked for, as `names.proxy_key` makes it; "" for none."""
+    return "" if proxy.disabled else names.proxy_key(proxy.city, proxy.state)
 
 
 def run_id(text: str) -> str:

@@ -3,7 +3,7 @@
 Pure. Every id of a profile, tenant or workflow goes through `canonical_id`: each
 character outside `A-Za-z0-9_.-` becomes `_`, so `alice:linkedin` and `alice_linkedin`
 are one profile, one lock, one queue. What cannot be folded safely is refused with
-InvalidId, which names the field, the value and the remedy.
+InvalidId, which names the field, the value and the remedy. Keys of proxies are made canonical here too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from tenure import token
-from tenure.errors import InvalidId, PermissionDenied
+from tenure.errors import InvalidField, InvalidId, PermissionDenied
 from tenure.value import value
 
 MAX_ID_LENGTH = 128
@@ -22,6 +22,10 @@ OWN_TENANT = "-"
 _CANONICAL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ID_LENGTH - 1}}}")
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_.-]")
 _DIGITS = re.compile(r"[1-9][0-9]{0,15}")
+# No `__`, nor a `_` at either end: `a` + `b__c` and `a__b` + `c` must not be one key.
+_PROXY_WORD = re.compile(r"[a-z0-9]+(?:[ ._-][a-z0-9]+)*")
+_BETWEEN = "__"
+_LONGEST_WORD = 64
 
 
 @value
@@ -130,6 +134,51 @@ def worker_id(text: str, field: str = "worker") -> str:
 def host_id(text: str, field: str = "host") -> str:
     """Return the id in `hosts/{host}`; the bare id is taken too. Raises InvalidId."""
     return canonical_id(text.removeprefix("hosts/"), field)
+
+
+def proxy_key(city: str, state: str) -> str:
+    """Return the key of a city's proxy, `{city}__{state}`; "" for no proxy, when both are empty. Idempotent.
+
+    Upper and lower case are one, and so are one space and several. Raises InvalidField for one without the
+    other, and for what is no word of ASCII letters and digits: a blank is not the wish for no proxy.
+    """
+    if not (city or state):
+        return ""
+    words = []
+    for name, sent in (("proxy.city", city), ("proxy.state", state)):
+        word = " ".join(sent.split()).lower()
+        # Some letters of other scripts are ASCII once they are lower-case.
+        if not sent.isascii() or len(word) > _LONGEST_WORD or not _PROXY_WORD.fullmatch(word):
+            raise InvalidField(
+                field=name,
+                value=sent,
+                problem="does not name a proxy" if sent else "is empty",
+                remedy="send both city and state, in ASCII letters and digits, such as miami and fl",
+            )
+        words.append(word)
+    return _BETWEEN.join(words)
+
+
+def check_proxy_key(text: str, field: str = "proxy_key") -> str:
+    """Return a key that another has made, as `proxy_key` makes it; "" is none. Raises InvalidField."""
+    city, between, state = text.partition(_BETWEEN)
+    try:
+        if between and not (city or state):
+            city = " "
+        return proxy_key(city, state)
+    except InvalidField as error:
+        raise InvalidField(
+            field=field,
+            value=text,
+            problem="is no key of a proxy",
+            remedy="send {city}__{state}, such as miami__fl",
+        ) from error
+
+
+def proxy_words(key: str) -> tuple[str, str]:
+    """Return the city and the state that a canonical key was made from."""
+    city, _, state = key.partition(_BETWEEN)
+    return city, state
 
 
 def check_parent(text: str, tenant: str, field: str = "parent") -> str:

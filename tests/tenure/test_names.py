@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenure import names, token
-from tenure.errors import InvalidId, PermissionDenied
+from tenure.errors import InvalidField, InvalidId, PermissionDenied
 from tenure.names import ProfileName, canonical_id
 
 ASCII = "".join(map(chr, range(128)))
@@ -164,3 +164,49 @@ def test_a_parent_is_the_callers_tenant_or_denied() -> None:
         names.check_parent("tenants/u", "t")
     with pytest.raises(InvalidId):
         names.check_parent("t", "t")
+
+
+@pytest.mark.parametrize(
+    ("city", "state", "key"),
+    [
+        ("", "", ""),
+        ("miami", "fl", "miami__fl"),
+        ("Miami", " FL ", "miami__fl"),
+        ("New  York\t", "NY", "new york__ny"),
+        ("st_louis", "mo", "st_louis__mo"),
+    ],
+)
+def test_a_proxys_key_is_one_however_its_words_are_written(city: str, state: str, key: str) -> None:
+    assert names.proxy_key(city, state) == key
+    assert names.check_proxy_key(key) == key
+    assert names.check_proxy_key(f"{city}__{state}" if key else "") == key
+    assert names.proxy_words(key) == (tuple(key.split("__")) if key else ("", ""))
+
+
+@pytest.mark.parametrize(
+    ("city", "state"),
+    [
+        ("miami", ""),
+        ("", "fl"),
+        (" ", " "),
+        ("a__b", "c"),
+        ("a", "_b"),
+        ("..", "x"),
+        ("a/b", "c"),
+        ("x" * 65, "y"),
+        ("\u212a", "fl"),
+        ("m\u00fcnchen", "by"),
+        ("a\n\x00", "b"),
+    ],
+)
+def test_half_a_proxy_and_what_is_no_word_is_never_the_wish_for_none(city: str, state: str) -> None:
+    with pytest.raises(InvalidField, match=r"proxy\.(city|state)"):
+        names.proxy_key(city, state)
+    with pytest.raises(InvalidField, match="proxy_key"):
+        names.check_proxy_key(f"{city}__{state}")
+
+
+@pytest.mark.parametrize("key", ["__", "x", "miami__", "__fl", " ", "a__b__c"])
+def test_a_key_that_another_made_is_checked_as_ones_own(key: str) -> None:
+    with pytest.raises(InvalidField, match="city"):
+        names.check_proxy_key(key)
