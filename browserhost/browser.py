@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from browserhost import chrome, start_url
+from browserhost import autopsy, chrome, start_url, vitals
+from browserhost.autopsy import Cause
 from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
@@ -41,6 +43,7 @@ class BrowserEnd:
     expected: bool
     how: str
 
+    cause: Cause = field(default=Cause.ITSELF, compare=False)
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
@@ -75,6 +78,8 @@ class Browser:
         self._closing: asyncio.Task[CloseReport] | None = None
         tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
+        self._given_up = ""
+        self._before = vitals.scene(spec.profile_dir)
 
     @classmethod
     async def launch(cls, spec: LaunchSpec) -> Self:
@@ -212,6 +217,14 @@ class Browser:
 
     async def close(self) -> CloseReport:
         """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
+    def put_down(self, why: str) -> None:
+        """Kill it, as it is of no use to anybody: to whoever has it, it ended by itself. Idempotent.
+
+        `why` is a clause, the first of what its end says.
+        """
+        self._given_up = self._given_up or why
+        self._tree.kill()
+
 
         Flushes, then closes through CDP; past CLOSE_S closes the pipe, then kills, and says so.
         """
@@ -307,10 +320,22 @@ class Browser:
     def _gone(self) -> None:
         self._flushing.stop()
         self._pipe.close()
+    def _end(self) -> BrowserEnd:
+        seen = self._tree.exit.result()
+        cause = autopsy.cause(
+            display=seen.how.startswith("display"),
+            killed=seen.status == signal.SIGKILL and seen.how in {"itself", "keeper"},
+            hung=bool(self._given_up),
+            before=self._before,
+            after=vitals.scene(self.spec.profile_dir),
+        )
+        how = f"{self._given_up}, and {seen}" if self._given_up else str(seen)
+        return BrowserEnd(self._closing is not None, autopsy.in_words(cause, how), cause)
+
         # Not before: its port would be anybody's, and Chrome would go on sending there.
         self._forwarder.close()
         if not self.ended.done():
-            self.ended.set_result(BrowserEnd(self._closing is not None, str(self._tree.exit.result())))
+            self.ended.set_result(self._end())
 
 
 def _last_words(stderr: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -18,13 +19,17 @@ from browserhost.paths import DataRoot
 from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
+from browserhost.sweeper import Sweeper
 from browserhost.tasks import Tasks
-from browserhost.workshop import Workshop
+from browserhost.watchdog import Watchdog
+from browserhost.workshop import LiveBrowser, Workshop
 from tenure.errors import HostUnreachable, ProfileCorrupt, TenureError
 from tenure.names import ProfileName
 from tenure.v1.host_pb2 import HostState, WarmBrowser
 
 TICK_S = 0.25
+CLOSINGS = max(4, 2 * (os.cpu_count() or 1))
+"""Browsers that are closed side by side: so few that none is held up past its own deadline."""
 DRAIN_EVERY_S = 1.0
 """How often a host that is to be emptied looks for a browser that nobody holds any more."""
 
@@ -52,6 +57,8 @@ class Host:
         self._profiles = profiles
         self._tasks = Tasks()
         self._stopping = False
+        self._watchdog = Watchdog(self.live)
+        self.sweeper = Sweeper(workshop.cache, lambda: {key: each.pid for key, each in self.live().items()})
 
     @property
     def cache(self) -> Cache:
@@ -81,6 +88,11 @@ class Host:
     def known(self) -> Iterator[Profile]:
         """Every profile that was asked for since the start, by name."""
         return (self._profiles[key] for key in sorted(self._profiles))
+
+    def live(self) -> dict[str, LiveBrowser]:
+        """The browsers that run, by the profile's name; one that is being launched is not among them yet."""
+        found = ((key, profile.slot.browser) for key, profile in self._profiles.items())
+        return {key: each for key, each in found if each is not None and not each.ended.done()}
 
     def warm(self) -> list[WarmBrowser]:
         """The live browsers that nobody is in session with, each with its proxy's key."""
@@ -115,13 +127,29 @@ class Host:
                 _log.error("not recovered", profile=str(paths.name), why=str(error))
         self._tasks.spawn(self._tick())
         self._tasks.spawn(self._drain())
+        self._tasks.spawn(self._watchdog.run())
+        self._tasks.spawn(self.sweeper.run())
 
     async def aclose(self) -> None:
-        """Cut every session and close every browser, all at once. Idempotent."""
+        """Cut every session, then close every browser, CLOSINGS at a time, the held ones first. Idempotent.
+
+        Whatever is not done when this process is killed ends by itself: its pipe closes with us.
+        """
         self._stopping = True
         await self._tasks.aclose()
-        closings = [profile.aclose() for profile in self._profiles.values()]
-        for result in await asyncio.gather(*closings, return_exceptions=True):
+        await self._watchdog.aclose()
+        profiles = sorted(self._profiles.values(), key=lambda each: not each.standing().held)
+        self._complain(await asyncio.gather(*(each.halt() for each in profiles), return_exceptions=True))
+        turn = asyncio.Semaphore(CLOSINGS)
+        closings = (self._close(each, turn) for each in profiles)
+        self._complain(await asyncio.gather(*closings, return_exceptions=True))
+
+    async def _close(self, profile: Profile, turn: asyncio.Semaphore) -> None:
+        async with turn:
+            await profile.aclose()
+
+    def _complain(self, results: list[BaseException | None]) -> None:
+        for result in results:
             if isinstance(result, BaseException):
                 _log.error("not closed", why=repr(result))
 

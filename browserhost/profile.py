@@ -224,11 +224,17 @@ class Profile:
         """Verify again what is served, and cut what has outlived its proof. Call it often."""
         self._admission.tick()
 
-    async def aclose(self) -> None:
-        """Cut everybody, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
+    async def halt(self) -> None:
+        """Serve nobody any more: cut everybody, and begin nothing. Idempotent."""
+        if self._stopping:
+            return
         self._stopping = True
         self._underway.cancel_openings()
         if self.session is not None:
+
+    async def aclose(self) -> None:
+        """Halt, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
+        await self.halt()
             await self._sitting.cut(self.session, State.CUT, HOST_STOPPING)
         async with self._browser_lock:
             await self.slot.close()

@@ -13,6 +13,8 @@ from browserhost.egress.forwarder import Egress
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
 from browserhost.identity import boot_id, host_id, sole_host
+from browserhost.launches import Launches
+from browserhost.limits import Bounds
 from browserhost.locks import Locks
 from browserhost.paths import DataRoot
 from browserhost.profile import Profile
@@ -49,7 +51,7 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
             locks = Locks(stub, channels, name)
             profiles: dict[str, Profile] = {}
             egress = Egress()
-            workshop = _workshop(settings, name, Cache(settings.capacity, profiles), egress)
+            workshop = _workshop(settings, name, _cache(settings, profiles), egress)
             async with Host(root, workshop, profiles, locks, endpoint) as host:
                 await host.start()
                 servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
@@ -90,6 +92,11 @@ def _rules(settings: BrowserHostSettings, *own: str) -> Rules:
     return Rules(refused, private=settings.private_networks == "allow")
 
 
+def _cache(settings: BrowserHostSettings, profiles: dict[str, Profile]) -> Cache:
+    bounds = Bounds(settings.capacity, settings.memory, settings.memory_reserve, settings.idle_ttl_s)
+    return Cache(settings.capacity, profiles, bounds)
+
+
 def _workshop(settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress) -> Workshop:
     return Workshop(
         launch=Browser.launch,
@@ -102,7 +109,9 @@ def _workshop(settings: BrowserHostSettings, name: str, cache: Cache, egress: Eg
         host=name,
         boot_id=boot_id(),
         proxies=settings.proxies,
-        launching=asyncio.Semaphore(settings.launches),
+        launching=Launches(
+            settings.launches, reserve=settings.memory_reserve, make_room=cache.make_room
+        ),
         cache=cache,
         least_free=settings.least_free,
         egress=egress,

@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from browserhost import launches
 from browserhost.chrome import LEAST_FREE, LONGEST_TMP
 from browserhost.egress.addresses import services
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
-# A Chrome with its display and one busy page; 36 of them took 14 GB.
-_BYTES_PER_BROWSER = 400 << 20
 
 
 def parse_proxies(value: object) -> object:
@@ -62,8 +61,12 @@ def default_data_root() -> Path:
 
 def default_capacity() -> int:
     """As many browsers as half of the machine's memory holds, at least 2, at most 64."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(2, min(64, memory // 2 // _BYTES_PER_BROWSER))
+    return max(2, min(64, default_memory() // launches.EACH))
+
+
+def default_memory() -> int:
+    """Half of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def default_tmp_root() -> Path:
@@ -110,6 +113,36 @@ class BrowserHostSettings(ServiceSettings):
         ge=1,
         description="browsers that are launched side by side",
         examples=["2"],
+    )
+    memory: int = Field(
+        default_factory=default_memory,
+        ge=0,
+        description="most bytes that all browsers together keep; unheld ones make room; 0 for no bound",
+        examples=["12884901888"],
+    )
+    memory_reserve: int = Field(
+        default=512 << 20,
+        ge=0,
+        description="bytes of the machine's memory that no browser may be launched into; 0 for none",
+        examples=["536870912"],
+    )
+    idle_ttl_s: float = Field(
+        default=1800.0,
+        ge=0,
+        description="seconds after its last use that an unheld browser is closed; 0 keeps it",
+        examples=["600"],
+    )
+    max_age_s: float = Field(
+        default=86400.0,
+        ge=0,
+        description="seconds since its launch after which a browser is not handed on; 0 for no bound",
+        examples=["3600"],
+    )
+    browser_memory: int = Field(
+        default=1536 << 20,
+        ge=0,
+        description="bytes of its own past which a browser is not handed on; 0 for no bound",
+        examples=["1610612736"],
     )
     chrome_reuse: Literal["enabled", "disabled"] = Field(
         default="enabled",

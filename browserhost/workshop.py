@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +50,8 @@ class LiveBrowser(Protocol):
 
     async def close(self) -> CloseReport: ...
 
+    def put_down(self, why: str) -> None: ...
+
 
 Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
 
@@ -67,7 +70,7 @@ class Workshop:
     host: str
     boot_id: str
     proxies: dict[str, str]
-    launching: asyncio.Semaphore
+    launching: AbstractAsyncContextManager[None]
     cache: Cache
     least_free: int = LEAST_FREE
     lock_wait_s: float = 20.0

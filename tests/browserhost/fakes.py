@@ -105,6 +105,9 @@ class FakeBrowser:
         if not self.runs:
             raise BrowserCrashed(problem="was killed by SIGKILL")
 
+    def put_down(self, why: str) -> None:
+        self._end(BrowserEnd(False, why))
+
     def die(self) -> None:
         """End as after a kill."""
         self._end(BrowserEnd(False, "was killed by SIGKILL"))
