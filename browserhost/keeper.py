@@ -5,10 +5,12 @@ the standard library, and imports little of that before Xvfb starts: a browser w
 
 - It inherits the profile's lock and gives it to Chrome's main process alone, so the lock is free
   exactly when both are dead.
-- It inherits Chrome's ends of the debugging pipe and keeps none: the host's death closes the pipe,
-  and that is a clean shutdown for Chrome.
-- Its own end of the life line, a socket, tells it that the host died (end of file), or that Chrome
-  must die now (`kill`). Through it go the reports, one a line:
+- It inherits Chrome's ends of the debugging pipe and keeps none: closing the host's is a clean
+  shutdown for Chrome. Copies of the host's ends it keeps, so that a next host can go on with a live
+  browser when this one has died (see `keeper_store.py`); nobody calls in time, and it closes them.
+- Its own end of the life line, a socket, tells it that the host died (end of file). The host says, a
+  line each: `note TEXT`, what a next host must know of the browser; `drop`, keep it for no next one;
+  `kill`, Chrome must die now. The keeper reports, one a line:
 
       xvfb PID START DISPLAY
       chrome PID START
@@ -24,6 +26,10 @@ import select
 import sys
 from collections.abc import Callable, Sequence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from browserhost.keeper_store import Store
+
 CLEAN_EXIT_S = 10.0
 """How long Chrome may take to end by itself once its pipe is closed; it needs 0.2 s."""
 _CHILDREN_EXIT_S = 1.0
@@ -35,15 +41,17 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main(arguments: Sequence[str]) -> int:
     """Arguments: four descriptors (life line, lock, Chrome's reading and writing end of the pipe),
-    a directory to make, keep and remove, the screen's size `WxH`, as whom and in which control group
-    to run the two (`UID:GID` or `-`, `CGROUP` or `-`), Xvfb's path, then Chrome's argv."""
+    what to keep for a next host (see Store), a directory to make, keep and remove, the screen's size
+    `WxH`, as whom and in which control group to run the two (`UID:GID` or `-`, `CGROUP` or `-`),
+    Xvfb's path, then Chrome's argv."""
     # In isolated mode Python puts no folder of ours on the path; at its end it cannot hide the library's.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from browserhost.keeper_spawn import Places, private
+    from browserhost.keeper_store import Store
 
-    life, lock, commands, answers = (private(int(each)) for each in arguments[:4])
-    directory, size, user, cgroup, xvfb_path, *chrome_argv = arguments[4:]
-    places = Places(user, cgroup)
+    line, lock, commands, answers = (private(int(each)) for each in arguments[:4])
+    kept, directory, size, user, cgroup, xvfb_path, *chrome_argv = arguments[4:]
+    life, store, places = _Life(line), Store(kept), Places(user, cgroup)
     xvfb, display = 0, b""
     try:
         environment = {**places.make(directory), "XAUTHORITY": f"{directory}/Xauthority"}
@@ -60,11 +68,11 @@ def main(arguments: Sequence[str]) -> int:
         )
         os.close(told)
         _while_xvfb_starts()
-        display = _first_line(asked, life)
+        display = _first_line(asked, line)
         if not display:
-            _report(life, f"failed Xvfb {_tail(errors, b'').hex() or '-'}")
+            life.report(f"failed Xvfb {_tail(errors, b'').hex() or '-'}")
             return 1
-        _report(life, f"xvfb {xvfb} {_start_ticks(xvfb)} {display.decode()}")
+        life.report(f"xvfb {xvfb} {_start_ticks(xvfb)} {display.decode()}")
         chrome = places.spawn(
             chrome_argv,
             {**environment, "DISPLAY": f":{display.decode()}"},
@@ -72,32 +80,62 @@ def main(arguments: Sequence[str]) -> int:
         )
         for descriptor in (commands, answers, errors_end):
             os.close(descriptor)
-        _report(life, f"chrome {chrome} {_start_ticks(chrome)}")
-        _keep(life, errors, chrome, xvfb)
+        life.report(f"chrome {chrome} {_start_ticks(chrome)}")
+        _keep(life, store, errors, chrome, xvfb)
     except OSError as problem:
-        _report(life, f"failed {problem.filename or 'keeper'} {str(problem).encode().hex()}")
+        life.report(f"failed {problem.filename or 'keeper'} {str(problem).encode().hex()}")
         return 1
     finally:
+        store.drop()
         _stop_xvfb(xvfb)
         places.leave()
         _remove(directory)
-    _report(life, "gone")
+    life.report("gone")
     return 0
 
 
-def _keep(life: int, errors: int, chrome: int, xvfb: int) -> None:
+class _Life:
+    """The life line: what the host says, and what it is told, which is remembered for a next one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.said = b""
+        self._heard = b""
+
+    def report(self, line: str) -> None:
+        self.said += line.encode() + b"\n"
+        try:
+            os.write(self.descriptor, line.encode() + b"\n")
+        except OSError:
+            return  # the host is gone; what is to be done is the same
+
+    def hear(self) -> "list[bytes] | None":
+        """The lines that are complete; None when the host is gone."""
+        try:
+            more = os.read(self.descriptor, 1 << 16)
+        except OSError:
+            more = b""
+        *lines, self._heard = (self._heard + more).split(b"\n")
+        return lines if more else None
+
+    def pass_to(self, descriptor: int) -> None:
+        """There is a next host."""
+        os.close(self.descriptor)
+        self.descriptor, self._heard = descriptor, b""
+
+
+def _keep(life: _Life, store: "Store", errors: int, chrome: int, xvfb: int) -> None:
     """Wait for Chrome's end, hasten it where told to, report it, and see that nothing of it stays."""
     from time import monotonic
 
     chrome_end, xvfb_end = os.pidfd_open(chrome), os.pidfd_open(xvfb)
-    poll = select.poll()
-    for descriptor in (life, errors, chrome_end, xvfb_end):
-        poll.register(descriptor, select.POLLIN)
+    ends = [errors, chrome_end, xvfb_end]
+    line = life.descriptor  # where a host is heard: at first its own line, then where a next one calls
     how, tail = "itself", b""
-    deadline: float | None = None
+    deadline: float | None = None  # by when Chrome must have ended
+    patience: float | None = None  # by when a next host must have called
     while True:
-        wait_ms = None if deadline is None else max(deadline - monotonic(), 0.0) * 1000
-        ready = {descriptor for descriptor, _ in poll.poll(wait_ms)}
+        ready = _ready([*ends, line], deadline, patience)
         if errors in ready:
             tail = _tail(errors, tail)
         if chrome_end in ready:
@@ -105,22 +143,51 @@ def _keep(life: int, errors: int, chrome: int, xvfb: int) -> None:
         if xvfb_end in ready:
             # Chrome ends on its own without a display, at once; should it not, it is of no use.
             how, deadline = "display", monotonic() + _CHILDREN_EXIT_S
-            poll.unregister(xvfb_end)
-        if life in ready:
-            told = os.read(life, 64)
-            if not told:
-                poll.unregister(life)
-                how, deadline = "host", deadline or monotonic() + CLEAN_EXIT_S
-            elif b"kill" in told:
+            ends.remove(xvfb_end)
+        if line in ready and line == life.descriptor:
+            told = life.hear()
+            if told is None:
+                # Not before: as long as the host lives nobody else is answered.
+                line, patience = store.fileno(), monotonic() + store.patience_s
+            elif _is_kill(told, store):
                 how, deadline = "killed", monotonic()
+        elif line in ready and (next_line := store.hand_over(life.said)) >= 0:
+            life.pass_to(next_line)
+            line, patience = next_line, None
+        if patience is not None and monotonic() >= patience:
+            store.drop()
+            line, patience = -1, None
+            how, deadline = "host", deadline or monotonic() + CLEAN_EXIT_S
         if deadline is not None and monotonic() >= deadline:
             # Safe: Chrome is our child and not reaped, so its pid and group cannot be another's.
             how, deadline = f"{how.removesuffix('-killed')}-killed", monotonic() + 1
             os.killpg(chrome, _SIGKILL)
     tail = _tail(errors, tail)
     _, status = os.waitpid(chrome, 0)
-    _report(life, f"end {status} {how} {tail.hex() or '-'}")
+    life.report(f"end {status} {how} {tail.hex() or '-'}")
     _bury_group(chrome)
+
+
+def _ready(descriptors: Sequence[int], *dates: float | None) -> set[int]:
+    """Those of the descriptors that can be read, at the latest at the first of the dates."""
+    from time import monotonic
+
+    poll = select.poll()
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            poll.register(descriptor, select.POLLIN)
+    first = min((each for each in dates if each is not None), default=None)
+    return {each for each, _ in poll.poll(None if first is None else max(first - monotonic(), 0.0) * 1000)}
+
+
+def _is_kill(told: list[bytes], store: "Store") -> bool:
+    """Whether what the host says is that Chrome must end now. What else it says is done."""
+    for line in told:
+        if line == b"drop":
+            store.drop()
+        elif line.startswith(b"note "):
+            store.note = line[5:]
+    return b"kill" in told
 
 
 def _bury_group(group: int) -> None:
@@ -223,13 +290,6 @@ def _tail(descriptor: int, tail: bytes) -> bytes:
 def _start_ticks(pid: int) -> int:
     with open(f"/proc/{pid}/stat") as stat:
         return int(stat.read().rpartition(") ")[2].split()[19])
-
-
-def _report(life: int, line: str) -> None:
-    try:
-        os.write(life, line.encode() + b"\n")
-    except OSError:
-        return  # the host is gone; what is to be done is the same
 
 
 def _remove(directory: str) -> None:

@@ -64,6 +64,28 @@ class _Child:
             signal.pidfd_send_signal(self.pidfd, number)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a keeper holds for a next host: our ends of the pipe, and the sockets that the browser's way out
+    and the keeper are called at. `path` is the latter's. It waits `wait_s` seconds for that host's call."""
+
+    write: int
+    read: int
+    way_out: int
+    called: int
+    wait_s: float
+    path: Path
+
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        return self.write, self.read, self.way_out, self.called
+
+    @property
+    def word(self) -> str:
+        """As `keeper_store.Store` reads it."""
+        return ":".join([*map(str, self.descriptors), f"{self.wait_s:g}", str(self.path)])
+
+
 class ProcessTree:
     """Owns a keeper and what it keeps. Start it with `start`; it is over when `gone` is done.
 
@@ -105,26 +127,30 @@ class ProcessTree:
         pipe: tuple[int, int],
         user: tuple[int, int] | None = None,
         cgroup: str = "",
+        kept: Kept | None = None,
     ) -> ProcessTree:
         """Start a keeper that starts the rest. `directory` holds their TMPDIR, made and removed with them.
 
         `pipe` are the ends that Chrome reads and writes; they and `lock` stay the caller's to close. With
         `user`, a (uid, gid), Xvfb and Chrome run as that, with no new privileges ever. `cgroup` is the
-        directory of a control group for the two, which the keeper makes, and removes at the end.
+        directory of a control group for the two, which the keeper makes, and removes at the end. `kept` is
+        what the keeper is to hold for a next host; it stays the caller's to close.
         """
         processes.adopt_orphans()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         inherited = (theirs.fileno(), lock, *pipe)
+        held = () if kept is None else kept.descriptors
         with theirs:
             keeper = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)),
+                    "-" if kept is None else kept.word,
                     *(str(directory), "{}x{}".format(*size)),
                     *("-" if user is None else "{}:{}".format(*user), cgroup or "-"),
                     *(xvfb, *argv),
                 ],
-                pass_fds=inherited,
+                pass_fds=(*inherited, *held),
                 env=environment,
                 cwd="/",
                 start_new_session=True,
