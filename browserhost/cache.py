@@ -44,7 +44,7 @@ class Cache:
         self.capacity = capacity
         self.draining = False
         self.sizes: Mapping[str, int] = {}
-        self._bounds = bounds or Bounds(capacity)
+        self.bounds = bounds or Bounds(capacity)
         self._profiles = profiles
         self._taken: set[str] = set()
 
@@ -70,7 +70,7 @@ class Cache:
 
     async def trim(self, *, available: int, now: float) -> None:
         """Close what is past the bounds. `available` bytes the machine could give; `now` as `last_used`."""
-        bounds = replace(self._bounds, places=self.capacity)
+        bounds = replace(self.bounds, places=self.capacity)
         for key, why in too_many(self._standings(), bounds, available=available, now=now).items():
             await self._evict(key, why)
 

@@ -116,6 +116,7 @@ class Host:
     async def start(self) -> None:
         """Settle what an earlier host of this data left open (rule 17), before anything is served."""
         await asyncio.to_thread(clear_incoming, self._root)
+        await asyncio.to_thread(self._workshop.apart.bury)
         for paths in await asyncio.to_thread(lambda: list(self._root.marked())):
             marker = await asyncio.to_thread(marks.load, paths.marker)
             if marker is None or not marker.held or marker.suspected:

@@ -9,6 +9,7 @@ from browserhost.browser import LaunchSpec
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
+from browserhost.tasks import in_thread
 from browserhost.workshop import LiveBrowser, Wanted, Workshop
 from tenure.errors import BrowserMissing, DiskFull
 
@@ -62,9 +63,10 @@ class Launching:
             await self._record.put(marker)
             with durable.disk_full_is_refused(self._paths.profile_dir):
                 durable.make_directory(self._paths.profile_dir)
+            room = await in_thread(shop.apart.room, self._paths)
             async with shop.launching:
                 tried = True
-                return await shop.launch(spec)
+                return await shop.launch(replace(spec, user=room.user, cgroup=room.cgroup))
         except BaseException as error:
             # Those two are raised with nothing started.
             ran = tried and not isinstance(error, (BrowserMissing, DiskFull))

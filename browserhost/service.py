@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
+from browserhost.apart import Apart
 from browserhost.browser import Browser
 from browserhost.cache import Cache
 from browserhost.egress.addresses import Rules, services
@@ -18,6 +19,7 @@ from browserhost.limits import Bounds
 from browserhost.locks import Locks
 from browserhost.paths import DataRoot
 from browserhost.profile import Profile
+from browserhost.recycling import Lifetime
 from browserhost.registrar import keep_registered
 from browserhost.servicer import BrowserHost
 from browserhost.settings import BrowserHostSettings
@@ -51,7 +53,8 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
             locks = Locks(stub, channels, name)
             profiles: dict[str, Profile] = {}
             egress = Egress()
-            workshop = _workshop(settings, name, _cache(settings, profiles), egress)
+            apart = await asyncio.to_thread(_apart, settings, root)
+            workshop = _workshop(settings, name, _cache(settings, profiles), egress, apart)
             async with Host(root, workshop, profiles, locks, endpoint) as host:
                 await host.start()
                 servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
@@ -97,24 +100,40 @@ def _cache(settings: BrowserHostSettings, profiles: dict[str, Profile]) -> Cache
     return Cache(settings.capacity, profiles, bounds)
 
 
-def _workshop(settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress) -> Workshop:
+def _apart(settings: BrowserHostSettings, root: DataRoot) -> Apart:
+    first, last = settings.uids
+    return Apart.found(
+        settings.sandbox,
+        root,
+        settings.chrome,
+        settings.xvfb,
+        tmp=settings.tmp_root,
+        ids=range(first, last + 1),
+        groups=settings.cgroup,
+        host=host_id(root),
+    )
+
+
+def _workshop(
+    settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress, apart: Apart
+) -> Workshop:
     return Workshop(
         launch=Browser.launch,
         chrome=settings.chrome,
         xvfb=settings.xvfb,
-        sandbox=settings.sandbox,
+        sandbox=apart.plan.sandbox,
         width=settings.width,
         height=settings.height,
         tmp_root=settings.tmp_root,
         host=name,
         boot_id=boot_id(),
         proxies=settings.proxies,
-        launching=Launches(
-            settings.launches, reserve=settings.memory_reserve, make_room=cache.make_room
-        ),
+        launching=Launches(settings.launches, reserve=settings.memory_reserve, make_room=cache.make_room),
         cache=cache,
         least_free=settings.least_free,
         egress=egress,
+        lifetime=Lifetime(settings.max_age_s, settings.browser_memory),
+        apart=apart,
     )
 
 
@@ -128,5 +147,8 @@ def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint
         browsers=host.cache.taken,
         warm=host.warm(),
         emptying=host.cache.draining,
+        memory_bytes=host.cache.bounds.most,
+        browsers_bytes=host.sweeper.bytes,
+        isolation=host_pb2.Isolation.Value(f"ISOLATION_{workshop.apart.plan.isolation.name}"),
         state=host_pb2.HOST_STATE_READY,
     )

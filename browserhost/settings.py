@@ -47,6 +47,16 @@ def parse_list(value: object) -> object:
     return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
+def parse_range(value: object) -> object:
+    """`first-last`. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    first, dash, last = value.partition("-")
+    if not dash or not first.isdecimal() or not last.isdecimal() or not 0 < int(first) <= int(last):
+        raise ValueError(f"has '{value}', which is not first-last, of numbers above 0")
+    return int(first), int(last)
+
+
 def check_services(addresses: list[str]) -> list[str]:
     """Refuse names: which addresses are meant must not change. Raises ValueError."""
     services(addresses)
@@ -172,10 +182,23 @@ class BrowserHostSettings(ServiceSettings):
     )
     chrome: str = Field(default="chromium", description="Chrome's command", examples=["google-chrome"])
     xvfb: str = Field(default="Xvfb", description="the X server's command", examples=["/usr/bin/Xvfb"])
-    sandbox: bool = Field(
-        default_factory=lambda: os.geteuid() != 0,
-        description="Chrome's own sandbox; it cannot be had as root",
-        examples=["true"],
+    sandbox: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description=(
+            "Chrome's own sandbox, and under root a user of its own for every tenant; auto has it where the "
+            "machine allows it, and says why not; on refuses to start without"
+        ),
+        examples=["on"],
+    )
+    uids: Annotated[tuple[int, int], BeforeValidator(parse_range)] = Field(
+        default=(310_000, 369_999),
+        description="user ids that tenants are given, first-last; nobody else may have them",
+        examples=["310000-369999"],
+    )
+    cgroup: str = Field(
+        default="auto",
+        description="control groups for browsers: auto, off, or a directory of version 2 that is the host's",
+        examples=["off"],
     )
     width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
     height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])

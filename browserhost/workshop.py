@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from browserhost.apart import HERE, Apart
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
 from browserhost.egress.forwarder import Egress
 from browserhost.page import Observer
 from browserhost.picture import Picture
+from browserhost.recycling import Lifetime
 from tenure.errors import ProxyDown
 
 
@@ -74,6 +76,8 @@ class Workshop:
     cache: Cache
     least_free: int = LEAST_FREE
     lock_wait_s: float = 20.0
+    lifetime: Lifetime = field(default_factory=Lifetime)
+    apart: Apart = HERE
     egress: Egress = field(default_factory=Egress)
 
     def proxy_server(self, key: str) -> str | None:

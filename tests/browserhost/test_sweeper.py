@@ -23,7 +23,7 @@ class Scale:
     def __init__(self, machine: Machine, bounds: Bounds, available: int = 1 << 40) -> None:
         self.weights: dict[str, int] = {}
         self.available = available
-        machine.host.cache._bounds = bounds
+        machine.host.cache.bounds = bounds
         self.sweeper = Sweeper(
             machine.host.cache,
             lambda: {key: each.pid for key, each in machine.host.live().items()},
@@ -87,7 +87,7 @@ async def test_a_host_sweeps_all_the_time(machine: Machine, monkeypatch: pytest.
     monkeypatch.setattr(sweeper, "SWEEP_S", 0.001)
     await machine.host.aclose()
     machine.host = machine._host()
-    machine.host.cache._bounds = Bounds(8, idle_s=60)
+    machine.host.cache.bounds = Bounds(8, idle_s=60)
     await machine.host.start()
     await machine.open(41, ALICE)
     machine.profile(ALICE).slot.last_used = time.monotonic() - 61
