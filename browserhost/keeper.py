@@ -12,6 +12,7 @@ the standard library, and imports little of that before Xvfb starts: a browser w
   line each: `note TEXT`, what a next host must know of the browser; `drop`, keep it for no next one;
   `kill`, Chrome must die now. The keeper reports, one a line:
 
+      keeper PID START
       xvfb PID START DISPLAY
       chrome PID START
       end STATUS HOW STDERR         Chrome is dead; STATUS as waitpid(2) gives it; STDERR in hex
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     line, lock, commands, answers = (private(int(each)) for each in arguments[:4])
     kept, directory, size, user, cgroup, xvfb_path, *chrome_argv = arguments[4:]
     life, store, places = _Life(line), Store(kept), Places(user, cgroup)
+    life.report(f"keeper {os.getpid()} {_start_ticks(os.getpid())}")
     xvfb, display = 0, b""
     try:
         environment = {**places.make(directory), "XAUTHORITY": f"{directory}/Xauthority"}

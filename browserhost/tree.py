@@ -21,6 +21,7 @@ from pathlib import Path
 from tenure import processes
 
 KEEPER = Path(__file__).with_name("keeper.py")
+_NAMED = {"keeper", "xvfb", "chrome"}
 ORPHAN_EXIT_S = 10.0
 """As the keeper's CLEAN_EXIT_S, for a Chrome whose keeper died."""
 
@@ -96,8 +97,14 @@ class ProcessTree:
     """
 
     def __init__(
-        self, keeper: subprocess.Popen[bytes], life: socket.socket, directory: Path, own: Path
+        self,
+        keeper: subprocess.Popen[bytes] | None,
+        keeper_pid: int,
+        life: socket.socket,
+        directory: Path,
+        own: Path,
     ) -> None:
+        """`keeper` is None where it is no child of ours. Raises ProcessLookupError when it is dead."""
         loop = asyncio.get_running_loop()
         self.chrome: asyncio.Future[tuple[int, int]] = loop.create_future()
         self.exit: asyncio.Future[Exit] = loop.create_future()
@@ -110,7 +117,9 @@ class ProcessTree:
         self._received = b""
         self._all_gone = False
         self._burial: asyncio.Task[None] | None = None
-        self._keeper_end = os.pidfd_open(keeper.pid)
+        self.keeper_pid = keeper_pid
+        self._unsaid = self._note = b""
+        self._keeper_end = os.pidfd_open(keeper_pid)
         loop.add_reader(life, self._read)
         loop.add_reader(self._keeper_end, self._keeper_ended)
 
@@ -157,11 +166,29 @@ class ProcessTree:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        return cls(keeper, ours, directory, directory if user is None else directory / "t")
+        own = directory if user is None else directory / "t"
+        return cls(keeper, keeper.pid, ours, directory, own)
 
-    @property
-    def keeper_pid(self) -> int:
-        return self._keeper.pid
+    @classmethod
+    def adopt(cls, life: socket.socket, reports: Sequence[str], directory: Path, own: Path) -> ProcessTree:
+        """Go on with a keeper that another host started, and all that it reported to that.
+
+        `life` is its new life line, this tree's from now on. Raises NotTheSame when it, Xvfb or Chrome is not
+        running any more.
+        """
+        said = [line.split() for line in reports]
+        named = {words[0]: (int(words[1]), int(words[2])) for words in said if words[0] in _NAMED}
+        if set(named) != _NAMED or any(words[0] not in _NAMED for words in said):
+            raise NotTheSame("its Chrome has ended")
+        if gone := [what for what, who in named.items() if not _runs(*who)]:
+            raise NotTheSame(f"its {' and '.join(gone)} ended meanwhile")
+        try:
+            tree = cls(None, named["keeper"][0], life, directory, own)
+        except ProcessLookupError:
+            raise NotTheSame("its keeper has ended") from None
+        for what, *words in said:
+            tree._heard(what, *words)
+        return tree
 
     @property
     def xvfb_pid(self) -> int:
@@ -173,6 +200,30 @@ class ProcessTree:
             self._children["chrome"].kill(signal.SIGKILL)
         with suppress(OSError):
             self._life.send(b"kill\n")
+
+    def remember(self, note: str) -> None:
+        """Have the keeper remember a line in place of the last one. It has it even if we die the next moment,
+        as long as it reads what it is told."""
+        self._note = b"note " + note.encode() + b"\n"
+        self._say()
+
+    def keep_for_nobody(self) -> None:
+        """From now on the host's death ends the browser at once. Idempotent."""
+        self._note = b"drop\n"
+        self._say()
+
+    def _say(self) -> None:
+        """Send what is left of a line, then the newest note; go on when there is room."""
+        self._loop.remove_writer(self._life)
+        try:
+            while self._unsaid or self._note:
+                if not self._unsaid:
+                    self._unsaid, self._note = self._note, b""
+                self._unsaid = self._unsaid[self._life.send(self._unsaid) :]
+        except BlockingIOError:
+            self._loop.add_writer(self._life, self._say)
+        except OSError:
+            self._unsaid = self._note = b""  # it is dead, as its end will tell
 
     def _read(self) -> None:
         try:
@@ -225,7 +276,8 @@ class ProcessTree:
     def _keeper_ended(self) -> None:
         self._loop.remove_reader(self._keeper_end)
         self._read()  # what it said last may still lie there
-        self._keeper.wait()  # does not block: its pidfd told its end
+        if self._keeper is not None:
+            self._keeper.wait()  # does not block: its pidfd told its end
         if self._all_gone:
             self._finish()
         else:
@@ -241,9 +293,12 @@ class ProcessTree:
                 how = "keeper-killed"
                 chrome.kill(signal.SIGKILL)
                 await _ended(chrome.pidfd, ORPHAN_EXIT_S)
-            with suppress(ProcessLookupError, PermissionError):
-                # Safe: Chrome is not reaped before the next line, so its group's number is still its own.
-                os.killpg(chrome.pid, signal.SIGKILL)
+            if self._keeper is None:
+                _kill_group(chrome.pid)
+            else:
+                with suppress(ProcessLookupError, PermissionError):
+                    # Safe: Chrome is not reaped before the next line, so its group's number is still its own.
+                    os.killpg(chrome.pid, signal.SIGKILL)
             self._chrome_ended(Exit(_reap(chrome.pid), how))
             await _reap_group(chrome.pid)
         if xvfb is not None:
@@ -257,14 +312,23 @@ class ProcessTree:
 
     def _finish(self) -> None:
         self._chrome_ended(Exit(None, "keeper"))
-        self._loop.remove_reader(self._life)
+        self._let_go()
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _let_go(self) -> None:
+        for descriptor in (self._life, self._keeper_end):
+            self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(self._life)
         self._life.close()
         os.close(self._keeper_end)
         for child in self._children.values():
             os.close(child.pidfd)
         self._children.clear()
-        if not self.gone.done():
-            self.gone.set_result(None)
+
+
+class NotTheSame(Exception):
+    """What a keeper kept is no live browser any more. The text is a clause for people."""
 
 
 class StartFailed(Exception):
@@ -300,6 +364,26 @@ async def _ended(pidfd: int, timeout: float) -> bool:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _runs(pid: int, start_ticks: int) -> bool:
+    """Whether that very process is there; dead and not reaped counts as not."""
+    try:
+        found = processes.parse_stat(Path(f"/proc/{pid}/stat").read_text())
+    except (OSError, ValueError):
+        return False
+    return found.start == start_ticks and found.runs
+
+
+def _kill_group(group: int) -> None:
+    """Kill what is left of the process group of a Chrome that is no child of ours, and dead.
+
+    Not by killpg, as its number may be another's by now.
+    """
+    for process in processes.table():
+        with suppress(ProcessLookupError):
+            if process.runs and os.getpgid(process.pid) == group:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _reap(pid: int) -> int | None:
