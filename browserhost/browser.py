@@ -21,10 +21,11 @@ from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
 from browserhost.flushing import Flushing
 from browserhost.handing import Handing
+from browserhost.hands_host import KeptHands
 from browserhost.mux import CdpMux
 from browserhost.page import Observer, Page
 from browserhost.pages import Pages
-from browserhost.picture import Picture
+from browserhost.picture import Picture, Wish
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import ProcessTree, StartFailed
 from tenure.cdp import CdpClosed, CdpError
@@ -42,8 +43,8 @@ class BrowserEnd:
 
     expected: bool
     how: str
-
     cause: Cause = field(default=Cause.ITSELF, compare=False)
+
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
@@ -75,11 +76,12 @@ class Browser:
         self._camera = Camera(mux.root, self._pages)
         self._flushing = Flushing(mux.root, self._pages)
         self._handing = Handing(mux.root, self._pages, forwarder, self.downloads)
+        self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         self._closing: asyncio.Task[CloseReport] | None = None
-        tree.on_orphaned = self._ask_to_end
-        tree.gone.add_done_callback(lambda _: self._gone())
         self._given_up = ""
         self._before = vitals.scene(spec.profile_dir)
+        tree.on_orphaned = self._ask_to_end
+        tree.gone.add_done_callback(lambda _: self._gone())
 
     @classmethod
     async def launch(cls, spec: LaunchSpec) -> Self:
@@ -91,7 +93,9 @@ class Browser:
         program, xvfb = chrome.chrome_path(spec.chrome), chrome.program_path(spec.xvfb)
         chrome.make_ready(spec)
         begun = time.monotonic()
-        forwarder = await Forwarder.start(spec.egress, spec.proxy_server, spec.profile_dir.name)
+        forwarder = await Forwarder.start(
+            spec.egress, spec.upstream, spec.profile_dir.name, uid=spec.user[0] if spec.user else None
+        )
         mux: CdpMux
         try:
             pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
@@ -101,14 +105,14 @@ class Browser:
         except BaseException:
             forwarder.close()
             raise
-        mux = CdpMux(pipe.write, pipe.room)
+        mux = CdpMux(pipe)
         try:
             tree = ProcessTree.start(
                 directory=spec.tmp_root / f"tenure-{secrets.token_hex(6)}",
                 xvfb=xvfb,
                 size=(spec.width, spec.height),
                 argv=chrome.arguments(spec, program, chrome.shm_free(), forwarder.url),
-                environment=chrome.environment(os.environ),
+                environment=chrome.environment(os.environ, spec.geo),
                 lock=spec.lock_fd,
                 pipe=(chrome_in, chrome_out),
                 user=spec.user,
@@ -129,6 +133,11 @@ class Browser:
     def flushed_at(self) -> float | None:
         """The unix time of the last flush; None when there was none."""
         return self._flushing.at
+
+    @property
+    def fingerprint(self) -> str:
+        """Its upstream's, as it was when this was started."""
+        return self.spec.fingerprint
 
     @property
     def url(self) -> str:
@@ -173,17 +182,14 @@ class Browser:
         async with self._usable():
             await self.mux.root.post("Browser.getVersion")
 
-    async def picture(
-        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
-    ) -> Picture:
+    async def picture(self, wish: Wish = Wish()) -> Picture:  # noqa: B008 - it is frozen
         """A picture of the page in view with every secret field covered, also in frames of other sites.
 
-        `media_type` is image/png, image/jpeg or image/webp, `scale` above 0 and at most 1. Waits as
-        long as it takes: the caller bounds it. Raises NoPicture, with nothing taken, where it is not sure
-        that every secret is covered; BrowserCrashed.
+        Waits as long as it takes: the caller bounds it. Raises NoPicture, with nothing taken, where it is not
+        sure that every secret is covered; InvalidField for a region that is not in view; BrowserCrashed.
         """
         async with self._usable():
-            return await self._camera.take(media_type, scale, full_page)
+            return await self._camera.take(wish)
 
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took.
@@ -215,8 +221,6 @@ class Browser:
         async with self._usable():
             return await self._flushing.flush()
 
-    async def close(self) -> CloseReport:
-        """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
     def put_down(self, why: str) -> None:
         """Kill it, as it is of no use to anybody: to whoever has it, it ended by itself. Idempotent.
 
@@ -225,6 +229,8 @@ class Browser:
         self._given_up = self._given_up or why
         self._tree.kill()
 
+    async def close(self) -> CloseReport:
+        """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
 
         Flushes, then closes through CDP; past CLOSE_S closes the pipe, then kills, and says so.
         """
@@ -293,6 +299,7 @@ class Browser:
 
     async def _close(self) -> CloseReport:
         self._flushing.stop()
+        await self.hands.aclose()
         if not self._tree.gone.done():
             self.mux.drop_all("SESSION_ENDED")
             with suppress(BrowserCrashed):
@@ -317,9 +324,6 @@ class Browser:
         self._pipe.close()
         await asyncio.shield(self._tree.gone)
 
-    def _gone(self) -> None:
-        self._flushing.stop()
-        self._pipe.close()
     def _end(self) -> BrowserEnd:
         seen = self._tree.exit.result()
         cause = autopsy.cause(
@@ -332,6 +336,10 @@ class Browser:
         how = f"{self._given_up}, and {seen}" if self._given_up else str(seen)
         return BrowserEnd(self._closing is not None, autopsy.in_words(cause, how), cause)
 
+    def _gone(self) -> None:
+        self._flushing.stop()
+        self.hands.drop()
+        self._pipe.close()
         # Not before: its port would be anybody's, and Chrome would go on sending there.
         self._forwarder.close()
         if not self.ended.done():

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from browserhost.egress.forwarder import Egress
+from browserhost.egress.egress import Egress
+from browserhost.egress.geo import Geo
+from browserhost.egress.upstream import Upstream
 from tenure.errors import BrowserMissing, DiskFull
 
 LEAST_FREE = 256 << 20
@@ -20,6 +22,9 @@ at most (unix(7))."""
 
 # Debian's /usr/bin/chromium is a shell script that takes 30 to 50 ms to come to this one.
 _BEHIND_WRAPPER = {"/usr/bin/chromium": Path("/usr/lib/chromium/chromium")}
+_PASSED = frozenset({"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "TZ", "USER"})
+_PASSED |= {"XDG_CONFIG_DIRS", "XDG_DATA_DIRS"}
+_PASSED_PREFIXES = ("LC_", "FONTCONFIG_", "LIBGL_", "MESA_", "MALLOC_", "SSL_CERT_")
 _SMALL_SHM = 4_080_218_931  # as Debian's /etc/chromium.d/dev-shm has it
 
 FLAGS = (
@@ -49,8 +54,8 @@ class LaunchSpec:
     """Everything a browser is started with.
 
     `profile_dir` exists: what to do about a missing one is not decided here. `lock_fd` is locked; the
-    caller closes its copy once `Browser.launch` returned or raised. `proxy_server`, the upstream's URL,
-    has no credentials; None goes out directly. Either way only where `egress` lets it.
+    caller closes its copy once `Browser.launch` returned or raised. `upstream` is `proxy_key`'s; None goes
+    out directly. Either way only where `egress` lets it. `geo` is what pages are told of place and language.
     `tmp_root` is short (a few dozen characters) and on a disk of the machine's own. `chrome` and `xvfb`
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
     from the start to its first answer. `user`: the uid and gid that Xvfb and Chrome run as, None for this
@@ -60,7 +65,7 @@ class LaunchSpec:
     profile_dir: Path
     lock_fd: int
     proxy_key: str
-    proxy_server: str | None
+    upstream: Upstream | None
     tmp_root: Path
     chrome: str
     xvfb: str
@@ -72,10 +77,17 @@ class LaunchSpec:
     user: tuple[int, int] | None = None
     cgroup: str = ""
     egress: Egress = field(default_factory=Egress)
+    geo: Geo = field(default_factory=Geo)
+    keep_hands: bool = True
 
     def __post_init__(self) -> None:
         if len(str(self.tmp_root)) > LONGEST_TMP:
             raise ValueError(f"tmp_root '{self.tmp_root}' is longer than {LONGEST_TMP} characters")
+
+    @property
+    def fingerprint(self) -> str:
+        """Its upstream's; "" for none."""
+        return self.upstream.fingerprint if self.upstream is not None else ""
 
 
 def chrome_path(program: str) -> str:
@@ -101,16 +113,22 @@ def arguments(spec: LaunchSpec, program: str, shm_free: int, proxy: str) -> list
     if not spec.sandbox:
         argv.append("--no-sandbox")
     argv.append(f"--proxy-server={proxy}")
+    argv += spec.geo.flags
     if shm_free < _SMALL_SHM:
         argv.append("--disable-dev-shm-usage")
     return [*argv, "about:blank"]
 
 
-def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The keeper's environment, from the host's: no settings of Tenure's, no desktop, no other display."""
-    kept = {name: value for name, value in inherited.items() if not _is_private(name)}
+def environment(inherited: Mapping[str, str], geo: Geo | None = None) -> dict[str, str]:
+    """The keeper's environment, from the host's: what programs need, and nothing that may be secret."""
+    kept = {name: value for name, value in inherited.items() if _is_harmless(name)}
     # Without a bus Chrome would look for one, and may start one that outlives it.
-    return {"HOME": "/nonexistent", **kept, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+    return {
+        "HOME": "/nonexistent",
+        **kept,
+        **(geo or Geo()).environment,
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+    }
 
 
 def shm_free() -> int:
@@ -135,10 +153,6 @@ def make_ready(spec: LaunchSpec) -> None:
     (spec.profile_dir / "DevToolsActivePort").unlink(missing_ok=True)
 
 
-def _is_private(name: str) -> bool:
-    return name.startswith(("TENURE_", "DBUS_", "XDG_RUNTIME", "CHROME", "WAYLAND")) or name in {
-        "DISPLAY",
-        "XAUTHORITY",
-        "SESSION_MANAGER",
-        "DESKTOP_STARTUP_ID",
-    }
+def _is_harmless(name: str) -> bool:
+    # A list of what may pass: a password may have any name, and Chrome's environment is read by its user.
+    return name in _PASSED or name.startswith(_PASSED_PREFIXES)

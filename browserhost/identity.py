@@ -14,6 +14,8 @@ from browserhost.paths import DataRoot
 from servicekit.server import CannotStart
 from tenure.names import canonical_id
 
+_SALT_BYTES = 32
+
 
 class DataRootInUse(CannotStart):
     """Another host runs on this data directory."""
@@ -42,6 +44,25 @@ def host_id(root: DataRoot) -> str:
         return canonical_id(str(json.loads(content)["host"]), "host")
     minted = f"h-{secrets.token_hex(6)}"
     durable.write(root.host_file, json.dumps({"host": minted}).encode())
+    return minted
+
+
+def fingerprint_salt(root: DataRoot) -> bytes:
+    """What fingerprints of upstreams are made with, minted once: one that outlives the host is known again.
+
+    Only for the host's user to read, since passwords can be guessed with it. Raises OSError.
+    """
+    path = root.path / "fingerprints.salt"
+    content = durable.read(path)
+    if content is not None and len(content) == _SALT_BYTES:
+        return content
+    minted = secrets.token_bytes(_SALT_BYTES)
+    durable.make_directory(root.path)
+    path.unlink(missing_ok=True)  # written by halves
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(minted)
+        file.flush()
+        os.fsync(file.fileno())
     return minted
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from browserhost import durable
 from browserhost.browser import LaunchSpec
+from browserhost.egress.upstream import Upstream
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
@@ -22,14 +23,14 @@ class Launching:
         self._workshop = workshop
         self._record = record
 
-    def spec(self, wanted: Wanted, proxy_server: str | None, lock_fd: int) -> LaunchSpec:
+    def spec(self, wanted: Wanted, upstream: Upstream | None, lock_fd: int) -> LaunchSpec:
         """What the browser is started with."""
         shop = self._workshop
         return LaunchSpec(
             profile_dir=self._paths.profile_dir,
             lock_fd=lock_fd,
             proxy_key=wanted.proxy_key,
-            proxy_server=proxy_server,
+            upstream=upstream,
             tmp_root=shop.tmp_root,
             chrome=shop.chrome,
             xvfb=shop.xvfb,
@@ -38,6 +39,7 @@ class Launching:
             height=shop.height,
             least_free=shop.least_free,
             egress=shop.egress,
+            geo=upstream.geo.over(shop.geo) if upstream is not None else shop.geo,
         )
 
     def marker(self, wanted: Wanted) -> Marker:

@@ -10,10 +10,12 @@ from browserhost.apart import Apart
 from browserhost.browser import Browser
 from browserhost.cache import Cache
 from browserhost.egress.addresses import Rules, services
-from browserhost.egress.forwarder import Egress
+from browserhost.egress.egress import Egress
+from browserhost.egress.geo import Geo
+from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
-from browserhost.identity import boot_id, host_id, sole_host
+from browserhost.identity import boot_id, fingerprint_salt, host_id, sole_host
 from browserhost.launches import Launches
 from browserhost.limits import Bounds
 from browserhost.locks import Locks
@@ -76,6 +78,7 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 # Browsers close while calls still drain: an open under way ends with its token's browser.
                 await keeping.aclose()
                 await host.aclose()
+                await egress.exits.aclose()
             await locks.aclose()
 
 
@@ -127,7 +130,10 @@ def _workshop(
         tmp_root=settings.tmp_root,
         host=name,
         boot_id=boot_id(),
-        proxies=settings.proxies,
+        proxies=Proxies(
+            settings.proxies, settings.proxies_file, fingerprint_salt(DataRoot.at(settings.data_root))
+        ),
+        geo=Geo(settings.time_zone, tuple(settings.languages)),
         launching=Launches(settings.launches, reserve=settings.memory_reserve, make_room=cache.make_room),
         cache=cache,
         least_free=settings.least_free,

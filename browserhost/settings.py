@@ -7,16 +7,17 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from browserhost import launches
 from browserhost.chrome import LEAST_FREE, LONGEST_TMP
+from browserhost.egress import proxies, proxies_file, upstream
 from browserhost.egress.addresses import services
+from browserhost.egress.geo import Geo
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
-
-_PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
+from tenure.errors import InvalidField
+from tenure.names import check_proxy_key
 
 
 def parse_proxies(value: object) -> object:
@@ -29,17 +30,46 @@ def parse_proxies(value: object) -> object:
     return {key: url for key, _, url in pairs}
 
 
-def check_proxies(proxies: dict[str, str]) -> dict[str, str]:
-    """Refuse what Chrome would not take: it wants no credentials in an upstream's address."""
-    for key, url in proxies.items():
-        parts = urlsplit(url)
-        if not key or key != key.lower():
-            raise ValueError(f"has the key '{key}', and keys are lower-case, {{city}}__{{state}}")
-        if parts.scheme not in _PROXY_SCHEMES or not parts.hostname or parts.port is None:
-            raise ValueError(f"has '{url}' for {key}, which is not scheme://host:port")
-        if parts.username or parts.password:
-            raise ValueError(f"has credentials for {key}; put a forwarder that adds them in between")
-    return proxies
+def check_proxies(urls: dict[str, str]) -> dict[str, str]:
+    """The upstreams by canonical key. Raises ValueError, which repeats no address: it may have a password."""
+    found: dict[str, str] = {}
+    for name, url in urls.items():
+        try:
+            key = check_proxy_key(name)
+        except InvalidField:
+            key = ""
+        if not key or key in found:
+            raise ValueError(f"has the key '{name}', and keys are {{city}}__{{state}}, each of them once")
+        try:
+            upstream.address(url)
+        except ValueError as error:
+            raise ValueError(f"has an address for {key} that {error}") from None
+        found[key] = url
+    return found
+
+
+def check_proxies_file(path: Path | None) -> Path | None:
+    """Refuse a file that no proxy can be had from. Raises ValueError, which repeats no secret."""
+    if path is not None:
+        try:
+            proxies.read(path)
+        except OSError as error:
+            raise ValueError(f"cannot be read: {(error.strerror or 'unknown').lower()}") from None
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+    return path
+
+
+def check_time_zone(name: str) -> str:
+    """Refuse what is no zone. Raises ValueError."""
+    proxies_file.check_geo(Geo(name))
+    return name
+
+
+def check_languages(languages: list[str]) -> list[str]:
+    """Refuse what is no language. Raises ValueError."""
+    proxies_file.check_geo(Geo("", tuple(languages)))
+    return languages
 
 
 def parse_list(value: object) -> object:
@@ -162,10 +192,25 @@ class BrowserHostSettings(ServiceSettings):
     proxies: Annotated[dict[str, str], BeforeValidator(parse_proxies), AfterValidator(check_proxies)] = Field(
         default={},
         description=(
-            "upstreams by proxy key, key=url separated by commas; an http one is asked to CONNECT, "
-            "to port 80 too"
+            "upstreams that need no credentials by proxy key, key=url separated by commas; an http one is "
+            "asked to CONNECT, to port 80 too"
         ),
         examples=["miami__fl=http://127.0.0.1:3128"],
+    )
+    proxies_file: Annotated[Path | None, AfterValidator(check_proxies_file)] = Field(
+        default=None,
+        description="TOML file of upstreams, with where their credentials are; read again when it changes",
+        examples=["/etc/tenure/proxies.toml"],
+    )
+    time_zone: Annotated[str, AfterValidator(check_time_zone)] = Field(
+        default="",
+        description="time zone that pages are told, but for a profile's or a proxy's; empty: the machine's",
+        examples=["America/New_York"],
+    )
+    languages: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_languages)] = Field(
+        default=[],
+        description="languages that pages are told, but for a profile's or a proxy's; the best first",
+        examples=["en-US,en"],
     )
     refuse: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_services)] = Field(
         default=[],

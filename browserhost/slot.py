@@ -19,6 +19,7 @@ from browserhost import marker as marks
 from browserhost import start_url, starting
 from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.directory import Directory
+from browserhost.egress.upstream import Upstream
 from browserhost.launching import Launching
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
@@ -64,23 +65,26 @@ class Slot:
         `gate` raises when the token may not act any more, and is asked right before it does. `on_end`
         is called when a browser that this starts has ended, `follow` right before one is sent to the URL.
         Raises what `gate` does, InvalidField, ProxyDown, NoRoom, DiskFull (nothing was changed),
-        BrowserMissing, NavigationFailed (the browser stays), ProfileMissing, ProfileCorrupt, BrowserCrashed.
+        BrowserMissing, BrowserOutdated, NavigationFailed (the browser stays), ProfileMissing, ProfileCorrupt,
+        BrowserCrashed.
         """
         start_url.check(wanted.url, self._workshop.egress)
-        proxy_server = self._workshop.proxy_server(wanted.proxy_key)
+        upstream = await self._workshop.upstream(wanted.proxy_key, self._paths.name)
         timings: dict[str, float] = {}
         if self.browser is not None and self.browser.ended.done():
             await self.lost(self.browser.ended.result().how)
             if self.lost_under(wanted.token):
                 raise BrowserCrashed(profile=self._key, problem="it ended by itself")
-        if self.browser is not None and not self._fits(wanted):
+        if self.browser is not None and not self._fits(wanted, upstream):
             await self.close()
         if self.browser is not None:
+            await self._proven(upstream, timings)
             driven = await self._hand_over(self.browser, wanted, gate, follow, timings)
             if driven is not None:
                 return driven
-        browser = await self._start(wanted, proxy_server, timings, on_end)
+        browser = await self._start(wanted, upstream, timings, on_end)
         timings.update(browser.timings)
+        await self._proven(upstream, timings)
         gate()
         follow(wanted.token, browser)
         try:
@@ -170,8 +174,20 @@ class Slot:
 
     # --- a live browser -----------------------------------------------------------------
 
-    def _fits(self, wanted: Wanted) -> bool:
-        return wanted.reuse and self.record.known.proxy_key == wanted.proxy_key
+    def _fits(self, wanted: Wanted, upstream: Upstream | None) -> bool:
+        if self.browser is None or not wanted.reuse or self.record.known.proxy_key != wanted.proxy_key:
+            return False
+        if self.browser.fingerprint == (upstream.fingerprint if upstream is not None else ""):
+            return True
+        _log.info("its proxy was changed", profile=self._key, proxy=wanted.proxy_key)
+        return False
+
+    async def _proven(self, upstream: Upstream | None, timings: dict[str, float]) -> None:
+        """Wait for the proof of where the upstream comes out. Raises ProxyDown; a browser stays."""
+        if upstream is not None and upstream.exit is not None:
+            began = time.monotonic()
+            await self._workshop.proven(upstream)
+            timings["proxy"] = time.monotonic() - began
 
     async def _hand_over(
         self,
@@ -205,19 +221,20 @@ class Slot:
     async def _start(
         self,
         wanted: Wanted,
-        proxy_server: str | None,
+        upstream: Upstream | None,
         timings: dict[str, float],
         on_end: Callable[[LiveBrowser], None],
     ) -> LiveBrowser:
         before = self.record.marker
         question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
+        await self.directory.refuse_older_browser()
         await self._workshop.cache.reserve(self._key)
         try:
             lock_fd = await self.directory.lock(timings)
             try:
                 if question is starting.Start.INSPECT:
                     await self.directory.look(self.record.marker, wanted.token, timings)
-                spec = self._launching.spec(wanted, proxy_server, lock_fd)
+                spec = self._launching.spec(wanted, upstream, lock_fd)
                 return await self._launch(wanted, spec, on_end)
             finally:
                 # From here on keeper and Chrome have it; see browserhost.lock.

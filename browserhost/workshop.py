@@ -13,11 +13,18 @@ from browserhost.apart import HERE, Apart
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
-from browserhost.egress.forwarder import Egress
+from browserhost.egress.egress import Egress
+from browserhost.egress.exits import WrongExit
+from browserhost.egress.geo import Geo
+from browserhost.egress.proxies import Proxies
+from browserhost.egress.upstream import Upstream
 from browserhost.page import Observer
-from browserhost.picture import Picture
+from browserhost.picture import Picture, Wish
 from browserhost.recycling import Lifetime
+from browserhost.snapshot.policy import Policy
+from browserhost.version import Installed
 from tenure.errors import ProxyDown
+from tenure.names import ProfileName
 
 
 class LiveBrowser(Protocol):
@@ -34,6 +41,9 @@ class LiveBrowser(Protocol):
     @property
     def url(self) -> str: ...
 
+    @property
+    def fingerprint(self) -> str: ...
+
     async def open(self, url: str) -> dict[str, float]: ...
 
     async def hand_over(self, url: str) -> dict[str, float]: ...
@@ -44,15 +54,13 @@ class LiveBrowser(Protocol):
 
     async def answers(self) -> None: ...
 
-    async def picture(
-        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
-    ) -> Picture: ...
+    async def picture(self, wish: Wish = ...) -> Picture: ...
 
     def watch(self, observer: Observer) -> None: ...
 
-    async def close(self) -> CloseReport: ...
-
     def put_down(self, why: str) -> None: ...
+
+    async def close(self) -> CloseReport: ...
 
 
 Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
@@ -71,7 +79,7 @@ class Workshop:
     tmp_root: Path
     host: str
     boot_id: str
-    proxies: dict[str, str]
+    proxies: Proxies
     launching: AbstractAsyncContextManager[None]
     cache: Cache
     least_free: int = LEAST_FREE
@@ -79,14 +87,32 @@ class Workshop:
     lifetime: Lifetime = field(default_factory=Lifetime)
     apart: Apart = HERE
     egress: Egress = field(default_factory=Egress)
+    geo: Geo = field(default_factory=Geo)
+    snapshots: Policy = field(default_factory=Policy)
+    installed: Installed = field(default_factory=Installed)
 
-    def proxy_server(self, key: str) -> str | None:
-        """The upstream of a proxy key; None for no proxy. Raises ProxyDown: never opened without it."""
+    async def upstream(self, key: str, profile: ProfileName) -> Upstream | None:
+        """A proxy key's, for one profile; None for no proxy. Raises ProxyDown: never opened without it.
+
+        Where its exit is to be proven, that has begun when this returns.
+        """
         if not key:
             return None
-        if key not in self.proxies:
-            raise ProxyDown(proxy_key=key, problem="this host has no upstream of that name")
-        return self.proxies[key]
+        upstream = await asyncio.to_thread(self.proxies.find, key, profile)
+        proof = self.egress.exits.of(upstream, self.egress)
+        if proof is not None:
+            proof.hurry()
+        return upstream
+
+    async def proven(self, upstream: Upstream | None) -> None:
+        """Return once it is proven where the upstream comes out. Raises ProxyDown."""
+        proof = self.egress.exits.of(upstream, self.egress) if upstream is not None else None
+        if upstream is None or proof is None:
+            return
+        try:
+            await proof.wait()
+        except WrongExit as error:
+            raise ProxyDown(proxy_key=upstream.key, problem=str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

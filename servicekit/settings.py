@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -128,11 +129,16 @@ def _exit_with(
             lines.append(f"  {said}")
             continue
         source = _flag(name) if name in given else _variable(name)
-        value = "" if problem["type"] == "missing" else f" '{problem['input']}'"
+        value = "" if problem["type"] == "missing" else f" '{_shown(problem['input'])}'"
         lines.append(f"  {source}{value}: {said}{_remedy(name, kind.model_fields[name])}")
     lines.append(f"Run `{program} --help` for all settings.")
     print("\n".join(lines), file=sys.stderr)
     sys.exit(EXIT_BAD_SETTINGS)
+
+
+def _shown(value: object) -> str:
+    """A value without the credentials that an address in it may have: this goes into logs."""
+    return re.sub(r"//\S*@", "//…@", str(value))
 
 
 def _remedy(name: str, field: FieldInfo) -> str:

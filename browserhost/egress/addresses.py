@@ -8,6 +8,7 @@ a setting. An address in another's clothes (mapped, 6to4, Teredo, NAT64) is judg
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -32,6 +33,10 @@ _METADATA: tuple[IPv4Network | IPv6Network, ...] = tuple(
 _NOWHERE = (IPv4Network("0.0.0.0/8"), IPv4Network("240.0.0.0/4"))
 # NAT64 (RFC 6052, RFC 8215), and IPv4-compatible (RFC 4291, 2.5.5.1): the last 32 bits are IPv4.
 _EMBEDDING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+# What is answered inside a network only: its router, its cloud, its printers (RFC 6761, 6762, 8375, and use).
+_INSIDE = frozenset({"local", "internal", "localhost", "localdomain", "lan", "home", "corp", "intranet"})
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -102,6 +107,27 @@ def is_localhost(name: str) -> bool:
     """Whether a name means this machine whatever a resolver says (RFC 6761, 6.3)."""
     plain = name.rstrip(".").lower()
     return plain == "localhost" or plain.endswith(".localhost")
+
+
+def name_problem(name: str) -> str | None:
+    """Why an upstream is not asked for a name, as a clause; None when it is.
+
+    The upstream resolves it, out of sight: so what can only mean something inside its own network, or
+    an address in a spelling that `parse` does not know, is refused by its looks.
+    """
+    plain = name.removesuffix(".").lower()
+    if len(plain) > 253 or not _NAME.fullmatch(plain):
+        return "is no name of a host"
+    labels = plain.split(".")
+    if _NUMBER.fullmatch(labels[-1]):
+        return "is an address in an unusual spelling"
+    if len(labels) == 1:
+        return "is a name of one label, which only its own network knows"
+    if labels[-1] in _INSIDE or plain.endswith(".home.arpa"):
+        return "is a name that only its own network knows"
+    if labels[0] == "metadata":
+        return "is the name of a cloud's metadata service"
+    return None
 
 
 def services(addresses: Iterable[str]) -> frozenset[tuple[IPAddress, int]]:

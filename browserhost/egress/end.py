@@ -23,9 +23,15 @@ class Ended(ConnectionError):
 class End(asyncio.Protocol):
     """A connection's protocol. Whatever it gets and nobody has taken is passed on once it is tied."""
 
-    def __init__(self, on_lost: Callable[[End], None], *, welcome: bool = True) -> None:
-        """One that is not `welcome` is cut as soon as it is connected."""
-        self._on_lost, self._welcome = on_lost, welcome
+    def __init__(
+        self,
+        on_lost: Callable[[End], None] = lambda _: None,
+        on_made: Callable[[End], None] = lambda _: None,
+        *,
+        welcome: bool = True,
+    ) -> None:
+        """`on_made` is called once it is connected, `on_lost` after that. One not `welcome` is cut then."""
+        self._on_lost, self._on_made, self._welcome = on_lost, on_made, welcome
         self._transport: asyncio.Transport | None = None
         self._other: End | None = None
         self._held = bytearray()
@@ -39,6 +45,17 @@ class End(asyncio.Protocol):
         assert self._transport is not None
         return self._transport
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be without another byte from it."""
+        return self.transport.is_closing()
+
+    async def connected(self) -> None:
+        """Return once there is a transport: whoever made the protocol may come before."""
+        while self._transport is None:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def take(self, parse: Parse[T]) -> T:
         """What the next bytes say. Raises Ended, and what `parse` raises."""
         while (found := parse(bytes(self._held))) is None:
@@ -49,6 +66,15 @@ class End(asyncio.Protocol):
         value, length = found
         del self._held[:length]
         return value
+
+    async def take_all(self, is_whole: Callable[[bytes], bool]) -> bytes:
+        """All that comes until it is whole, or the side has ended, or HELD_BYTES are there."""
+        while not is_whole(bytes(self._held)):
+            if self._eof or self._lost or len(self._held) >= HELD_BYTES:
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        return bytes(self._held)
 
     def send(self, data: bytes) -> None:
         """Write at once; what is not read yet is kept."""
@@ -107,6 +133,8 @@ class End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._changed.set()
+        self._on_made(self)
         if not self._welcome:
             self._transport.abort()
 

@@ -12,59 +12,26 @@ import os
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
+from dataclasses import dataclass
 from typing import Self
 
 import structlog
 
-from browserhost.egress import socks
-from browserhost.egress.addresses import IPAddress, Rules, is_localhost, parse
+from browserhost.egress import peer, socks
+from browserhost.egress.egress import Egress
 from browserhost.egress.end import End, Ended
-from browserhost.egress.resolver import Resolve, resolve
+from browserhost.egress.exits import WrongExit
 from browserhost.egress.socks import Destination, Malformed
-from browserhost.egress.upstream import Unwilling, Upstream
+from browserhost.egress.upstream import Upstream
+from browserhost.egress.way import DIAL_S, Direct, Refused, Through, Way
 
-DIAL_S = 30.0
-"""From a browser's request to the connection."""
-FIRST_S = 5.0
-"""How long one of several addresses is tried."""
+__all__ = ["Egress", "Forwarder"]
+
 HANDSHAKE_S = 10.0
 MOST = 1024
 """Connections at once; Chrome opens 32 to one proxy, and 255 WebSockets."""
 
-_LOOPBACK = IPv4Address("127.0.0.1")
 _log = structlog.get_logger("egress")
-
-
-@dataclass(slots=True)
-class Egress:
-    """What the forwarders of a host have in common. `ports` are theirs, which no browser may reach either."""
-
-    rules: Rules = field(default_factory=Rules)
-    resolve: Resolve = resolve
-    ports: set[int] = field(default_factory=set)
-
-    def problem(self, address: IPAddress, port: int) -> str | None:
-        """Why a browser of this host may not connect there, as a clause; None when it may."""
-        rules = self.rules
-        if port in self.ports:
-            rules = replace(rules, own=rules.own | {(_LOOPBACK, port)})
-        here = (rules.watches(port) or not rules.private) and _is_this_machine(address, port)
-        return rules.problem(address, port, is_this_machine=here)
-
-    def literal_problem(self, host: str, port: int) -> str | None:
-        """As `problem`, of an address as text; a name is no problem before it is resolved."""
-        address = _LOOPBACK if is_localhost(host) else parse(host)
-        return None if address is None else self.problem(address, port)
-
-
-class Refused(Exception):
-    """No connection. `reply` for the browser, `problem` for people, a clause; `denied` when by the rules."""
-
-    def __init__(self, reply: int, problem: str, *, denied: bool = False) -> None:
-        super().__init__(reply, problem, denied)
-        self.reply, self.problem, self.denied = reply, problem, denied
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +39,56 @@ class _Failure:
     at: float
     host: str
     text: str
+    down: str
 
 
 class Forwarder:
     """Listens from `start` until `close`. `name` is the browser's, for the log."""
 
-    def __init__(self, egress: Egress, upstream: Upstream | None, name: str) -> None:
-        self._egress, self._upstream, self._name = egress, upstream, name
+    def __init__(self, egress: Egress, upstream: Upstream | None, name: str, uid: int) -> None:
+        self._egress, self._name, self._uid = egress, name, uid
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._address = ("", 0)
         self._ends: set[End] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._failures: deque[_Failure] = deque(maxlen=16)
         self._logged: set[str] = set()
+        self._way: Way = (
+            Direct(egress, self._outward) if upstream is None else Through(egress, upstream, self._outward)
+        )
+        self._proof = egress.exits.of(upstream, egress) if upstream is not None else None
 
     @classmethod
-    async def start(cls, egress: Egress, upstream: str | None, name: str) -> Self:
-        """Listen. `upstream` is a URL, None for a direct way out."""
-        forwarder = cls(egress, Upstream.parse(upstream) if upstream else None, name)
+    async def start(
+        cls,
+        egress: Egress,
+        upstream: Upstream | None,
+        name: str,
+        *,
+        uid: int | None = None,
+        sock: socket.socket | None = None,
+    ) -> Self:
+        """Listen. `upstream` None is a direct way out.
+
+        `uid`: whose connections are taken; None means this process's. `sock` is a listening socket to go on
+        with; it is the forwarder's from then on.
+        """
+        forwarder = cls(egress, upstream, name, os.geteuid() if uid is None else uid)
         loop = asyncio.get_running_loop()
-        forwarder._server = await loop.create_server(forwarder._accept, "127.0.0.1", 0)
-        forwarder._port = forwarder._server.sockets[0].getsockname()[1]
-        egress.ports.add(forwarder._port)
+        if sock is None:
+            server = await loop.create_server(forwarder._accept, "127.0.0.1", 0)
+        else:
+            server = await loop.create_server(forwarder._accept, sock=sock)
+        forwarder._server, forwarder._address = server, server.sockets[0].getsockname()[:2]
+        egress.ports.add(forwarder._address[1])
+        if forwarder._proof is not None:
+            forwarder._proof.on_wrong.add(forwarder._break_off)
         return forwarder
 
     @property
     def url(self) -> str:
         """As `--proxy-server` takes it."""
-        return f"socks5://127.0.0.1:{self._port}"
+        return f"socks5://127.0.0.1:{self._address[1]}"
 
     @property
     def connections(self) -> int:
@@ -112,11 +101,18 @@ class Forwarder:
         if server is None:
             return
         server.close()
+        if self._proof is not None:
+            self._proof.on_wrong.discard(self._break_off)
         for task in self._serving:
             task.cancel()
-        for end in tuple(self._ends):
-            end.abort()
-        self._egress.ports.discard(self._port)
+        self._break_off()
+        self._egress.ports.discard(self._address[1])
+
+    @property
+    def listening(self) -> socket.socket:
+        """A copy of the listening socket, the caller's to close. Only between `start` and `close`."""
+        assert self._server is not None
+        return socket.fromfd(self._server.sockets[0].fileno(), socket.AF_INET, socket.SOCK_STREAM)
 
     def failed_since(self, moment: float, host: str = "") -> str:
         """The last connection that was not made since then (time.monotonic), with the reason; "" for none.
@@ -127,9 +123,21 @@ class Forwarder:
         asked = [each for each in failed if each.host == host]
         return (asked or failed)[-1].text if failed else ""
 
+    def down_since(self, moment: float, host: str) -> str:
+        """Why the upstream was of no use when last asked for `host` since then, a clause; "" when it was."""
+        failed = [each for each in self._failures if each.at >= moment and each.host == host]
+        return failed[-1].down if failed else ""
+
+    def _break_off(self) -> None:
+        for end in tuple(self._ends):
+            end.abort()
+
+    def _outward(self) -> End:
+        return End(self._ends.discard, self._ends.add)
+
     def _accept(self) -> End:
         if len(self._ends) >= MOST:
-            return End(self._ends.discard, welcome=False)
+            return End(welcome=False)
         end = End(self._ends.discard)
         self._ends.add(end)
         task = asyncio.get_running_loop().create_task(self._serve(end))
@@ -140,6 +148,10 @@ class Forwarder:
     async def _serve(self, browser: End) -> None:
         """Connect one of the browser's sockets. Afterwards the two ends live without a task."""
         answer = b""
+        await browser.connected()
+        if not self._is_ours(browser):
+            browser.abort()
+            return
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 await browser.take(_greeting)
@@ -161,75 +173,45 @@ class Forwarder:
             browser.send(answer)
         browser.hang_up()
 
+    def _is_ours(self, browser: End) -> bool:
+        """Whether its socket is of the user that the browser runs as: all of the machine may connect here."""
+        client = browser.transport.get_extra_info("peername")
+        uid = peer.uid_of(client[:2], self._address) if client else None
+        if uid == self._uid:
+            return True
+        text = f"a connection of user {uid}"
+        if uid is not None and text not in self._logged:
+            self._logged.add(text)
+            _log.warning("not the browser's own", profile=self._name, uid=uid, wanted=self._uid)
+        return False
+
     async def _connect(self, browser: End, to: Destination) -> bytes:
         """Tie the browser to its destination; what to answer instead when that fails, b"" when it did not."""
-        outward: End | None = None
         try:
             async with asyncio.timeout(DIAL_S):
-                outward = await (
-                    self._dial(to) if self._upstream is None else self._through(self._upstream, to)
-                )
+                if self._proof is not None:
+                    await self._proof.wait()
+                outward = await self._way.dial(to)
         except Refused as refused:
             self._note(to, refused)
             return socks.reply(refused.reply)
+        except WrongExit as wrong:
+            self._note(to, Refused(socks.FAILED, str(wrong), down=True))
+            return socks.reply(socks.FAILED)
         except TimeoutError:
             self._note(to, Refused(socks.HOST, f"does not answer within {DIAL_S:g} s"))
             return socks.reply(socks.HOST)
+        if browser.is_closing:  # broken off meanwhile: nothing that it said may go out any more
+            outward.abort()
+            return b""
         browser.send(socks.reply(socks.SUCCEEDED))
         browser.tie(outward)
         return b""
 
-    async def _dial(self, to: Destination) -> End:
-        """A connection to the first address that takes one. Raises Refused."""
-        try:
-            addresses = await self._egress.resolve(to.host)
-        except OSError:
-            raise Refused(socks.HOST, "has no address") from None
-        problems = {address: self._egress.problem(address, to.port) for address in addresses}
-        allowed = [address for address, problem in problems.items() if problem is None]
-        if not allowed:
-            said = "; ".join(f"{address} {problem}" for address, problem in problems.items())
-            raise Refused(socks.NOT_ALLOWED, said or "has no address", denied=True)
-        why = ""
-        for address in allowed:
-            try:
-                async with asyncio.timeout(DIAL_S if address == allowed[-1] else FIRST_S):
-                    return await self._open(str(address), to.port)
-            except (OSError, TimeoutError) as error:
-                why = f"{address}: {_why(error)}"
-        raise Refused(socks.REFUSED, why)
-
-    async def _through(self, upstream: Upstream, to: Destination) -> End:
-        """A connection through the upstream. Raises Refused."""
-        problem = self._egress.literal_problem(to.host, to.port)
-        if problem is not None:
-            raise Refused(socks.NOT_ALLOWED, f"{to.host} {problem}", denied=True)
-        try:
-            end = await self._open(upstream.host, upstream.port, upstream)
-        except OSError as error:
-            raise Refused(socks.FAILED, f"the proxy {upstream.host}:{upstream.port}: {_why(error)}") from None
-        try:
-            await upstream.ask(end, to)
-        except BaseException as error:
-            end.abort()
-            if isinstance(error, Unwilling):
-                raise Refused(socks.FAILED, str(error)) from None
-            if isinstance(error, Ended | Malformed):
-                raise Refused(socks.FAILED, "the proxy hung up") from None
-            raise
-        return end
-
-    async def _open(self, host: str, port: int, upstream: Upstream | None = None) -> End:
-        loop = asyncio.get_running_loop()
-        _, end = await loop.create_connection(
-            lambda: End(self._ends.discard), host, port, ssl=upstream.context if upstream else None
-        )
-        self._ends.add(end)
-        return end
-
     def _note(self, to: Destination, refused: Refused) -> None:
         text = f"{to}: {refused.problem}"
-        self._failures.append(_Failure(time.monotonic(), to.host, text))
+        down = refused.problem if refused.down else ""
+        self._failures.append(_Failure(time.monotonic(), to.host, text, down))
         # Once each: a page may ask for the same a thousand times a second.
         if refused.denied and text not in self._logged and len(self._logged) < MOST:
             self._logged.add(text)
@@ -239,21 +221,3 @@ class Forwarder:
 def _greeting(data: bytes) -> tuple[None, int] | None:
     length = socks.greeting(data)
     return None if length is None else (None, length)
-
-
-def _is_this_machine(address: IPAddress, port: int) -> bool:
-    """Whether the kernel would connect there from that very address. Sends nothing: UDP looks up a route."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((str(address), port))
-            return bool(probe.getsockname()[0] == str(address))
-    except OSError:
-        return False
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    number = getattr(error, "errno", None)
-    return os.strerror(number).lower() if number else (str(error) or type(error).__name__)

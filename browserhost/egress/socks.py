@@ -1,7 +1,7 @@
 """SOCKS 5 (RFC 1928) and 4A as bytes, both ends of it. Pure.
 
 Chrome speaks version 5 to its forwarder, without credentials, since it knows no others; a forwarder
-speaks either to an upstream.
+speaks either to an upstream, and signs in to one of version 5 (RFC 1929).
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-GREETING = b"\x05\x01\x00"
+PLAIN, SIGNED = 0, 2
+"""Methods of version 5: nobody signs in; user and password."""
+GREETING = bytes([5, 1, PLAIN])
+GREETING_SIGNED = bytes([5, 2, PLAIN, SIGNED])
 WELCOME = b"\x05\x00"
 NO_METHOD = b"\x05\xff"
 SUCCEEDED, FAILED, NOT_ALLOWED, NETWORK, HOST, REFUSED, _, COMMAND, KIND = range(9)
@@ -70,6 +73,28 @@ def request(data: bytes) -> tuple[Destination, int] | None:
 def reply(code: int) -> bytes:
     """An answer to a request; the address in it is of no use to anybody."""
     return bytes([5, code, 0, _IPV4, 0, 0, 0, 0, 0, 0])
+
+
+def method(data: bytes) -> tuple[int, int] | None:
+    """The method that a version 5 upstream chose, and its answer's length. Raises Malformed."""
+    if data[:1] not in (b"", b"\x05"):
+        raise Malformed
+    return (data[1], 2) if len(data) >= 2 else None
+
+
+def sign_in(user: str, password: str) -> bytes:
+    """What is said after SIGNED was chosen. Raises ValueError for what does not fit."""
+    said = b"\x01"
+    for word in (user.encode(), password.encode()):
+        if not 0 < len(word) < 256:
+            raise ValueError("too long, or empty")
+        said += bytes([len(word)]) + word
+    return said
+
+
+def signed_in(data: bytes) -> tuple[int, int] | None:
+    """SUCCEEDED or not, and the answer's length; None when more must come."""
+    return (SUCCEEDED if data[1] == 0 else FAILED, 2) if len(data) >= 2 else None
 
 
 def call5(to: Destination) -> bytes:

@@ -1,82 +1,86 @@
-"""What an upstream wants to hear before it connects somewhere: HTTP's CONNECT, or SOCKS."""
+"""An upstream: where it is, who it is signed in to as, and what stands behind it."""
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
-from browserhost.egress import socks
-from browserhost.egress.end import End
-from browserhost.egress.socks import Destination
+from browserhost.egress.credentials import Credentials, Keeping
+from browserhost.egress.geo import Geo
 
-_HEAD_ENDS = b"\r\n\r\n"
+SCHEMES = ("http", "https", "socks4", "socks5")
+EXIT_EVERY_S = 600.0
 
 
-class Unwilling(Exception):
-    """The upstream did not connect us. Its text is a clause."""
+@dataclass(frozen=True, slots=True)
+class ExitRule:
+    """How to learn where an upstream comes out: `url` answers with the caller's address.
+
+    `addresses`: where that must be; none: anywhere. `every_s`: how old a proof may become.
+    """
+
+    url: str
+    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    every_s: float = EXIT_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """`scheme` is http, https, socks4 or socks5. No credentials."""
+    """`scheme` is one of SCHEMES, `key` its proxy's key. `fingerprint` changes with whatever it is.
+
+    `keeping` is where its credentials are, None when it wants none; `ca_file` says whom an https one is
+    trusted by, None for whom the machine trusts.
+    """
 
     scheme: str
     host: str
     port: int
+    key: str = ""
+    keeping: Keeping | None = None
+    ca_file: str | None = None
+    geo: Geo = field(default_factory=Geo)
+    exit: ExitRule | None = None
+    fingerprint: str = ""
 
     @classmethod
     def parse(cls, url: str) -> Upstream:
-        """From `scheme://host:port`, as the settings have checked it."""
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        return cls(parts.scheme, parts.hostname, parts.port)
+        """From `scheme://host:port`. Raises ValueError with a clause that repeats nothing of the URL."""
+        return cls(*address(url))
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """How it is encrypted."""
-        return _trusting() if self.scheme == "https" else None
+        """How it is encrypted. Raises OSError when `ca_file` cannot be read."""
+        if self.scheme != "https":
+            return None
+        return trusting() if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
 
-    async def ask(self, end: End, to: Destination) -> None:
-        """Have it connect to `to`: then `end` is that connection. Raises Unwilling, Ended, Malformed."""
-        if self.scheme == "socks5":
-            await _socks5(end, to)
-        elif self.scheme == "socks4":
-            end.send(socks.call4(to))
-            _check(await end.take(socks.answer4))
-        else:
-            end.send(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n".encode("ascii"))
-            status = await end.take(_status)
-            if not 200 <= status < 300:
-                raise Unwilling(f"the proxy answered {status}")
+    def credentials(self) -> Credentials | None:
+        """What it is shown now. Raises Unreadable."""
+        return self.keeping.read() if self.keeping is not None else None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def address(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of `scheme://host:port`. Raises ValueError with a clause, as Upstream.parse."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not scheme://host:port") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("has credentials in it: a proxies file says where they are kept")
+    bare = parts.path in ("", "/") and not parts.query and not parts.fragment
+    if parts.scheme not in SCHEMES or not host or not port or not bare or not host.isascii() or " " in host:
+        raise ValueError(f"is not scheme://host:port with one of {', '.join(SCHEMES)}")
+    return parts.scheme, host, port
 
 
 @cache
-def _trusting() -> ssl.SSLContext:
+def trusting() -> ssl.SSLContext:
     """Reads the machine's certificates, which takes some ten milliseconds."""
     return ssl.create_default_context()
-
-
-async def _socks5(end: End, to: Destination) -> None:
-    end.send(socks.GREETING)
-    if await end.take(lambda data: (data[:2], 2) if len(data) >= 2 else None) != socks.WELCOME:
-        raise Unwilling("the proxy wants credentials")
-    end.send(socks.call5(to))
-    _check(await end.take(socks.answer5))
-
-
-def _check(code: int) -> None:
-    if code != socks.SUCCEEDED:
-        raise Unwilling(f"the proxy answered {code}")
-
-
-def _status(data: bytes) -> tuple[int, int] | None:
-    head, end, _ = data.partition(_HEAD_ENDS)
-    if not end:
-        return None
-    words = head.split(b"\r\n")[0].split()
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        raise socks.Malformed
-    return int(words[1]), len(head) + len(end)

@@ -14,13 +14,14 @@ from browserhost import lock
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.clock import boottime
+from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import Grant
 from browserhost.host import Host
 from browserhost.neighbours import LockService
 from browserhost.opening import Opened, Opening
 from browserhost.page import Observer
 from browserhost.paths import DataRoot
-from browserhost.picture import NoPicture, Picture
+from browserhost.picture import NoPicture, Picture, Wish
 from browserhost.profile import Profile
 from browserhost.verifier import Proof
 from browserhost.whereabouts import Whereabouts
@@ -28,7 +29,7 @@ from browserhost.workshop import Workshop
 from tenure.errors import BrowserCrashed, StoreUnavailable, TenureError
 from tenure.internal.v1.lock_service_pb2 import TokenVerdict
 from tenure.names import ProfileName
-from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE, PROFILE_STATE_HELD
+from tenure.v1.hold_pb2 import PROFILE_STATE_AVAILABLE, PROFILE_STATE_HELD, ProfileState
 
 ALICE = ProfileName("default", "alice")
 BOB = ProfileName("default", "bob")
@@ -44,6 +45,7 @@ class FakeBrowser:
         self.pid, self.start_ticks = os.getpid(), 1
         self.flushed_at: float | None = None
         self.timings = {"launch": 0.1}
+        self.fingerprint = spec.fingerprint
         self.ended: asyncio.Future[BrowserEnd] = asyncio.get_running_loop().create_future()
         self.url = "about:blank"
         self.visited: list[str] = []
@@ -79,14 +81,12 @@ class FakeBrowser:
     async def come_to_rest(self) -> None:
         await self._at("rest")
 
-    async def picture(
-        self, media_type: str = "image/png", *, scale: float = 1.0, full_page: bool = False
-    ) -> Picture:
+    async def picture(self, wish: Wish = Wish()) -> Picture:  # noqa: B008 - it is frozen
         await self._at("picture")
         if self._chrome.unsafe:
             raise NoPicture("a secret field on the page could not be covered")
         self.pictures += 1
-        return Picture(f"picture {self.pictures} of {self.url}".encode(), media_type, 800, 600)
+        return Picture(f"picture {self.pictures} of {self.url}".encode(), wish.media_type, 800, 600)
 
     def watch(self, observer: Observer) -> None:
         self.observer = observer
@@ -208,6 +208,8 @@ class FakeLocks:
     busy: set[ProfileName] = field(default_factory=set)
     homes: dict[ProfileName, str] = field(default_factory=dict)
     """Where a profile is at home, when that is not HOST."""
+    states: dict[ProfileName, ProfileState.ValueType] = field(default_factory=dict)
+    """How a profile stands, when it is neither free nor `busy`."""
     answer: asyncio.Event | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -247,7 +249,7 @@ class FakeLocks:
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
-        state = PROFILE_STATE_HELD if name in self.busy else PROFILE_STATE_AVAILABLE
+        state = PROFILE_STATE_HELD if name in self.busy else self.states.get(name, PROFILE_STATE_AVAILABLE)
         found = Whereabouts(self.homes.get(name, HOST), state, self.revision, name in self.used)
         self.located.set()
         if self.slow is not None:
@@ -290,7 +292,7 @@ class Machine:
             tmp_root=Path("/tmp"),
             host=self.name,
             boot_id=self.boot_id,
-            proxies={"miami__fl": "http://127.0.0.1:3128"},
+            proxies=Proxies({"miami__fl": "http://127.0.0.1:3128"}),
             launching=asyncio.Semaphore(self._launches),
             cache=Cache(self._capacity, profiles),
             lock_wait_s=self._lock_wait_s,

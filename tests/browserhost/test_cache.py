@@ -45,7 +45,7 @@ async def test_another_proxy_key_closes_the_old_browser_cleanly_first(machine: M
     go_on.set()
     opened = await opening
     assert not opened.reused
-    assert machine.browser().spec.proxy_server == "http://127.0.0.1:3128"
+    assert str(machine.browser().spec.upstream) == "127.0.0.1:3128"
     assert "inspect" not in opened.timings
 
 

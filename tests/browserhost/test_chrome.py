@@ -9,9 +9,11 @@ import pytest
 
 from browserhost import chrome
 from browserhost.chrome import LaunchSpec
+from browserhost.egress.upstream import Upstream
 from tenure.errors import BrowserMissing, DiskFull
 
 PROXY = "socks5://127.0.0.1:1080"
+UPSTREAM = Upstream.parse("http://127.0.0.1:8")
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ def test_a_browser_runs_on_its_profile_with_the_size_asked_for_and_starts_blank(
         ({}, 1 << 40, "--disable-dev-shm-usage", False),
         ({}, 64 << 20, "--disable-dev-shm-usage", True),
         ({}, 1 << 40, f"--proxy-server={PROXY}", True),
-        ({"proxy_server": "http://127.0.0.1:8"}, 1 << 40, f"--proxy-server={PROXY}", True),
-        ({"proxy_server": "http://127.0.0.1:8"}, 1 << 40, "--proxy-server=http://127.0.0.1:8", False),
+        ({"upstream": UPSTREAM}, 1 << 40, f"--proxy-server={PROXY}", True),
+        ({"upstream": UPSTREAM}, 1 << 40, "--proxy-server=http://127.0.0.1:8", False),
     ],
 )
 def test_a_flag_is_there_only_when_it_is_needed(

@@ -11,7 +11,7 @@ from browserhost.settings import BrowserHostSettings, default_capacity
 from servicekit.settings import load
 
 LONG = "/tmp/" + "x" * 60
-FLORIDA_AND_X = {"miami__fl": "http://127.0.0.1:3128", "x": "socks5://h:1"}
+TWO = {"miami__fl": "http://127.0.0.1:3128", "new york__ny": "socks5://h:1"}
 
 
 def loaded(*flags: str, **environ: str) -> BrowserHostSettings:
@@ -33,22 +33,23 @@ def test_reuse_is_switched_off_by_one_variable() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "miami__fl=http://127.0.0.1:3128, x=socks5://h:1",
-        '{"miami__fl": "http://127.0.0.1:3128", "x": "socks5://h:1"}',
+        "miami__fl=http://127.0.0.1:3128, New  York__NY=socks5://h:1",
+        '{"miami__fl": "http://127.0.0.1:3128", "new york__ny": "socks5://h:1"}',
     ],
 )
 def test_proxies_are_read_as_pairs_or_as_json(text: str) -> None:
-    assert loaded(f"--proxies={text}").proxies == FLORIDA_AND_X
+    assert loaded(f"--proxies={text}").proxies == TWO
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("miami__fl", "not scheme://host:port"),
-        ("a=ftp://h:1", "not scheme://host:port"),
-        ("a=http://h", "not scheme://host:port"),
-        ("a=http://u:p@h:1", "has credentials for a"),
-        ("Miami=http://h:1", "keys are lower-case"),
+        ("a__b=ftp://h:1", "not scheme://host:port"),
+        ("a__b=http://h", "not scheme://host:port"),
+        ("a__b=http://u:hunter2@h:1", "for a__b that has credentials in it"),
+        ("a=http://h:1", "keys are {city}__{state}"),
+        ("a__b=http://h:1,A__B=http://h:2", "each of them once"),
         ("{", "Expecting"),
     ],
 )
@@ -60,6 +61,7 @@ def test_a_wrong_proxy_is_named_at_the_start(
     said = capsys.readouterr().err
     assert "--proxies" in said
     assert problem in said
+    assert "hunter2" not in said
 
 
 def test_a_long_temporary_directory_of_the_machine_gives_way_to_a_short_one(

@@ -18,6 +18,7 @@ from playwright.async_api import Error, async_playwright
 from browserhost import floor
 from browserhost.browser import Browser
 from browserhost.cache import Cache
+from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
 from browserhost.opening import Opening
@@ -64,7 +65,7 @@ async def fenced(data_root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             tmp_root=data_root.tmp,
             host=HOST,
             boot_id="boot",
-            proxies={},
+            proxies=Proxies(),
             launching=asyncio.Semaphore(1),
             cache=Cache(1, profiles),
         )

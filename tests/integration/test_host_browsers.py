@@ -85,7 +85,7 @@ async def test_another_proxy_key_gets_a_browser_of_its_own_after_a_clean_end(rig
         opened = await running.open(50, "about:blank", proxy_key="miami__fl")
         assert not opened.reused
         assert old.ended.done()
-        assert running.browser().spec.proxy_server == "http://127.0.0.1:9"
+        assert str(running.browser().spec.upstream) == "127.0.0.1:9"
 
 
 async def test_opens_of_one_profile_share_a_launch_and_others_run_beside_it(rig: Rig, site: Site) -> None:

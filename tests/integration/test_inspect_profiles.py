@@ -45,7 +45,7 @@ async def _launch(root: Path, profile: Path) -> Browser:
                 profile_dir=profile,
                 lock_fd=descriptor,
                 proxy_key="",
-                proxy_server=None,
+                upstream=None,
                 tmp_root=root,
                 chrome="chromium",
                 xvfb="Xvfb",

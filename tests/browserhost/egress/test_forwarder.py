@@ -14,6 +14,7 @@ from browserhost.egress import resolver, socks
 from browserhost.egress.addresses import IPAddress, Rules, services
 from browserhost.egress.forwarder import Egress, Forwarder
 from browserhost.egress.socks import Destination
+from browserhost.egress.upstream import Upstream
 from tests.fixtures.chrome import until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -57,7 +58,8 @@ class Ground:
         return int(server.sockets[0].getsockname()[1])
 
     async def start(self, upstream: str | None = None) -> Forwarder:
-        forwarder = await Forwarder.start(self.egress, upstream, "alice")
+        parsed = Upstream.parse(upstream) if upstream is not None else None
+        forwarder = await Forwarder.start(self.egress, parsed, "alice")
         self.forwarders.append(forwarder)
         return forwarder
 
