@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from servicekit import lean  # noqa: F401 - before all others
+
+# isort: split
 import os
 import sys
 from functools import partial

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
 from statistics import median
 
 import grpc.aio
@@ -37,7 +35,7 @@ Phases = dict[str, list[float]]
 
 async def cold(bench: Bench) -> Measured:
     """Every open is of a profile of its own; each browser is closed before the next start."""
-    ours, theirs, phases = [], [], Phases(defaultdict(list))
+    ours, theirs, phases = [], [], Phases()
     async with tenure.connect(bench.gateway) as client:
         for turn in range(COLD + 1):
             began = await report.rested()
@@ -55,7 +53,7 @@ async def cold(bench: Bench) -> Measured:
 
 async def warm(bench: Bench) -> Measured:
     """One browser each, both used again and again; each navigation is to another address."""
-    ours, theirs, phases = [], [], Phases(defaultdict(list))
+    ours, theirs, phases = [], [], Phases()
     async with BareBrowser() as bare, tenure.connect(bench.gateway) as client:
         for turn in range(WARM + 1):
             began = await report.rested()
@@ -77,7 +75,7 @@ async def warm(bench: Bench) -> Measured:
 
 async def prewarmed(bench: Bench) -> Measured:
     """The first open of a browser that was launched ahead, against one of a browser that was used before."""
-    ours, theirs, phases = [], [], Phases(defaultdict(list))
+    ours, theirs, phases = [], [], Phases()
     async with (
         tenure.connect(bench.gateway) as client,
         grpc.aio.insecure_channel(bench.gateway) as channel,
@@ -107,7 +105,7 @@ async def prewarmed(bench: Bench) -> Measured:
 
 async def at_once(bench: Bench) -> Measured:
     """Ten new profiles at the same time, against ten browsers started by hand at the same time."""
-    ours, theirs, phases = [], [], Phases(defaultdict(list))
+    ours, theirs, phases = [], [], Phases()
     alarms_before = bench.hang_alarms()
     async with tenure.connect(bench.gateway) as client:
 
@@ -143,7 +141,7 @@ async def two_steps(bench: Bench) -> Measured:
     """Open, click, click, close: with the browser of the run before, and with one of its own."""
     options = ScreenshotOptions(media_type="image/jpeg", inline=True)
     click = Action(click=Click(x=100, y=100))
-    spent: dict[bool, Phases] = {True: defaultdict(list), False: defaultdict(list)}
+    spent: dict[bool, Phases] = {True: {}, False: {}}
     async with tenure.connect(bench.gateway) as client:
         for turn in range(TWO_STEPS + 1):
             for reuse in (True, False):
@@ -160,7 +158,7 @@ async def two_steps(bench: Bench) -> Measured:
                 taken["close"], taken["whole"] = since(marked), since(began)
                 if turn:
                     for name, value in taken.items():
-                        spent[reuse][name].append(value)
+                        spent[reuse].setdefault(name, []).append(value)
         await bench.close_browser(client, "two-steps-True")
     figure = report.paired("seed_two_steps_on_vs_off", spent[True]["whole"], spent[False]["whole"])
     return [figure], [
@@ -171,14 +169,14 @@ async def two_steps(bench: Bench) -> Measured:
 
 def note(session: Session, phases: Phases) -> None:
     for phase, seconds in session.timings.items():
-        phases[phase].append(seconds * 1000)
+        phases.setdefault(phase, []).append(seconds * 1000)
 
 
 def described(kind: str, phases: Phases) -> str:
     return f"{kind} open, median milliseconds by phase: {told(phases)}"
 
 
-def told(spent: dict[str, Sequence[float]] | Phases) -> str:
+def told(spent: Phases) -> str:
     return " · ".join(f"{name} {median(values):.1f}" for name, values in spent.items())
 
 

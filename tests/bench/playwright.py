@@ -11,12 +11,12 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import async_playwright
 
 import tenure
@@ -80,8 +80,8 @@ async def launch_server() -> AsyncIterator[str]:
         json.dump(wishes, config)
         config.flush()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "playwright", "launch-server"),
-            *("--browser", "chromium", "--config", config.name),
+            *(*compute_driver_executable(), "launch-server", "--browser", "chromium"),
+            *("--config", config.name),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=DEVNULL,
