@@ -231,11 +231,11 @@ class Profile:
         self._stopping = True
         self._underway.cancel_openings()
         if self.session is not None:
+            await self._sitting.cut(self.session, State.CUT, HOST_STOPPING)
 
     async def aclose(self) -> None:
         """Halt, close the browser cleanly, stop. The marker of a hold that goes on stays held."""
         await self.halt()
-            await self._sitting.cut(self.session, State.CUT, HOST_STOPPING)
         async with self._browser_lock:
             await self.slot.close()
         await self.witness.aclose()
