@@ -9,13 +9,16 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable, lock, starting
+from browserhost import durable, lock, starting, version
 from browserhost.inspect.profile import inspect
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
+from browserhost.snapshot import policy
+from browserhost.snapshot.manifest import Manifest
+from browserhost.snapshot.store import Store
 from browserhost.tasks import in_thread
 from browserhost.workshop import Workshop
-from tenure.errors import ProfileCorrupt, ProfileMissing
+from tenure.errors import BrowserOutdated, ProfileCorrupt, ProfileMissing
 
 _log = structlog.get_logger("directory")
 
@@ -52,6 +55,20 @@ class Directory:
             timings["lock"] = waited
         return descriptor
 
+    async def refuse_older_browser(self) -> None:
+        """Return when the browser that is installed is at least as new as the one that wrote this last.
+
+        Raises BrowserOutdated, BrowserMissing.
+        """
+        wrote = await in_thread(version.last, self._paths.profile_dir)
+        if not wrote:
+            return
+        installed = await self._workshop.installed.version(self._workshop.chrome)
+        if version.is_older(installed, wrote):
+            raise BrowserOutdated(
+                profile=self._key, last_version=wrote, version=installed, host=self._workshop.host
+            )
+
     async def look(self, marker: Marker | None, token: int, timings: dict[str, float]) -> None:
         """Return when a browser may start on it under `token`; what is to be said of it goes on record.
 
@@ -61,12 +78,17 @@ class Directory:
         found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.tmp_root)
         timings["inspect"] = time.monotonic() - began
         judgement = starting.after_inspection(found, marker, token)
-        if judgement.finding:
-            _log.warning("finding", profile=self._key, token=token, finding=judgement.finding)
-            line = f"{time.time():.3f} {token} {judgement.finding}".encode()
-            await in_thread(durable.append, self._paths.findings, line)
+        few = policy.far_fewer(found.cookies, await in_thread(self._newest_snapshot))
+        for finding in (judgement.finding, few and f"it has {few}"):
+            if finding:
+                _log.warning("finding", profile=self._key, token=token, finding=finding)
+                line = f"{time.time():.3f} {token} {finding}".encode()
+                await in_thread(durable.append, self._paths.findings, line)
         if not judgement.start:
             raise ProfileCorrupt(profile=self._key, finding=judgement.finding)
+
+    def _newest_snapshot(self) -> Manifest | None:
+        return policy.newest(Store(self._paths.snapshots_dir).all())
 
 
 def filled(directory: Path) -> bool:

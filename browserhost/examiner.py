@@ -13,6 +13,8 @@ from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.paths import ProfilePaths
 from browserhost.session import timestamp
 from browserhost.slot import Slot
+from browserhost.snapshot import policy
+from browserhost.snapshot.store import Store
 from browserhost.tasks import in_thread
 from browserhost.witness.ledger import URL, Ledger
 from browserhost.witness.witness import Witness
@@ -35,6 +37,7 @@ class Examiner:
         self._slot = slot
         self._witness = witness
         self._browser_lock = browser_lock
+        self._snapshots = Store(paths.snapshots_dir)
 
     async def examine(self, token: int) -> tuple[Evidence, Ledger]:
         """What is known of the hold, and what was recorded under it. Idempotent.
@@ -58,7 +61,8 @@ class Examiner:
             incomplete=incomplete,
         )
         self._tell_of_session(message, token, ledger, findings)
-        message.findings.extend([*found.findings, *findings])
+        few = policy.far_fewer(found.cookies, policy.newest(await in_thread(self._snapshots.all)))
+        message.findings.extend([*found.findings, *([f"it has {few}"] if few else ()), *findings])
         return message, ledger
 
     def drove(self, token: int) -> bool:

@@ -19,6 +19,7 @@ from browserhost.paths import DataRoot
 from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
+from browserhost.snapshot.sweeping import Sweeping
 from browserhost.sweeper import Sweeper
 from browserhost.tasks import Tasks
 from browserhost.watchdog import Watchdog
@@ -130,6 +131,8 @@ class Host:
         self._tasks.spawn(self._drain())
         self._tasks.spawn(self._watchdog.run())
         self._tasks.spawn(self.sweeper.run())
+        sweeping = Sweeping(self._root, self._workshop.snapshots, lambda name: self.profile(name).snapshots)
+        self._tasks.spawn(sweeping.run())
 
     async def aclose(self) -> None:
         """Cut every session, then close every browser, CLOSINGS at a time, the held ones first. Idempotent.

@@ -18,19 +18,14 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable
+from browserhost import durable, replacing
 from browserhost import marker as marks
-from browserhost.gatekeeper import Gatekeeper
 from browserhost.marker import Marker
-from browserhost.neighbours import LockService
-from browserhost.paths import DataRoot, ProfilePaths
-from browserhost.slot import Slot
+from browserhost.paths import DataRoot
+from browserhost.premises import Premises
 from browserhost.starting import Start
-from browserhost.tasks import Tasks, in_thread, to_its_end
-from browserhost.underway import Underway
+from browserhost.tasks import in_thread, to_its_end
 from browserhost.whereabouts import Whereabouts, changed
-from browserhost.workshop import Workshop
-from tenure import token as tokens
 from tenure.errors import InvalidField
 from tenure.userdata import archive
 from tenure.userdata.contents import digest
@@ -53,26 +48,16 @@ class Retired:
 class Moving:
     """One profile's."""
 
-    def __init__(
-        self,
-        paths: ProfilePaths,
-        workshop: Workshop,
-        fence: Gatekeeper,
-        slot: Slot,
-        browser_lock: asyncio.Lock,
-        locks: LockService,
-        underway: Underway,
-        tasks: Tasks,
-    ) -> None:
-        self._name = paths.name
-        self._paths = paths
-        self._workshop = workshop
-        self._fence = fence
-        self._slot = slot
-        self._browser_lock = browser_lock
-        self._locks = locks
-        self._underway = underway
-        self._tasks = tasks
+    def __init__(self, premises: Premises) -> None:
+        self._premises = premises
+        self._name = premises.name
+        self._paths = premises.paths
+        self._workshop = premises.workshop
+        self._fence = premises.fence
+        self._slot = premises.slot
+        self._browser_lock = premises.browser_lock
+        self._locks = premises.locks
+        self._tasks = premises.tasks
         self._retired: Retired | None = None
         self._receiving = asyncio.Lock()
 
@@ -93,7 +78,7 @@ class Moving:
         async with self._fence.queue:
             # A hold that is granted from here on waits for the queue, and then it is above the floor.
             await self._fence.retire(found)
-            self._refuse_when_held(revision)
+            self._premises.refuse_when_held(revision)
             async with self._browser_lock:
                 await self._slot.close()
             floor = self._fence.state.floor
@@ -116,7 +101,7 @@ class Moving:
         try:
             if question is Start.INSPECT:
                 # What would not be started here is not sent: the next home knows less of it than this one.
-                await directory.look(marker, self._token(revision), {})
+                await directory.look(marker, self._premises.token(revision), {})
             return await in_thread(digest, self._paths.profile_dir)
         finally:
             os.close(descriptor)
@@ -142,16 +127,6 @@ class Moving:
         retired = self._retired
         if retired is None or (retired.revision, retired.floor) != (revision, self._fence.state.floor):
             raise changed(self._name, revision)
-
-    def _refuse_when_held(self, revision: int) -> None:
-        """Of what was granted up to `revision` nothing runs any more: it was drained."""
-        marker = self._slot.record.marker
-        later = marker is not None and marker.held and marker.token > self._token(revision)
-        if later or self._underway.busy:
-            raise changed(self._name, revision)
-
-    def _token(self, revision: int) -> int:
-        return tokens.pack(self._fence.state.floor >> tokens.REVISION_BITS, revision)
 
     # --- at the new home -----------------------------------------------------------------
 
@@ -225,7 +200,7 @@ class Moving:
         place = self._paths.profile_dir
         with durable.disk_full_is_refused(place):
             if place.is_dir() and (staged is not None or not wanted):
-                await in_thread(_put_aside, place, self._paths.aside_dir / str(revision))
+                await in_thread(replacing.put_aside, place, self._paths.aside_dir / str(revision))
             if not wanted:
                 return
             # Unheld, its cookies on disk, and not ended here: the first start looks at it once more.
@@ -241,7 +216,7 @@ class Moving:
                 )
             )
             if staged is not None:
-                await in_thread(_put_in_place, staged, place)
+                await in_thread(replacing.put_in_place, staged, place)
 
     def _refuse_where_home(self, found: Whereabouts, revision: int) -> None:
         problem = found.why_not_received(self._name, self._workshop.host, revision)
@@ -267,20 +242,3 @@ def clear_incoming(root: DataRoot) -> None:
 def _clear(staging: Path) -> None:
     """Remove what an earlier attempt left: a copy that nobody ever opened, not a profile's directory."""
     shutil.rmtree(staging, ignore_errors=True)
-
-
-def _put_aside(place: Path, aside: Path) -> None:
-    """Move a directory out of the way, under a name that is not taken; nothing here ever removes it."""
-    durable.make_directory(aside.parent)
-    number = 0
-    while (target := aside.with_name(f"{aside.name}-{number}")).exists():
-        number += 1
-    place.rename(target)
-    durable.sync_directory(aside.parent)
-    durable.sync_directory(place.parent)
-
-
-def _put_in_place(staged: Path, place: Path) -> None:
-    durable.make_directory(place.parent)
-    staged.rename(place)
-    durable.sync_directory(place.parent)

@@ -6,7 +6,9 @@
     {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
     {data_root}/tenants/{t}/evidence/{p}/{token}/          what was witnessed under each token
     {data_root}/tenants/{t}/incoming/{p}/                  what comes from another host, until it is verified
-    {data_root}/tenants/{t}/aside/{p}/{revision}-{n}/      directories of earlier stays, for good
+    {data_root}/tenants/{t}/aside/{p}/{revision}-{n}/      directories that others took the place of, for good
+    {data_root}/tenants/{t}/snapshots/{p}/{generation}-{n}.{tar.zst,json}
+                                                           copies of the closed directory
 
 Ids are made canonical here once more, whoever calls, and a path that a symbolic link leads
 out of its tenant's folder is refused.
@@ -32,6 +34,7 @@ class ProfilePaths:
     evidence_dir: Path
     staging_dir: Path
     aside_dir: Path
+    snapshots_dir: Path
 
     @property
     def floor(self) -> Path:
@@ -79,6 +82,7 @@ class DataRoot:
             tenant_dir / "evidence" / profile,
             tenant_dir / "incoming" / profile,
             tenant_dir / "aside" / profile,
+            tenant_dir / "snapshots" / profile,
         )
         places = (
             paths.profile_dir,
@@ -86,6 +90,7 @@ class DataRoot:
             paths.evidence_dir,
             paths.staging_dir,
             paths.aside_dir,
+            paths.snapshots_dir,
         )
         for place in places:
             # `resolve` follows every link on the way, so equality says that there is none.
@@ -103,6 +108,14 @@ class DataRoot:
         for marker in sorted(self.path.glob("tenants/*/custody/*/marker")):
             try:
                 yield self.profile(ProfileName(marker.parts[-4], marker.parts[-2]))
+            except InvalidId:
+                continue
+
+    def snapshotted(self) -> Iterator[ProfilePaths]:
+        """The profiles that have a folder of snapshots, by name; those that are not ours are passed over."""
+        for folder in sorted(self.path.glob("tenants/*/snapshots/*")):
+            try:
+                yield self.profile(ProfileName(folder.parts[-3], folder.parts[-1]))
             except InvalidId:
                 continue
 

@@ -8,7 +8,6 @@ overtake it; the floor is checked again after every wait.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,15 +25,19 @@ from browserhost.moving import Moving
 from browserhost.neighbours import Endpoint, LockService
 from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
 from browserhost.paths import ProfilePaths
+from browserhost.premises import Premises
 from browserhost.session import Session, State
 from browserhost.sitting import Sitting
 from browserhost.slot import Slot
+from browserhost.snapshot.restoring import Restoring
+from browserhost.snapshot.taking import Snapshots
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.unheld import Unheld
 from browserhost.witness.ledger import SCREENSHOT, Item
 from browserhost.witness.witness import Witness
 from browserhost.workshop import Workshop
+from browserhost.yielding import YieldingLock
 from tenure.errors import (
     BrowserCrashed,
     HostUnreachable,
@@ -70,7 +73,7 @@ class Profile:
             host,
             lambda *what: self._sitting.drain(*what),  # noqa: PLW0108 - which is made with the fence
         )
-        self._browser_lock = asyncio.Lock()
+        self._browser_lock = YieldingLock()
         self._underway = Underway(self._tasks)
         self.witness = Witness(paths.evidence_dir, self._tasks)
         self._sitting = Sitting(paths.name, self._fence, endpoint, self._underway, self._tasks, self.witness)
@@ -86,16 +89,12 @@ class Profile:
             self.witness,
             self.examiner,
         )
-        self.moving = Moving(
-            paths,
-            workshop,
-            self._fence,
-            slot,
-            self._browser_lock,
-            locks,
-            self._underway,
-            self._tasks,
+        premises = Premises(
+            paths, workshop, self._fence, slot, self._browser_lock, locks, self._underway, self._tasks
         )
+        self.moving = Moving(premises)
+        self.snapshots = Snapshots(premises)
+        self.restoring = Restoring(premises, self.snapshots)
         self._admission = Admission(
             paths.name,
             host,

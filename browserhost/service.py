@@ -25,6 +25,7 @@ from browserhost.recycling import Lifetime
 from browserhost.registrar import keep_registered
 from browserhost.servicer import BrowserHost
 from browserhost.settings import BrowserHostSettings
+from browserhost.snapshot.policy import Policy
 from browserhost.tasks import Tasks
 from browserhost.workshop import Workshop
 from servicekit.call import forwarded_identity
@@ -138,6 +139,7 @@ def _workshop(
         cache=cache,
         least_free=settings.least_free,
         egress=egress,
+        snapshots=Policy(settings.snapshots, settings.snapshot_every_s, settings.snapshots_keep),
         lifetime=Lifetime(settings.max_age_s, settings.browser_memory),
         apart=apart,
     )

@@ -258,3 +258,21 @@ class BrowserHostSettings(ServiceSettings):
         description=f"directory for the browsers' temporary files, at most {LONGEST_TMP} characters",
         examples=["/tmp"],
     )
+    snapshots: Literal["closed", "never"] = Field(
+        default="closed",
+        description="closed: a profile whose browser was closed cleanly gets one; never: who asks does",
+        examples=["never"],
+    )
+    snapshot_every_s: float = Field(
+        default=3600.0,
+        ge=0,
+        description="least seconds between two snapshots that a profile gets by itself",
+        examples=["86400"],
+    )
+    snapshots_keep: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="snapshots of a profile that are kept, and as many of those that somebody asked for",
+        examples=["7"],
+    )

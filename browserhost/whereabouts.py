@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenure.errors import (
+    InvalidField,
     ProfileBusy,
     ProfileDisabled,
     ProfileInReview,
@@ -20,6 +21,8 @@ from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import ProfileState
 
 FREE = frozenset({ProfileState.PROFILE_STATE_AVAILABLE, ProfileState.PROFILE_STATE_RETRY})
+RESTORABLE = frozenset({ProfileState.PROFILE_STATE_DISABLED, ProfileState.PROFILE_STATE_MANUAL_REVIEW})
+"""A person has it: nothing is granted before that one says so, and then at a later revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,28 @@ class Whereabouts:
         """
         return changed(name, revision) if self.home == host or self.revision != revision else None
 
+    def why_not_restored(self, name: ProfileName, host: str, revision: int) -> TenureError | None:
+        """What keeps `host` from putting another directory in the place of that which a person found wanting
+        as of `revision`; None when nothing does.
+        """
+        if self.home != host or self.revision != revision:
+            return changed(name, revision)
+        if self.state in RESTORABLE:
+            return None
+        if self.state not in FREE:
+            return _not_free(name, self.state)
+        return InvalidField(
+            field="profile",
+            value=name.profile,
+            problem="is in use: a directory is replaced only while nobody can be let in",
+            remedy="take it out of use first, which DISABLED does, and back afterwards",
+        )
+
 
 def changed(name: ProfileName, revision: int) -> TenureError:
-    """A move was begun on what the profile is no longer."""
+    """What was asked for was begun on what the profile is no longer."""
     return TokenSuperseded(
-        f"The profile '{name.profile}' has changed since revision {revision}. Begin the move anew.",
+        f"The profile '{name.profile}' has changed since revision {revision}. Begin anew.",
         profile=str(name),
         token=revision,
     )

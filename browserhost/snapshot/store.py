@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,30 +82,34 @@ class Store:
                 raise
         return Packed(name, spool, tally.digest(), tally.size, spool.stat().st_size)
 
-    @contextmanager
-    def unpacked(self, path: Path, wanted: str, *, lasting: bool = False) -> Iterator[Path]:
-        """What an archive has, as a directory of digest `wanted`: on disk if it is to be `lasting`. Whatever
-        of it is still in that place at the block's end is removed.
+    def unpack(self, path: Path, wanted: str, *, lasting: bool = False) -> Path:
+        """What an archive has, as a directory of digest `wanted`: on disk if it is to be `lasting`. Whoever
+        is done with it calls `clear`, also when it was renamed.
 
-        Raises NotAProfile for any other content, DiskFull.
+        Raises NotAProfile for any other content, DiskFull; then nothing of it is left.
         """
         folder = self._folder / f".{path.name}.unpacked"
-        shutil.rmtree(folder, ignore_errors=True)
+        self.clear(folder)
         try:
             with durable.disk_full_is_refused(self._folder):
                 folder.mkdir(mode=0o700)
                 with path.open("rb") as file:
-                    try:
-                        content = zstandard.ZstdDecompressor().stream_reader(file)
-                        archive.unpack(content, folder, durable=lasting)
-                    except zstandard.ZstdError as error:
-                        raise NotAProfile(f"it cannot be decompressed: {error}") from error
+                    content = zstandard.ZstdDecompressor().stream_reader(file)
+                    archive.unpack(content, folder, durable=lasting)
                 there, _ = digest(folder)
             if there != wanted:
                 raise NotAProfile(f"its digest is {there}, not {wanted}")
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        except zstandard.ZstdError as error:
+            self.clear(folder)
+            raise NotAProfile(f"it cannot be decompressed: {error}") from error
+        except BaseException:
+            self.clear(folder)
+            raise
+        return folder
+
+    def clear(self, folder: Path) -> None:
+        """Remove what was unpacked: a copy that nobody ever opened. Does not raise."""
+        shutil.rmtree(folder, ignore_errors=True)
 
     def archive(self, manifest: Manifest) -> Path:
         """Where a snapshot's archive is."""

@@ -13,6 +13,7 @@ import pytest
 from browserhost import directory, floor, lock, marker
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.moving import Moving, Retired
+from browserhost.premises import Premises
 from tenure.errors import (
     DiskFull,
     InvalidField,
@@ -161,7 +162,7 @@ async def test_a_hold_that_began_while_the_home_was_asked_for_keeps_its_browser_
 ) -> None:
     """The lock service's answer is older than the hold, which has opened meanwhile."""
     if mutant:
-        monkeypatch.setattr(Moving, "_refuse_when_held", lambda *_: None)
+        monkeypatch.setattr(Premises, "refuse_when_held", lambda *_: None)
     await used(machine)
     machine.locks.slow = asyncio.Event()
     machine.locks.located.clear()

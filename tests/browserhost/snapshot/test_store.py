@@ -60,18 +60,18 @@ def test_what_is_unpacked_is_what_was_packed_without_caches_and_smaller(store: S
     made = take(store, profile)
     assert (made.digest, made.size) == digest(profile)
     assert made.stored < made.size
-    with store.unpacked(store.archive(made), made.digest) as folder:
-        assert digest(folder) == digest(profile)
-        assert not (folder / "Default/Cache").exists()
+    folder = store.unpack(store.archive(made), made.digest)
+    assert digest(folder) == digest(profile)
+    assert not (folder / "Default/Cache").exists()
+    store.clear(folder)
     assert not folder.exists()
 
 
-def test_a_directory_that_is_taken_out_of_the_block_stays(
-    store: Store, profile: Path, tmp_path: Path
-) -> None:
+def test_what_was_unpacked_to_last_may_be_put_elsewhere(store: Store, profile: Path, tmp_path: Path) -> None:
     made = take(store, profile)
-    with store.unpacked(store.archive(made), made.digest, lasting=True) as folder:
-        folder.rename(tmp_path / "back")
+    folder = store.unpack(store.archive(made), made.digest, lasting=True)
+    folder.rename(tmp_path / "back")
+    store.clear(folder)
     assert digest(tmp_path / "back") == digest(profile)
 
 
@@ -129,8 +129,8 @@ def test_what_is_damaged_is_no_profile(store: Store, profile: Path, place: int) 
     content = bytearray(path.read_bytes())
     content[place] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(NotAProfile), store.unpacked(path, made.digest):
-        raise AssertionError("it is taken for sound")
+    with pytest.raises(NotAProfile):
+        store.unpack(path, made.digest)
     assert not list(store._folder.glob(".*"))
 
 
@@ -138,14 +138,14 @@ def test_what_is_cut_short_is_no_profile(store: Store, profile: Path) -> None:
     made = take(store, profile)
     path = store.archive(made)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(NotAProfile), store.unpacked(path, made.digest):
-        raise AssertionError("it is taken for sound")
+    with pytest.raises(NotAProfile):
+        store.unpack(path, made.digest)
 
 
 def test_another_directory_is_not_taken_for_it(store: Store, profile: Path) -> None:
     made = take(store, profile)
-    with pytest.raises(NotAProfile), store.unpacked(store.archive(made), "0" * 64):
-        raise AssertionError("it is taken for another")
+    with pytest.raises(NotAProfile):
+        store.unpack(store.archive(made), "0" * 64)
 
 
 def test_what_need_not_stay_is_removed(store: Store, profile: Path) -> None:

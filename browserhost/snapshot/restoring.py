@@ -1,0 +1,153 @@
+"""A snapshot put in the place of a profile's directory, by a person's word.
+
+What makes it safe without a token: the profile is DISABLED or in MANUAL_REVIEW at the very revision that the
+person had read, so nobody can be let in before that person, or another, says so, and then at a later one; and
+the floor is above all that was granted up to it before anything moves. What was there is put aside whole.
+`tests/model/homes.py` has it as a move of the protocol.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from browserhost import durable, replacing
+from browserhost import marker as marks
+from browserhost.marker import Marker
+from browserhost.premises import Premises
+from browserhost.snapshot.manifest import BEFORE_RESTORE, Manifest
+from browserhost.snapshot.taking import Copied, Snapshots
+from browserhost.tasks import in_thread
+from tenure.errors import NotFound, ProfileCorrupt, TenureError
+from tenure.userdata.archive import NotAProfile
+from tenure.userdata.contents import digest
+
+_log = structlog.get_logger("restoring")
+
+
+class Restoring:
+    """One profile's."""
+
+    def __init__(self, premises: Premises, snapshots: Snapshots) -> None:
+        self._premises = premises
+        self._snapshots = snapshots
+        self._paths = premises.paths
+        self._record = premises.slot.record
+
+    async def restore(self, revision: int, snapshot: str, reason: str) -> Path | None:
+        """Put a snapshot in the directory's place; where that which was there is kept, None for none.
+
+        Idempotent: a directory that is the snapshot's already stays. Goes on when the caller gives up; cut
+        short anywhere it leaves the old directory in its place or aside, and a profile that cannot be started
+        on until it was restored. Raises what RestoreDirectory documents.
+        """
+        return await self._premises.tasks.whole(self._restore(revision, snapshot, reason))
+
+    async def _restore(self, revision: int, snapshot: str, reason: str) -> Path | None:
+        store, name = self._snapshots.store, f"{self._premises.name}/snapshots/{snapshot}"
+        manifest = await in_thread(store.find, snapshot)
+        if manifest is None:
+            raise NotFound(name=name)
+        await self._refuse(revision)
+        try:
+            staged = await in_thread(store.unpack, store.archive(manifest), manifest.digest, lasting=True)
+        except NotAProfile as error:
+            finding = f"snapshot {snapshot} is damaged: {error}"
+            raise ProfileCorrupt(profile=str(self._premises.name), finding=finding) from error
+        try:
+            aside, copied = await self._replace(revision, manifest, staged, reason)
+        finally:
+            await in_thread(store.clear, staged)
+        if copied is not None:
+            await self._keep_before(copied)
+        _log.info(
+            "directory restored", profile=str(self._premises.name), snapshot=snapshot, aside=str(aside or "")
+        )
+        return aside
+
+    async def _refuse(self, revision: int) -> None:
+        """Raise unless a person has the profile, at home here, as it was at `revision`."""
+        on = self._premises
+        found = await on.locks.locate(on.name)
+        if (problem := found.why_not_restored(on.name, on.host, revision)) is not None:
+            raise problem
+
+    async def _replace(
+        self, revision: int, manifest: Manifest, staged: Path, reason: str
+    ) -> tuple[Path | None, Copied | None]:
+        on = self._premises
+        async with on.fence.queue:
+            # Once more, under the queue: a hold that is granted after this answer waits for it, and finds the
+            # directory whole.
+            found = await on.locks.locate(on.name)
+            if (problem := found.why_not_restored(on.name, on.host, revision)) is not None:
+                raise problem
+            await on.fence.retire(found)
+            on.refuse_when_held(revision)
+            async with on.browser_lock:
+                await on.slot.close()
+                descriptor = await on.slot.directory.lock({})
+                try:
+                    if await self._is_there(manifest):
+                        return None, None
+                    copied = await self._copy_before()
+                    return await self._put(revision, manifest, staged, reason), copied
+                finally:
+                    os.close(descriptor)
+
+    async def _is_there(self, manifest: Manifest) -> bool:
+        """Whether an earlier copy of this request did it, and nothing was started since."""
+        marker, place = self._record.marker, self._paths.profile_dir
+        if marker is None or not place.is_dir() or marker != self._marker(manifest):
+            return False
+        return (await in_thread(digest, place))[0] == manifest.digest
+
+    async def _copy_before(self) -> Copied | None:
+        """What is there, as well as can be had: it is put aside whole in any case."""
+        if not self._paths.profile_dir.is_dir():
+            return None
+        try:
+            return await self._snapshots.copy(interruptible=False)
+        except (TenureError, OSError) as error:
+            await self._premises.find(f"no snapshot of what was there before: {error}")
+            return None
+
+    async def _keep_before(self, copied: Copied) -> None:
+        try:
+            await self._snapshots.verify(copied, BEFORE_RESTORE)
+        except (TenureError, OSError) as error:
+            _log.info("what was there before is not sound", profile=str(self._premises.name), why=str(error))
+
+    async def _put(self, revision: int, manifest: Manifest, staged: Path, reason: str) -> Path | None:
+        place, aside = self._paths.profile_dir, None
+        with durable.disk_full_is_refused(place):
+            await self._premises.find(f"restored from snapshot {manifest.id}: {reason}")
+            if place.is_dir():
+                aside = await in_thread(replacing.put_aside, place, self._paths.aside_dir / str(revision))
+            # From here to the end nothing is in the place of a profile that was used: it cannot be started.
+            await self._record.put(self._marker(manifest))
+            await in_thread(replacing.put_in_place, staged, place)
+        return aside
+
+    def _marker(self, manifest: Manifest) -> Marker:
+        """Unheld, its cookies on disk as of the snapshot, and not ended here: the first start looks at it.
+
+        Whom it was driven by stays, since that is what evidence of an incident goes by.
+        """
+        before = self._record.marker
+        base = before or Marker(token=0, held=False, boot_id=self._premises.workshop.boot_id, driven=0)
+        return replace(
+            base,
+            held=False,
+            pid=0,
+            start_ticks=0,
+            flushed_at=manifest.created_at,
+            used=True,
+            end=marks.UNCLEAN,
+            report="",
+            detail="",
+            suspected=False,
+        )
