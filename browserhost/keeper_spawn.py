@@ -5,10 +5,12 @@ Of the standard library only, as the keeper is; its importer has put the package
 
 import fcntl
 import os
+import select
 from collections.abc import Mapping
 
 _SIGNALS = (1, 2, 13, 15, 25)  # HUP, INT, PIPE, TERM, XFSZ: those that the keeper or Python ignores
 _PR_SET_NO_NEW_PRIVS = 38
+_EMPTY_S = 2.0
 
 
 def private(descriptor: int) -> int:
@@ -53,12 +55,30 @@ class Places:
             os.fchown(descriptor, *self.user)
 
     def leave(self) -> None:
-        """Remove the control group, once nothing runs in it."""
-        if self.cgroup:
+        """End what is still in the control group, which had left everything else, and remove it."""
+        from time import monotonic
+
+        deadline = monotonic() + _EMPTY_S
+        while self.cgroup:
             try:
                 os.rmdir(self.cgroup)
+            except FileNotFoundError:
+                return
             except OSError:
-                return  # never made, or something strayed into it: whoever looks after groups sees it
+                # In use until the last of it is dead; should it not be in time, the next host sees to it.
+                if monotonic() > deadline:
+                    return
+                self._kill()
+                select.select([], [], [], 0.005)
+            else:
+                return
+
+    def _kill(self) -> None:
+        try:
+            with open(f"{self.cgroup}/cgroup.kill", "w") as kill:
+                kill.write("1")
+        except OSError:
+            return
 
     def spawn(self, argv: list[str], environment: Mapping[str, str], places: Mapping[int, int]) -> int:
         """Start a program in a process group of its own with no descriptors but 0 to 2 and `places`.
