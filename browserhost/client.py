@@ -6,19 +6,21 @@ import asyncio
 import json
 import os
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from aiohttp import WSMsgType, web
-
-from browserhost import policy
+from browserhost import calls, policy
+from browserhost.addresses import Addresses
+from browserhost.backlog import Backlog
 from browserhost.browser import Browser
-from browserhost.mux import CdpMux, MuxClient
+from browserhost.calls import Call
+from browserhost.frames import Piece
+from browserhost.mux import PAGE_CLOSED, CdpMux, MuxClient
 from browserhost.policy import Effect, Room, Verdict
-from tenure.cdp import MAX_MESSAGE, CdpClosed, CdpError, Result
+from browserhost.web.websocket import WebSocket
+from tenure.cdp import CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed, CdpMethodDenied, TenureError
 
 CLOSE_CODES = {
@@ -31,14 +33,22 @@ CLOSE_CODES = {
     "PROFILE_QUARANTINED": 4007,
     "STORE_UNAVAILABLE": 4008,  # the token could not be proven in time; it may be again
     "HOST_STOPPING": 4009,
+    PAGE_CLOSED: 1000,  # of a client of one page, which is closed: no failure
 }
 """4001 to 4999 are an application's own (RFC 6455, 7.4.2). The close text is the reason's name."""
 OTHER_REASON = 4000
-QUEUE_BYTES = 128 << 20
-"""What may wait for a client that reads slowly; past it the client is closed as SLOW_CLIENT."""
-_CLOSE_S = 1.0
 _DENIED_CODE = -32000  # as Chrome says that a server refuses
+_NO_CALL = {"error": {"code": -32600, "message": "a call has an integer id, a method and params"}}
 _NESTS, _NESTED = "Target.sendMessageToTarget", "Target.receivedMessageFromTarget"
+
+
+class Guest(Protocol):
+    """Who is connected to a session. `member` is what it is to the mux, if it is."""
+
+    member: MuxClient | None
+
+    def close(self, reason: str) -> None:
+        """Pass on nothing more in either direction, and close. Idempotent; must not block."""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,93 +59,78 @@ class Issued:
     gate: Callable[[], None]
     on_end: Callable[[], None]
     on_call: Callable[[str], None]
-    clients: set[Client] = field(default_factory=set)
+    addresses: Addresses
+    clients: set[Guest] = field(default_factory=set)
     """Those that join included: a cut reaches them too."""
 
 
 class Client:
-    """One socket. `member` is what it is to the mux, once it has joined."""
+    """One socket. `target` is the page that it is for; "" is the whole browser."""
 
-    def __init__(self, issued: Issued) -> None:
-        self._issued = issued
-        self._socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, timeout=_CLOSE_S)
+    def __init__(self, issued: Issued, socket: WebSocket, target: str = "") -> None:
+        self.member: MuxClient | None = None
+        self._issued, self._socket, self._target = issued, socket, target
         self._mux: CdpMux = issued.browser.mux
         self._uploads = os.path.realpath(issued.browser.uploads)
-        self.member: MuxClient | None = None
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._wake = asyncio.Event()
+        self._backlog = Backlog(socket, self._may_pass, self._hold, lambda: self.close("SLOW_CLIENT"))
         self._over = asyncio.Event()
         self._reason = ""
         self._last_word: Result | None = None
 
-    async def run(self, request: web.Request) -> web.WebSocketResponse:
+    async def run(self) -> None:
         """Serve the socket until either side, or the session, ends."""
-        await self._socket.prepare(request)
-        joining = asyncio.create_task(self._mux.join(self._deliver, self.close))
-        await self._first_of(joining)
+        entering = asyncio.create_task(self._mux.enter(self._deliver, self.close, self._target))
+        await self._first_of(entering)
         if not self._reason:
-            await self._serve(joining)
+            await self._serve(entering)
         # Side by side: Chrome may take its time over the detach, and the client is told at once.
-        await asyncio.gather(self._say_goodbye(), self._leave(joining))
-        return self._socket
+        await asyncio.gather(self._say_goodbye(), self._leave(entering))
 
     def close(self, reason: str) -> None:
         """Pass on nothing more in either direction, and close. Idempotent; the first reason stays."""
         if not self._reason:
             self._reason = reason
-            self._waiting.clear()
+            self._backlog.clear()
             self._over.set()
 
-    async def _serve(self, joining: asyncio.Task[MuxClient]) -> None:
-        """Read and write until one of them ends, or `close` says so, even if the client reads no more."""
+    async def _serve(self, entering: asyncio.Task[MuxClient]) -> None:
+        """Pass on until one side ends, or `close` says so, even if the client reads no more."""
         try:
-            self.member = joining.result()
-        except (CdpClosed, CdpError, TimeoutError):
+            self.member = entering.result()
+        except CdpError:
+            self.close(PAGE_CLOSED)
+        except (CdpClosed, TimeoutError):
             self.close(BrowserCrashed.reason)
-            return
-        tasks = [asyncio.create_task(each) for each in (self._read(), self._write())]
-        try:
-            await self._first_of(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        else:
+            self._socket.listen(self._heard, self._backlog.room)
+            await self._first_of(asyncio.create_task(self._socket.ended.wait()))
             self.close("SESSION_ENDED")
 
-    async def _first_of(self, *tasks: asyncio.Task[Any]) -> None:
-        """Return when one of the tasks is done, or `close` was called."""
+    async def _first_of(self, task: asyncio.Task[Any]) -> None:
+        """Return when the task is done, or `close` was called."""
         over = asyncio.create_task(self._over.wait())
         try:
-            await asyncio.wait([over, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([over, task], return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
 
-    async def _read(self) -> None:
-        async for frame in self._socket:
-            if frame.type is not WSMsgType.TEXT or not self._may_pass():
-                return
-            self._take(frame.data)
-            await self._mux.room()
-
-    async def _write(self) -> None:
-        with suppress(ConnectionError):
-            while await self._wake.wait():
-                self._wake.clear()
-                while self._waiting:
-                    message = self._waiting.popleft()
-                    self._waiting_bytes -= len(message)
-                    # Asked again: it may have waited for a slow client while its session ended.
-                    if self._may_pass():
-                        await self._socket.send_frame(message, WSMsgType.TEXT)
-
-    def _deliver(self, message: bytes) -> None:
+    def _heard(self, message: Piece) -> None:
         if self._may_pass():
-            self._waiting.append(message)
-            self._waiting_bytes += len(message)
-            self._wake.set()
-            if self._waiting_bytes > QUEUE_BYTES:
-                self.close("SLOW_CLIENT")
+            self._take(message)
+            if self._mux.pipe.full:
+                # Its own buffer fills then, and it waits: nobody's messages gather here.
+                self._socket.pause()
+                self._mux.pipe.when_room(self._socket.resume)
+
+    def _deliver(self, pieces: tuple[Piece, ...]) -> None:
+        if self._may_pass():
+            self._backlog.put(pieces)
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        self._deliver((json.dumps(message).encode(),))
+
+    def _hold(self, on: bool) -> None:
+        (self._mux.pipe.pause if on else self._mux.pipe.resume)(self)
 
     def _may_pass(self) -> bool:
         if not self._reason:
@@ -145,25 +140,22 @@ class Client:
                 self.close(closed.reason)
         return not self._reason
 
-    def _take(self, text: str) -> None:
-        call = _call(text)
+    def _take(self, message: Piece) -> None:
+        call = calls.parse(message)
         if call is None:
-            problem = {"code": -32600, "message": "a call has an integer id, a method and params"}
-            self._deliver(json.dumps({"error": problem}).encode())
+            self._tell(_NO_CALL)
             return
-        method = call["method"]
-        verdict = policy.judge(method, call["params"], self._room())
+        verdict = policy.judge(call.method, call.params, self._room())
         if verdict.effect is Effect.PASS and self.member is not None:
-            self._issued.on_call(method)
-            params = call["params"] if verdict.params is None else verdict.params
-            self._mux.send(self.member, {**call, "params": params})
+            self._issued.on_call(call.method)
+            self._mux.forward(self.member, _judged(call, verdict))
         elif verdict.effect is Effect.END_SESSION:
             self._last_word = _answer(call, {"result": {}})
             self.close("SESSION_ENDED")
             self._issued.on_end()
         else:
-            for message in _refused(call, verdict):
-                self._deliver(json.dumps(message).encode())
+            for each in _refused(call, verdict):
+                self._tell(each)
 
     def _room(self) -> Room:
         return Room(
@@ -174,56 +166,47 @@ class Client:
             now=time.time(),
         )
 
-    async def _leave(self, joining: asyncio.Task[MuxClient]) -> None:
+    async def _leave(self, entering: asyncio.Task[MuxClient]) -> None:
         """A client cut while it joined is let in by Chrome all the same, and must be put out again."""
         # A browser that hangs, or is gone, is found out at the next hand-over.
         with suppress(CdpClosed, CdpError, TimeoutError):
-            await asyncio.shield(self._mux.leave(await joining))
+            await asyncio.shield(self._mux.leave(await entering))
 
     async def _say_goodbye(self) -> None:
-        code = CLOSE_CODES.get(self._reason, OTHER_REASON)
-        with suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
-                if self._last_word is not None:
-                    await self._socket.send_json(self._last_word)
-                await self._socket.close(code=code, message=self._reason.encode()[:123])
+        if self._last_word is not None:
+            self._socket.send(json.dumps(self._last_word).encode())
+        await self._socket.close(CLOSE_CODES.get(self._reason, OTHER_REASON), self._reason)
 
 
-def _call(text: str) -> dict[str, Any] | None:
-    """A client's message, or None when it is no call."""
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict):
-        return None
-    call = {**message, "params": message.get("params") or {}, "sessionId": message.get("sessionId") or ""}
-    fits = isinstance(call["params"], dict) and isinstance(call["sessionId"], str)
-    named = isinstance(call.get("id"), int) and isinstance(call.get("method"), str)
-    return call if fits and named else None
+def _judged(call: Call, verdict: Verdict) -> Call:
+    """The call as it is to be sent: what the policy looked at as it read it, the rest as it was written."""
+    if verdict.params is None and not policy.reads(call.method):
+        return call
+    params = call.params if verdict.params is None else verdict.params
+    return replace(call, written=json.dumps(params, separators=(",", ":")).encode())
 
 
-def _refused(call: dict[str, Any], verdict: Verdict) -> list[Result]:
+def _refused(call: Call, verdict: Verdict) -> list[Result]:
     """What a client is told of a call that is refused, as DevTools answers errors; `data` is for programs.
 
     Older clients put calls into calls and wait for the answer in a message: there they get it.
     """
-    inner = _call(str(call["params"].get("message"))) if call["method"] == _NESTS else None
+    inner = calls.parse(str(call.params.get("message"))) if call.method == _NESTS else None
     if inner is None:
-        refusal = CdpMethodDenied(method=call["method"], problem=f"{verdict.problem}; {verdict.remedy}")
+        refusal = CdpMethodDenied(method=call.method, problem=f"{verdict.problem}; {verdict.remedy}")
         data = {"reason": refusal.reason, "problem": verdict.problem, "remedy": verdict.remedy}
         error = {"code": _DENIED_CODE, "message": str(refusal), "data": json.dumps(data)}
         return [_answer(call, {"error": error})]
-    session = str(call["params"].get("sessionId", ""))
+    session = str(call.params.get("sessionId", ""))
     told = [{"sessionId": session, "message": json.dumps(each)} for each in _refused(inner, verdict)]
     events = [{"method": _NESTED, "params": {**params, "targetId": ""}, **_address(call)} for params in told]
     return [_answer(call, {"result": {}}), *events]
 
 
-def _answer(call: dict[str, Any], answer: Result) -> Result:
+def _answer(call: Call, answer: Result) -> Result:
     """An answer addressed as its call was."""
-    return {"id": call["id"], **answer, **_address(call)}
+    return {"id": call.id, **answer, **_address(call)}
 
 
-def _address(call: dict[str, Any]) -> dict[str, str]:
-    return {"sessionId": call["sessionId"]} if call["sessionId"] else {}
+def _address(call: Call) -> dict[str, str]:
+    return {"sessionId": call.session} if call.session else {}

@@ -1,26 +1,33 @@
-"""Where DevTools clients connect: `ws://127.0.0.1:PORT/cdp/SECRET`, one secret a session.
+"""Where DevTools clients connect: `ws://127.0.0.1:PORT/cdp/SECRET`, one secret a session, and further ones.
 
 Every frame, both ways, passes the session's gate at the moment it would be passed on. When the
 gate closes, or the session is cut, the socket is closed at once with a code and the reason's name.
+Below the same path are `/json/version`, `/json/list` and `/page/TARGET`, as on Chrome's own port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
+from browserhost import listing
+from browserhost.addresses import Address, Addresses, Kind
 from browserhost.browser import Browser
 from browserhost.client import Client, Issued
+from browserhost.web.server import Refused, Route, Visit, WebServer
+from tenure.cdp import CdpClosed, CdpError
+from tenure.errors import BrowserCrashed, TenureError
 
 REST_S = 3.0
 """How long a page may take to come to what clients sent to it before they were cut."""
+ANSWER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +39,23 @@ class Grant:
 
 
 class CdpEndpoint:
-    """The server. Make it with `start`; `aclose` (or `async with`) cuts every client."""
+    """Make it with `start`; `aclose` (or `async with`) cuts every client. Others may add routes to `web`."""
 
     def __init__(self) -> None:
         self._issued: dict[str, Issued] = {}
-        self._runner: web.AppRunner | None = None
-        self.address = ""
-        self._names: frozenset[str] = frozenset()
+        self.web = WebServer({"cdp": Route(self._serve)})
 
     @classmethod
     async def start(cls, host: str, port: int) -> Self:
         """Listen. Port 0 takes a free one. Raises OSError when the port is taken."""
         endpoint = cls()
-        app = web.Application()
-        app.router.add_get("/cdp/{secret}", endpoint._serve)
-        runner = web.AppRunner(app, access_log=None)  # a log of its paths would be a log of secrets
-        await runner.setup()
-        endpoint._runner = runner
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        name, bound = runner.addresses[0][:2]
-        endpoint.address = f"[{name}]:{bound}" if ":" in name else f"{name}:{bound}"
-        endpoint._names = frozenset({endpoint.address, f"localhost:{bound}"})
+        await endpoint.web.listen(host, port)
         return endpoint
+
+    @property
+    def address(self) -> str:
+        """`name:port`."""
+        return self.web.address
 
     def issue(
         self,
@@ -65,22 +63,48 @@ class CdpEndpoint:
         gate: Callable[[], None],
         on_end: Callable[[], None],
         on_call: Callable[[str], None],
+        addresses: Addresses | None = None,
     ) -> Grant:
-        """Let clients in under a new secret, until it is cut.
+        """Let clients in under a new secret, or under those of `addresses`, until it is cut.
 
         `gate` raises a TenureError when the session's token may act no more; it is asked for every
         frame, so it must only look at memory. `on_end` is called when a client asks for the
         browser's end: that ends its own connection, and what else it ends is the caller's to say.
         `on_call` hears the method of each call right before it is passed on; it must not block.
         """
+        known = addresses or Addresses(secrets.token_urlsafe(32))
+        self._issued[known.main] = Issued(browser, gate, on_end, on_call, known)
+        return Grant(f"ws://{self.address}/cdp/{known.main}", known.main)
+
+    def issue_further(self, main: str, kind: Kind, until: float) -> str:
+        """A further secret of a grant, to connect with before `until` (seconds since 1970).
+
+        Raises KeyError when the grant is cut.
+        """
         secret = secrets.token_urlsafe(32)
-        self._issued[secret] = Issued(browser, gate, on_end, on_call)
-        return Grant(f"ws://{self.address}/cdp/{secret}", secret)
+        self._issued[main].addresses.add(secret, Address(kind, until), time.time())
+        return secret
+
+    def addresses(self, main: str) -> Addresses | None:
+        """A grant's secrets, to be kept for who takes over its browser; None when it is cut."""
+        issued = self._issued.get(main)
+        return issued.addresses if issued is not None else None
+
+    def find(self, secret: str, kind: Kind) -> Issued | None:
+        """The grant that one may connect to with the secret, now and for that purpose."""
+        now = time.time()
+        if (issued := self._issued.get(secret)) is not None:
+            return issued if issued.addresses.admits(secret, kind, now) else None
+        for issued in self._issued.values():
+            if issued.addresses.admits(secret, kind, now):
+                return issued
+        return None
 
     async def cut(self, secret: str, reason: str) -> None:
         """End a grant and close its sockets. When this returns Chrome executes nothing of theirs any more.
 
-        Idempotent. From the call on, before anything is awaited, no frame passes either way.
+        `secret` is the main one; the further ones end with it. Idempotent. From the call on, before
+        anything is awaited, no frame passes either way.
         """
         issued = self._issued.pop(secret, None)
         if issued is None:
@@ -99,9 +123,7 @@ class CdpEndpoint:
         """Cut every grant and stop listening. Idempotent."""
         for secret in tuple(self._issued):
             await self.cut(secret, "SESSION_ENDED")
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await self.web.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,22 +133,47 @@ class CdpEndpoint:
     ) -> None:
         await self.aclose()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if "Origin" in request.headers:
-            # Only pages send one, and no page has business here, whatever secret it came by.
-            raise web.HTTPForbidden(text="DevTools clients only.\n")
-        if request.headers.get("Host", "").lower() not in self._names:
-            # A name of a page's own that was made to lead here (DNS rebinding).
-            raise web.HTTPForbidden(text=f"This is {self.address}, under no other name.\n")
-        issued = self._issued.get(request.match_info["secret"])
+    async def _serve(self, visit: Visit) -> None:
+        secret, rest = (visit.parts[1], visit.parts[2:]) if len(visit.parts) > 1 else ("", [])
+        issued = self.find(secret, Kind.CDP)
         if issued is None:
-            raise web.HTTPNotFound(text="There is no such session, or it has ended.\n")
-        client = Client(issued)
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such session, or it has ended.")
+        match rest:
+            case []:
+                await self._connect(visit, issued, "")
+            case ["page", target] if target in {each["targetId"] for each in issued.browser.mux.visible()}:
+                await self._connect(visit, issued, target)
+            case ["json", *which]:
+                visit.answer(
+                    HTTPStatus.OK,
+                    await _told(issued, which, f"ws://{visit.host}/cdp/{secret}"),
+                    listing.JSON,
+                )
+            case _:
+                raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    async def _connect(self, visit: Visit, issued: Issued, target: str) -> None:
+        client = Client(issued, visit.accept(), target)
         # Nothing is awaited between the look-up and this, so a cut finds either no grant or this client.
         issued.clients.add(client)
         try:
-            return await client.run(request)
+            await client.run()
         finally:
             issued.clients.discard(client)
-            if request.transport is not None:
-                request.transport.abort()  # a client that never read on must not keep its buffers
+
+
+async def _told(issued: Issued, which: list[str], address: str) -> bytes:
+    """What a tool is told. Raises Refused."""
+    try:
+        issued.gate()
+        if which in ([], ["list"]):
+            return listing.pages(issued.browser.mux.visible(), address)
+        if which != ["version"]:
+            raise Refused(HTTPStatus.NOT_FOUND, "There are /json/version and /json/list.")
+        answer = await issued.browser.mux.root.call("Browser.getVersion", timeout=ANSWER_S)
+        issued.gate()
+    except TenureError as error:
+        raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
+    except (CdpClosed, CdpError, TimeoutError):
+        raise Refused(HTTPStatus.BAD_GATEWAY, str(BrowserCrashed())) from None
+    return listing.version(answer, address)

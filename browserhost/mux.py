@@ -3,7 +3,8 @@
 Each client gets a browser-level session of its own (`Target.attachToBrowserTarget`). What it sends
 without a session goes there and what comes from there loses it, so it believes itself alone on the
 browser. Its child sessions are learnt from what Chrome tells it; ids are renumbered. Whatever a
-client set up lives in its sessions and ends with them.
+client set up lives in its sessions and ends with them. A client of one page has a session of that page
+below its browser-level one, and believes itself alone on the page.
 
 Targets that are not of the web do not exist for clients: see `browserhost.targets`. Who is attached
 to one when it leaves the web is detached, and nothing more of it is passed on from that event on.
@@ -14,50 +15,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from browserhost import targets
-from browserhost.frames import Frame, parse
-from browserhost.targets import Targets, View
+from browserhost.calls import Call
+from browserhost.frames import Frame, Piece, parse
+from browserhost.member import ATTACHED, RECEIVED, Child, MuxClient, Pipe
+from browserhost.targets import Info, Targets, View
 from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
+
+__all__ = ["CdpMux", "MuxClient"]
 
 _ATTACHES = frozenset({"Target.attachToTarget", "Target.attachToBrowserTarget"})
 _TARGET_EVENTS = frozenset({targets.CREATED, targets.CHANGED, targets.DESTROYED})
-_ATTACHED, _RECEIVED = "Target.attachedToTarget", "Target.receivedMessageFromTarget"
 # A tab is a page's outside, and changes with it.
 _FOLLOWED = [{"type": "browser", "exclude": True}, {"type": "tab", "exclude": True}, {}]
 _NOBODY = 0  # as an id, of an answer that nobody waits for
 _NO_SESSION = {"code": -32001, "message": "Session with given id not found."}  # as Chrome says it
 _NO_TARGET = {"code": -32602, "message": "No target with given id found"}
 DETACH_S = 5.0
-
-
-@dataclass(eq=False, slots=True)
-class MuxClient:
-    """One client. `deliver` gets whole messages, `on_lost` why there will be no more. Neither may block."""
-
-    deliver: Callable[[bytes], None]
-    on_lost: Callable[[str], None]
-    session: str = ""
-    sessions: set[str] = field(default_factory=set)
-    """Its own and its children's."""
-    views: dict[str, View] = field(default_factory=dict)
-    """What each of them was told of targets."""
-    children: dict[str, _Child] = field(default_factory=dict)
-    banished: set[str] = field(default_factory=set)
-    """Sessions on targets that are not of the web."""
-    gone: asyncio.Future[Result] | None = None
-    """Resolves with Chrome's answer to its detach, once it leaves."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Child:
-    """`parent` is the session that it was attached from."""
-
-    parent: str
-    target: str
+PAGE_CLOSED = "PAGE_CLOSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +50,13 @@ class _Call:
 class CdpMux:
     """Routes between one pipe and its clients. `root` is the host's own client, first and unrestricted."""
 
-    def __init__(self, write: Callable[[bytes], None], room: Callable[[], Awaitable[None]]) -> None:
-        """`write` takes a message for Chrome at once; `room` waits until it is sensible to write more."""
-        self._write = write
-        self.room = room
-        self._ids = itertools.count(1)
+    def __init__(self, pipe: Pipe, first: int = 1) -> None:
+        """`first` is the first id that Chrome sees."""
+        self.pipe = pipe
+        self.on_change: Callable[[], None] = lambda: None
+        """Called before a client's first call may pass, and once it has left."""
+        self._ids = itertools.count(first)
+        self._bases: set[str] = set()
         self._calls: dict[int, _Call] = {}
         self._owners: dict[str, MuxClient] = {}
         self._clients: set[MuxClient] = set()
@@ -91,25 +72,65 @@ class CdpMux:
         """Whether a target, or a session on one, does not exist for the client."""
         return name in client.banished or self._targets.is_hidden(name)
 
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """The sessions with which everything ends that clients set up, and what is followed here."""
+        return tuple(sorted(self._bases | ({self._watch} if self._watch else set())))
+
+    def visible(self) -> list[Info]:
+        """The targets that clients may see, oldest first."""
+        return self._targets.shown()
+
     async def join(self, deliver: Callable[[bytes], None], on_lost: Callable[[str], None]) -> MuxClient:
-        """Attach a client. Raises CdpClosed, or TimeoutError when Chrome does not answer."""
+        """Attach a client that takes messages whole. Raises as `enter`."""
+        return await self.enter(lambda pieces: deliver(b"".join(pieces)), on_lost)
+
+    async def enter(
+        self, deliver: Callable[[tuple[Piece, ...]], None], on_lost: Callable[[str], None], target: str = ""
+    ) -> MuxClient:
+        """Attach a client to the browser, or to one target of it.
+
+        Raises CdpClosed, TimeoutError when Chrome does not answer, CdpError when there is no such target.
+        """
         client = MuxClient(deliver, on_lost)
         answer = await self.root.call("Target.attachToBrowserTarget", timeout=DETACH_S)
-        client.session = answer["sessionId"]
-        self._own(client, client.session)
+        client.base = client.session = answer["sessionId"]
+        self._owners[client.base] = client
         self._clients.add(client)
+        self._bases.add(client.base)
+        self.on_change()
+        if target:
+            client.session = ""  # nothing is its own until it is there
+            try:
+                page = {"targetId": target, "flatten": True}
+                answer = await self.root.call("Target.attachToTarget", page, client.base, timeout=DETACH_S)
+                if answer["sessionId"] in client.banished:
+                    raise CdpClosed(PAGE_CLOSED)
+            except BaseException:
+                await asyncio.shield(self.leave(client))
+                raise
+            client.session = answer["sessionId"]
+        self._own(client, client.session)
         return client
 
     def send(self, client: MuxClient, message: Mapping[str, Any]) -> None:
         """Send a client's message to Chrome: an object with an integer `id` and a string `method`."""
-        session = message.get("sessionId") or client.session
+        params = message.get("params") or {}
+        session = message.get("sessionId") or ""
+        written = json.dumps(params, separators=(",", ":")).encode()
+        self.forward(client, Call(message["id"], message["method"], params, session, written))
+
+    def forward(self, client: MuxClient, call: Call) -> None:
+        """Send a client's call to Chrome with its parameters as they are written."""
+        session = call.session or client.session
         if session not in client.sessions:
-            refusal = {"id": message["id"], "error": _NO_SESSION, "sessionId": session}
-            client.deliver(json.dumps(refusal).encode())
+            refusal = {"id": call.id, "error": _NO_SESSION, "sessionId": session}
+            client.deliver((json.dumps(refusal).encode(),))
             return
         number = next(self._ids)
-        self._calls[number] = _Call(client, message["id"], message["method"])
-        self._write(json.dumps({**message, "id": number, "sessionId": session}).encode())
+        self._calls[number] = _Call(client, call.id, call.method)
+        head = b'{"id":%d,"method":%b,"params":' % (number, json.dumps(call.method).encode())
+        self.pipe.write(head, call.written, b',"sessionId":"%b"}' % session.encode())
 
     async def leave(self, client: MuxClient) -> None:
         """End a client's sessions. When this returns Chrome executes nothing of it any more. Idempotent.
@@ -119,12 +140,15 @@ class CdpMux:
         """
         if client.gone is None:
             self._clients.discard(client)
+            self._owners.pop(client.base, None)
             for session in client.sessions:
                 self._owners.pop(session, None)
             client.sessions.clear()
             client.children.clear()
             self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
-            client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.session})
+            client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.base})
+            client.gone.add_done_callback(lambda _: self._left(client.base))
+            self.pipe.resume(client)
         try:
             async with asyncio.timeout(DETACH_S):
                 # Shielded: others may wait for the same answer.
@@ -132,12 +156,16 @@ class CdpMux:
         except (CdpError, CdpClosed):
             return  # the session ended by itself, or the browser did
 
+    def _left(self, base: str) -> None:
+        self._bases.discard(base)
+        self.on_change()
+
     def drop_all(self, reason: str) -> None:
         """Tell every client that it is cut off; each then leaves."""
         for client in tuple(self._clients):
             client.on_lost(reason)
 
-    def received(self, message: bytes) -> None:
+    def received(self, message: bytes | bytearray) -> None:
         """Take a message from the pipe."""
         frame = parse(message)
         if frame.id is None:
@@ -173,7 +201,7 @@ class CdpMux:
                 self.root.deliver(frame.addressed(None, frame.session))
             return
         method = frame.method
-        if method == _ATTACHED:
+        if method == ATTACHED:
             if not self._attached(client, frame.session, frame.fields()["params"]):
                 return
         elif method == "Target.detachedFromTarget":
@@ -181,11 +209,10 @@ class CdpMux:
             self._forget(client, child)
             if child in client.banished:
                 return
-        elif method == _RECEIVED:
+            self._page_gone(client, child)
+        elif method == RECEIVED:
             # Of a session in the old manner, with its messages as text; a look is enough for most.
-            if b"Target.attachedToTarget" in frame.body and not self._nested(
-                client, frame.fields()["params"]
-            ):
+            if frame.mentions(b"Target.attachedToTarget") and not client.may_hear(frame.fields()["params"]):
                 return
         elif method in _TARGET_EVENTS:
             view = client.views.setdefault(frame.session, View())
@@ -198,23 +225,11 @@ class CdpMux:
     def _attached(self, client: MuxClient, parent: str, params: Mapping[str, Any]) -> bool:
         """Whether the client may know of a session that it was just given."""
         child, info = str(params["sessionId"]), params["targetInfo"]
-        client.children[child] = _Child(parent, str(info["targetId"]))
+        client.children[child] = Child(parent, str(info["targetId"]))
         if targets.is_shown(info) and not self._targets.is_hidden(str(info["targetId"])):
             self._own(client, child)
             return True
         self._banish(client, child)
-        return False
-
-    def _nested(self, client: MuxClient, params: Mapping[str, Any]) -> bool:
-        """As `_attached`, of an event inside another; such a session gets no frames of its own to be cut."""
-        if str(params.get("sessionId")) in client.banished:
-            return False
-        inner = json.loads(params["message"])
-        if inner.get("method") == _RECEIVED:
-            return self._nested(client, inner["params"])
-        if inner.get("method") != _ATTACHED or targets.is_shown(inner["params"]["targetInfo"]):
-            return True
-        client.banished.add(str(inner["params"]["sessionId"]))
         return False
 
     def _banish(self, client: MuxClient, child: str) -> None:
@@ -225,7 +240,7 @@ class CdpMux:
         number = next(self._ids)
         self._calls[number] = _Call(None, _NOBODY)
         call = {"id": number, "method": "Target.detachFromTarget", "params": {"sessionId": child}}
-        self._write(json.dumps({**call, "sessionId": parent}).encode())
+        self.pipe.write(json.dumps({**call, "sessionId": parent}).encode())
 
     def _forget(self, client: MuxClient, child: str) -> None:
         self._owners.pop(child, None)
@@ -252,14 +267,24 @@ class CdpMux:
                 self._banish(client, child)
                 event = {"method": "Target.detachedFromTarget", "params": told}
                 self._pass_on(client, Frame(None, parent, b"").with_fields(event), None)
+                self._page_gone(client, child)
         if gone["type"] == "page":
             if not self._targets.others(gone):
                 self.root.post("Target.createTarget", {"url": "about:blank"})  # the browser keeps a window
             self.root.post("Target.closeTarget", {"targetId": target})
 
+    def _page_gone(self, client: MuxClient, child: str) -> None:
+        """A client of one page is told, as Chrome tells it, and cut off."""
+        if child == client.session:
+            gone = {"method": "Inspector.detached", "params": {"reason": "target_closed"}}
+            client.deliver((json.dumps(gone, separators=(",", ":")).encode(),))
+            client.on_lost(PAGE_CLOSED)
+
     def _pass_on(self, client: MuxClient, frame: Frame, number: int | None) -> None:
-        session = "" if frame.session == client.session else frame.session
-        client.deliver(frame.addressed(number, session))
+        if frame.session == client.session:
+            client.deliver(frame.pieces(number, ""))
+        elif frame.session != client.base:  # a client of one page knows nothing of the browser
+            client.deliver(frame.pieces(number, frame.session))
 
     def _own(self, client: MuxClient, session: str) -> None:
         if session:
@@ -270,7 +295,7 @@ class CdpMux:
         message = json.loads(text)
         number = next(self._ids)
         self._calls[number] = _Call(None, message["id"])
-        self._write(json.dumps({**message, "id": number}).encode())
+        self.pipe.write(json.dumps({**message, "id": number}).encode())
 
 
 def _shown(frame: Frame) -> Frame:

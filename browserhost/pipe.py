@@ -13,28 +13,33 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from browserhost.frames import Piece
+
 _KERNEL_BUFFER = 1 << 20  # /proc/sys/fs/pipe-max-size; a screenshot then takes a few wake-ups, not hundreds
 _HIGH_WATER = 4 << 20
 
 
 class DebuggingPipe:
-    """The host's ends. `on_message` gets each message without its NUL; `on_lost` is called once.
+    """The host's ends. `on_message` gets each message less its NUL, to keep; `on_lost` is called once.
 
     Make it with `open`, which also returns Chrome's ends: (reading, writing), the caller's to close.
+    `full` is true while Chrome reads so slowly that it is not sensible to write more.
     """
 
-    def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_message: Callable[[bytes | bytearray], None], on_lost: Callable[[], None]) -> None:
+        self.full = False
         self._on_message, self._on_lost = on_message, on_lost
-        self._partial: list[bytes] = []
+        self._partial = bytearray()
         self._reader: asyncio.ReadTransport | None = None
         self._writer: asyncio.WriteTransport | None = None
-        self._room = asyncio.Event()
-        self._room.set()
+        self._on_room: list[Callable[[], None]] = []
+        self._pausing: set[object] = set()
         self._lost = False
+        self._ends = (-1, -1)
 
     @classmethod
     async def open(
-        cls, on_message: Callable[[bytes], None], on_lost: Callable[[], None]
+        cls, on_message: Callable[[bytes | bytearray], None], on_lost: Callable[[], None]
     ) -> tuple[Self, tuple[int, int]]:
         pipe = cls(on_message, on_lost)
         theirs_in, ours_out = os.pipe()
@@ -42,20 +47,61 @@ class DebuggingPipe:
         for end in (ours_out, ours_in):
             with suppress(OSError):  # an unprivileged user may be over the limit of all its pipes
                 fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _KERNEL_BUFFER)
-        loop = asyncio.get_running_loop()
-        pipe._reader, _ = await loop.connect_read_pipe(lambda: _Reading(pipe), os.fdopen(ours_in, "rb", 0))
-        pipe._writer, _ = await loop.connect_write_pipe(lambda: _Writing(pipe), os.fdopen(ours_out, "wb", 0))
-        pipe._writer.set_write_buffer_limits(high=_HIGH_WATER)
+        await pipe._connect(ours_out, ours_in)
         return pipe, (theirs_in, theirs_out)
 
-    def write(self, message: bytes) -> None:
-        """Send one message, later if the pipe is full; lost with the pipe."""
-        if self._writer is not None and not self._lost:
-            self._writer.write(message + b"\0")
+    @classmethod
+    async def adopt(
+        cls,
+        write: int,
+        read: int,
+        on_message: Callable[[bytes | bytearray], None],
+        on_lost: Callable[[], None],
+    ) -> Self:
+        """Go on with the ends of another host's; the descriptors are the pipe's from then on."""
+        pipe = cls(on_message, on_lost)
+        await pipe._connect(write, read)
+        return pipe
 
-    async def room(self) -> None:
-        """Return when Chrome has read enough for more to be written; at once when the pipe is lost."""
-        await self._room.wait()
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """The ends that are written to and read from."""
+        return self._ends
+
+    async def _connect(self, write: int, read: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._ends = write, read
+        self._reader, _ = await loop.connect_read_pipe(lambda: _Reading(self), os.fdopen(read, "rb", 0))
+        self._writer, _ = await loop.connect_write_pipe(lambda: _Writing(self), os.fdopen(write, "wb", 0))
+        self._writer.set_write_buffer_limits(high=_HIGH_WATER)
+
+    def write(self, *pieces: Piece) -> None:
+        """Send one message, whose content is these pieces, later if the pipe is full; lost with the pipe."""
+        if self._writer is not None and not self._lost:
+            self._writer.write(b"".join((*pieces, b"\0")))
+
+    def when_room(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, when `full` ends or the pipe is lost; at once when it is not full."""
+        if self.full and not self._lost:
+            self._on_room.append(tell)
+        else:
+            tell()
+
+    def pause(self, who: object) -> None:
+        """Read nothing from Chrome, until nobody wants that any more. Idempotent.
+
+        What Chrome says takes its memory then, not ours.
+        """
+        if not self._pausing and not self._lost and self._reader is not None:
+            self._reader.pause_reading()
+        self._pausing.add(who)
+
+    def resume(self, who: object) -> None:
+        """Read on, as far as `who` is concerned. Idempotent."""
+        if self._pausing:
+            self._pausing.discard(who)
+            if not self._pausing and not self._lost and self._reader is not None:
+                self._reader.resume_reading()
 
     def close(self) -> None:
         """Idempotent. Tells Chrome to end, unless it has."""
@@ -66,25 +112,27 @@ class DebuggingPipe:
 
     def received(self, data: bytes) -> None:
         """Take bytes as they come and pass on what they complete."""
-        *ends, rest = data.split(b"\0")
-        for end in ends:
-            message = b"".join([*self._partial, end])
-            self._partial = []
+        begin = 0
+        while (end := data.find(b"\0", begin)) >= 0:
+            message: bytes | bytearray = data[begin:end]
+            if self._partial:
+                self._partial += message
+                message, self._partial = self._partial, bytearray()
+            begin = end + 1
             self._on_message(message)
-        if rest:
-            self._partial.append(rest)
+        self._partial += data[begin:]
 
-    def full(self) -> None:
-        self._room.clear()
-
-    def has_room(self) -> None:
-        self._room.set()
+    def has_room(self, has: bool) -> None:
+        self.full = not has
+        waiting, self._on_room = (self._on_room, []) if has else ([], self._on_room)
+        for tell in waiting:
+            tell()
 
     def lost(self) -> None:
         """Chrome closed its end, or we ours."""
         if not self._lost:
             self._lost = True
-            self._room.set()
+            self.has_room(has=True)
             self._on_lost()
 
 
@@ -104,10 +152,10 @@ class _Writing(asyncio.BaseProtocol):
         self._pipe = pipe
 
     def pause_writing(self) -> None:
-        self._pipe.full()
+        self._pipe.has_room(has=False)
 
     def resume_writing(self) -> None:
-        self._pipe.has_room()
+        self._pipe.has_room(has=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pipe.lost()

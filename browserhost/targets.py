@@ -14,6 +14,7 @@ from browserhost.policy.urls import is_of_the_web
 
 # With an empty type comes what Chrome could not name yet.
 _OWN_TYPES = frozenset({"browser_ui"})
+_NO_PAGES = frozenset({"browser", "tab"})
 CREATED, CHANGED, DESTROYED = "Target.targetCreated", "Target.targetInfoChanged", "Target.targetDestroyed"
 
 Info = Mapping[str, Any]
@@ -45,6 +46,10 @@ class Targets:
     def is_hidden(self, target: str) -> bool:
         """Whether clients may not see it. One that was not heard of is left to Chrome."""
         return target in self._known and not is_shown(self._known[target])
+
+    def shown(self) -> list[Info]:
+        """Those that clients may see, less the browser and the tabs that pages are in."""
+        return [each for each in self._known.values() if is_shown(each) and each.get("type") not in _NO_PAGES]
 
     def others(self, info: Info) -> list[str]:
         """Tabs of the web beside it, in its context."""

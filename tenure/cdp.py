@@ -11,9 +11,10 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+if TYPE_CHECKING:
+    import aiohttp
 
 Params = Mapping[str, Any]
 Result = dict[str, Any]
@@ -132,6 +133,8 @@ async def connect(url: str, timeout: float = 10.0) -> AsyncIterator[CdpClient]:
 
     Raises CdpClosed when nobody answers within `timeout` seconds, or refuses.
     """
+    import aiohttp  # not above: the browser host speaks through a pipe, and has no use for its 10 MB
+
     async with aiohttp.ClientSession() as http:
         try:
             async with asyncio.timeout(timeout):
@@ -153,19 +156,21 @@ async def connect(url: str, timeout: float = 10.0) -> AsyncIterator[CdpClient]:
 
 async def _write(socket: aiohttp.ClientWebSocketResponse, outgoing: asyncio.Queue[str]) -> None:
     # A connection that broke is told by the reader, with its reason.
-    with suppress(aiohttp.ClientError, ConnectionError):
+    with suppress(ConnectionError):
         while True:
             await socket.send_str(await outgoing.get())
 
 
 async def _read(socket: aiohttp.ClientWebSocketResponse, client: CdpClient) -> None:
+    from aiohttp import WSMsgType
+
     reason = ""
     while True:
         message = await socket.receive()
-        if message.type is aiohttp.WSMsgType.TEXT:
+        if message.type is WSMsgType.TEXT:
             client.deliver(message.data)
-        elif message.type not in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG}:
-            if message.type is aiohttp.WSMsgType.CLOSE:
+        elif message.type not in {WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG}:
+            if message.type is WSMsgType.CLOSE:
                 reason = str(message.extra or "")
             break
     code = socket.close_code or 1006

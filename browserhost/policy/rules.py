@@ -73,6 +73,11 @@ def judge(method: str, params: Mapping[str, Any], room: Room) -> Verdict:
     return special(params, room) if special else PASS
 
 
+def reads(method: str) -> bool:
+    """Whether `judge` looks into such a call's parameters: then they are to be sent as it read them."""
+    return method in _SPECIAL or method.startswith("Target.")
+
+
 def _judge_url(params: Mapping[str, Any], _: Room) -> Verdict:
     return urls.judge(params.get("url"))
 

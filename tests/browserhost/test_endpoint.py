@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
+from browserhost.frames import Piece
 from browserhost.mux import CdpMux
+from browserhost.web.server import Visit
+from browserhost.web.websocket import WebSocket
 from tenure.cdp import CdpClosed, CdpError, connect
 from tenure.errors import (
     BrowserCrashed,
@@ -37,16 +39,18 @@ class Chrome:
     def __init__(self) -> None:
         self.silent: set[str] = set()
         self.asked: list[str] = []
-        self.mux = CdpMux(self._write, self._room)
+        self.full = False
+        self.paused: set[object] = set()
+        self.mux = CdpMux(self)
 
     @property
     def browser(self) -> Browser:
         """As much of a browser as the endpoint looks at."""
         folders = {"uploads": Path("/uploads"), "downloads": Path("/downloads")}
-        return cast(Browser, SimpleNamespace(mux=self.mux, come_to_rest=self._room, **folders))
+        return cast(Browser, SimpleNamespace(mux=self.mux, come_to_rest=self._rest, **folders))
 
-    def _write(self, message: bytes) -> None:
-        call: dict[str, Any] = json.loads(message)
+    def write(self, *pieces: Piece) -> None:
+        call: dict[str, Any] = json.loads(b"".join(pieces))
         self.asked.append(call["method"])
         if call["method"] not in self.silent:
             result = (
@@ -56,8 +60,17 @@ class Chrome:
             answer = {"id": call["id"], "result": result, **session}
             self.mux.received(json.dumps(answer, separators=(",", ":")).encode())
 
-    async def _room(self) -> None:
+    async def _rest(self) -> None:
         return
+
+    def when_room(self, tell: Callable[[], None]) -> None:
+        tell()
+
+    def pause(self, who: object) -> None:
+        self.paused.add(who)
+
+    def resume(self, who: object) -> None:
+        self.paused.discard(who)
 
 
 @pytest.fixture
@@ -170,13 +183,15 @@ async def test_the_client_hears_of_a_cut_before_chrome_has_answered_the_detach(
 async def test_a_socket_that_opens_in_the_instant_of_a_cut_is_closed_with_the_reason(
     endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = web.WebSocketResponse.prepare
+    accept = Visit.accept
 
-    async def while_cut(self: web.WebSocketResponse, request: web.BaseRequest) -> object:
-        await endpoint.cut(grant.secret, "HOLD_REVOKED")
-        return await prepare(self, request)
+    def while_cut(self: Visit) -> WebSocket:
+        socket = accept(self)
+        cutting.append(asyncio.ensure_future(endpoint.cut(grant.secret, "HOLD_REVOKED")))
+        return socket
 
-    monkeypatch.setattr(web.WebSocketResponse, "prepare", while_cut)
+    cutting: list[asyncio.Future[None]] = []
+    monkeypatch.setattr(Visit, "accept", while_cut)
     assert await why_closed(grant) == ("HOLD_REVOKED", 4004)
     assert "Runtime.neverAnswered" not in chrome.asked
 

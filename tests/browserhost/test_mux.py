@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from browserhost.frames import Piece
 from browserhost.mux import CdpMux, MuxClient
 from tenure.cdp import CdpClosed
 
@@ -18,7 +20,9 @@ class Chrome:
     def __init__(self) -> None:
         self.written: list[dict[str, Any]] = []
         self.silent = False
-        self.mux = CdpMux(self._write, self._room)
+        self.paused: set[object] = set()
+        self.full = False
+        self.mux = CdpMux(self)
         self._sessions = 0
 
     def say(self, **message: Any) -> None:
@@ -28,8 +32,8 @@ class Chrome:
         session = {"sessionId": call["sessionId"]} if "sessionId" in call else {}
         self.say(id=call["id"], result=result, **session)
 
-    def _write(self, message: bytes) -> None:
-        call = json.loads(message)
+    def write(self, *pieces: Piece) -> None:
+        call = json.loads(b"".join(pieces))
         self.written.append(call)
         if self.silent:
             return
@@ -39,8 +43,14 @@ class Chrome:
         elif call["method"] == "Target.detachFromTarget":
             self.answer(call)
 
-    async def _room(self) -> None:
-        return
+    def when_room(self, tell: Callable[[], None]) -> None:
+        tell()
+
+    def pause(self, who: object) -> None:
+        self.paused.add(who)
+
+    def resume(self, who: object) -> None:
+        self.paused.discard(who)
 
 
 class Client:

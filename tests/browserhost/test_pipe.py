@@ -20,13 +20,13 @@ class Ends:
     pipe: DebuggingPipe
     reading: int
     writing: int
-    heard: list[bytes] = field(default_factory=list)
+    heard: list[bytes | bytearray] = field(default_factory=list)
     lost: list[bool] = field(default_factory=list)
 
 
 @pytest.fixture
 async def ends() -> AsyncIterator[Ends]:
-    heard: list[bytes] = []
+    heard: list[bytes | bytearray] = []
     lost: list[bool] = []
     pipe, (reading, writing) = await DebuggingPipe.open(heard.append, lambda: lost.append(True))
     made = Ends(pipe, reading, writing, heard, lost)
@@ -61,14 +61,47 @@ async def test_what_is_written_ends_with_a_nul(ends: Ends) -> None:
 async def test_a_reader_that_stands_still_leaves_no_room_until_it_reads(ends: Ends) -> None:
     for _ in range(8):
         ends.pipe.write(b"x" * (1 << 20))
-    waiting = asyncio.create_task(ends.pipe.room())
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    assert ends.pipe.full
+    room = asyncio.Event()
+    ends.pipe.when_room(room.set)
+    assert not room.is_set()
     os.set_blocking(ends.reading, False)
     loop = asyncio.get_running_loop()
     loop.add_reader(ends.reading, os.read, ends.reading, 1 << 20)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(room.wait(), 30)
+    assert [each.full for each in (ends.pipe,)] == [False]
     loop.remove_reader(ends.reading)
+
+
+async def test_nothing_is_read_from_chrome_until_nobody_pauses_it(ends: Ends) -> None:
+    for who in ("one", "two", "one"):
+        ends.pipe.pause(who)
+    os.write(ends.writing, b"one\0")
+    for who in ("one", "one"):
+        ends.pipe.resume(who)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ends.heard == []
+    ends.pipe.resume("two")
+    await until(lambda: ends.heard)
+    assert ends.heard == [b"one"]
+
+
+async def test_a_pipe_that_is_lost_keeps_nobody_waiting_for_room(ends: Ends) -> None:
+    for _ in range(8):
+        ends.pipe.write(b"x" * (1 << 20))
+    told: list[bool] = []
+    ends.pipe.when_room(lambda: told.append(True))
+    ends.pipe.close()
+    ends.pipe.when_room(lambda: told.append(True))
+    ends.pipe.resume("anybody")
+    assert told == [True, True]
+
+
+async def test_a_message_never_changes_once_it_was_passed_on(ends: Ends) -> None:
+    for part in (b"fir", b"st\0sec", b"ond\0th", b"ird\0"):
+        ends.pipe.received(part)
+    assert ends.heard == [b"first", b"second", b"third"]
 
 
 async def test_the_other_sides_end_is_told_once(ends: Ends) -> None:
@@ -77,7 +110,6 @@ async def test_the_other_sides_end_is_told_once(ends: Ends) -> None:
     await until(lambda: ends.lost)
     ends.pipe.close()
     ends.pipe.write(b"{}")
-    await ends.pipe.room()
     assert ends.lost == [True]
 
 

@@ -257,7 +257,7 @@ async def test_a_browser_that_ends_closes_its_clients_with_the_reason(grant: Gra
 async def test_a_client_that_does_not_read_is_closed_and_holds_nobody_up(
     grant: Grant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.client.QUEUE_BYTES", 1 << 20)
+    monkeypatch.setattr("browserhost.backlog.MOST", 1 << 20)
     address = grant.url.removeprefix("ws://")
     host, _, path = address.partition("/")
     name, _, port = host.partition(":")

@@ -1,0 +1,81 @@
+"""A DevTools client's message: read to be judged, its parameters kept as the client wrote them. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from browserhost.frames import Piece
+
+_value = json.JSONDecoder().raw_decode
+_blank = re.compile(r"[ \t\n\r]*").match
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`session` is "" for the connection's own. `written` are the parameters as they came, JSON."""
+
+    id: int
+    method: str
+    params: dict[str, Any]
+    session: str = ""
+    written: Piece = b"{}"
+
+
+def parse(message: Piece | str) -> Call | None:
+    """The call that a message is, or None when it is none: no JSON, or not an id, a method and params.
+
+    Of a name that is there twice the last counts, in all that is taken from the head. Inside the
+    parameters two readers may differ on such a thing: what was looked at there is to be sent as it was read.
+    """
+    try:
+        text = message if isinstance(message, str) else str(message, "utf-8")
+        fields, (begin, end) = _members(text)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    params, session = fields.get("params") or {}, fields.get("sessionId") or ""
+    number, method = fields.get("id"), fields.get("method")
+    if not isinstance(params, dict) or not isinstance(session, str):
+        return None
+    if not isinstance(number, int) or not isinstance(method, str):
+        return None
+    return Call(number, method, params, session, text[begin:end].encode() if params else b"{}")
+
+
+def _members(text: str) -> tuple[dict[str, Any], tuple[int, int]]:
+    """An object's members, and from where to where its params are written. Raises ValueError, IndexError."""
+    members: dict[str, Any] = {}
+    written = 0, 0
+    at = _expect(text, 0, "{")
+    if text[at] != "}":
+        while True:
+            if text[at] != '"':
+                raise ValueError
+            name, at = _value(text, at)
+            begin = _expect(text, at, ":")
+            members[name], at = _value(text, begin)
+            if name == "params":
+                written = begin, at
+            at = _after(text, at)
+            if text[at] == "}":
+                break
+            at = _expect(text, at, ",")
+    if _after(text, at + 1) != len(text):
+        raise ValueError
+    return members, written
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    """Where what comes after the sign begins. Raises ValueError, IndexError."""
+    at = _after(text, at)
+    if text[at] != sign:
+        raise ValueError
+    return _after(text, at + 1)
+
+
+def _after(text: str, at: int) -> int:
+    """Where the blanks end."""
+    found = _blank(text, at)
+    return found.end() if found else at
