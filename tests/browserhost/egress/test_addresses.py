@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from browserhost.egress.addresses import Rules, destination, is_localhost, meanings, parse, services
+from browserhost.egress.addresses import (
+    Rules,
+    destination,
+    is_localhost,
+    meanings,
+    name_problem,
+    parse,
+    services,
+)
 
 OWN = services(["127.0.0.1:2379", "localhost:7433", "10.0.0.5:2379", "0.0.0.0:9000", "[::1]:8000"])
 OPEN, SHUT = Rules(OWN), Rules(OWN, private=False)
@@ -124,3 +132,40 @@ def test_localhost_is_this_machine_by_any_spelling(name: str, means: bool) -> No
 )
 def test_a_url_leads_to_a_host_and_a_port(url: str, found: tuple[str, int] | None) -> None:
     assert destination(url) == found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["example.com", "EXAMPLE.com.", "a_b.example.co.uk", "xn--mnchen-3ya.de", "1.example", "local.example"],
+)
+def test_names_of_the_internet_are_for_the_upstream_to_resolve(name: str) -> None:
+    assert name_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("printer", "one label"),
+        ("localhost", "one label"),
+        ("a.localhost.", "its own network"),
+        ("nas.LOCAL", "its own network"),
+        ("x.internal", "its own network"),
+        ("router.lan", "its own network"),
+        ("x.home.arpa", "its own network"),
+        ("metadata.google.com", "metadata"),
+        ("2852039166", "unusual spelling"),
+        ("0xa9fea9fe", "unusual spelling"),
+        ("169.254.43518", "unusual spelling"),
+        ("0251.0376.0251.0376", "unusual spelling"),
+        ("a..b", "no name"),
+        ("a.b HTTP/1.1", "no name"),
+        ("m\u00fcnchen.de", "no name"),
+        ("x" * 64 + ".com", "no name"),
+        ("a." * 127 + "com", "no name"),
+        ("", "no name"),
+    ],
+)
+def test_what_only_an_upstreams_own_network_knows_is_refused_by_its_looks(name: str, said: str) -> None:
+    problem = name_problem(name)
+    assert problem is not None
+    assert said in problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -10,7 +11,7 @@ from ipaddress import ip_address
 import pytest
 
 from browserhost.egress import forwarder as forwarders
-from browserhost.egress import resolver, socks
+from browserhost.egress import peer, resolver, socks
 from browserhost.egress.addresses import IPAddress, Rules, services
 from browserhost.egress.forwarder import Egress, Forwarder
 from browserhost.egress.socks import Destination
@@ -191,6 +192,37 @@ async def test_a_name_that_no_resolver_takes_has_no_address(ground: Ground, name
     assert code == socks.HOST
     assert await reader.read() == b""
     await until(lambda: forwarder.connections == 0)
+
+
+async def test_another_users_connections_are_reset_before_they_are_heard(ground: Ground) -> None:
+    port = await ground.serve(echo)
+    for uid, answered in ((os.geteuid(), True), (os.geteuid() + 1, False)):
+        forwarder = await Forwarder.start(ground.egress, None, "alice", uid=uid)
+        ground.forwarders.append(forwarder)
+        if answered:
+            assert (await ground.ask(forwarder, "127.0.0.1", port))[0] == socks.SUCCEEDED
+        else:
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await ground.ask(forwarder, "127.0.0.1", port)
+
+
+async def test_a_connection_that_nobody_has_open_any_more_is_not_served(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "uid_of", lambda *_: None)
+    forwarder = await ground.start()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await ground.ask(forwarder, "127.0.0.1", 1)
+
+
+async def test_a_forwarder_goes_on_with_the_socket_of_another(ground: Ground) -> None:
+    port, first = await ground.serve(echo), await ground.start()
+    sock = first.listening
+    first.close()
+    second = await Forwarder.start(ground.egress, None, "alice", sock=sock)
+    ground.forwarders.append(second)
+    assert second.url == first.url
+    assert (await ground.ask(second, "127.0.0.1", port))[0] == socks.SUCCEEDED
 
 
 async def test_what_is_no_socks_is_hung_up_on(ground: Ground) -> None:
