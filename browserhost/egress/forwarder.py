@@ -43,10 +43,11 @@ class _Failure:
 
 
 class Forwarder:
-    """Listens from `start` until `close`. `name` is the browser's, for the log."""
+    """Listens from `start` until `close`. `name` is the browser's, for the log; `key` its proxy's."""
 
     def __init__(self, egress: Egress, upstream: Upstream | None, name: str, uid: int) -> None:
         self._egress, self._name, self._uid = egress, name, uid
+        self.key = upstream.key if upstream is not None else ""
         self._server: asyncio.Server | None = None
         self._address = ("", 0)
         self._ends: set[End] = set()
