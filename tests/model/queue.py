@@ -116,11 +116,22 @@ class Queue(Store):
             yield Move(
                 f"{name} is done and sends Release {worker.token}", become(s, index, ends, sends=release)
             )
+            yield from self.hands_over(s, worker.token)
         if worker.does == "ends" and not travels(s, Call("release", who, worker.token)):
             again = s._replace(calls=(*s.calls, Call("release", who, worker.token)))
             yield Move(f"{name} hears nothing and sends Release {worker.token} again", again)
         if s.left.leases:
             yield Move(f"the lease of {name} ends, and with it its place", self._lease_ends(s, index), False)
+
+    def hands_over(self, s: World, token: int) -> Iterator[Move[World]]:
+        """A hold is to go to a named heir, who knows its request id and waits to be told (rule 6)."""
+        for index, heir in enumerate(s.workers):
+            if not s.left.transfers or heir.does != "idle" or heir.request >= self.REQUESTS:
+                continue
+            waits = Worker("waits", heir.request + 1)
+            call = Call("transfer", (index, waits.request), token)
+            asked = become(s._replace(left=less(s.left, "transfers")), index, waits, sends=call)
+            yield Move(f"somebody sends Transfer {token} to {named(call.who)}", asked, must=False)
 
     def worker_learns(self, s: World, index: int) -> Iterator[Move[World]]:
         """A renewal lists the worker's holds; what it does not know it releases (rule 8)."""
@@ -186,9 +197,12 @@ class Queue(Store):
 
     def _decided(self, s: World, call: Call, story: str) -> Move[World]:
         """A replica reads and decides. `s` is without the call."""
-        decide = {"acquire": self._for_acquire, "release": self._for_release, "cancel": self._for_cancel}[
-            call.kind
-        ]
+        decide = {
+            "acquire": self._for_acquire,
+            "release": self._for_release,
+            "transfer": self._for_transfer,
+            "cancel": self._for_cancel,
+        }[call.kind]
         txn = decide(s, call)
         if txn is not None:
             here = call._replace(txn=txn, parked=False)
@@ -196,7 +210,7 @@ class Queue(Store):
         if call.kind == "acquire" and call.who in s.queue:
             here = call._replace(txn=NO_TXN, parked=True)
             return Move(f"{story}: it has its place", s._replace(at_replicas=(*s.at_replicas, here)))
-        if call.kind == "acquire" and (s.p.state, s.p.who) == (HELD, call.who):
+        if call.kind in ("acquire", "transfer") and (s.p.state, s.p.who) == (HELD, call.who):
             return Move(f"{story}: it has its hold", heard(s, call, s.p.mod))
         if call.kind == "cancel":
             s = s._replace(cancelled=(*s.cancelled, call.who))
@@ -218,13 +232,21 @@ class Queue(Store):
             return None
         return Txn("RELEASE", call.who, call.token, s.queue[0] if s.queue else NOBODY)
 
+    def _for_transfer(self, s: World, call: Call) -> Txn | None:
+        """Rule 6, with a named heir."""
+        worker, request = call.who
+        if s.p.state != HELD or s.p.mod != call.token or not s.alive[worker]:
+            return None
+        return Txn("TRANSFER", call.who, call.token) if s.consumed[worker] < request else None
+
     def _for_cancel(self, s: World, call: Call) -> Txn | None:
         """Rule 8: leave, or release what was granted meanwhile, or burn n."""
         if call.who in s.queue:
             return Txn("LEAVE", call.who)
         if (s.p.state, s.p.who) == (HELD, call.who):
             return self._for_release(s, call._replace(token=s.p.mod))
-        if self.keeps("rule8-cancel-burns") and s.consumed[call.who[0]] < call.who[1]:
+        fresh = s.alive[call.who[0]] and s.consumed[call.who[0]] < call.who[1]
+        if self.keeps("rule8-cancel-burns") and fresh:
             return Txn("BURN", call.who)
         return None
 
@@ -233,7 +255,7 @@ class Queue(Store):
         if not done:
             return self._decided(after, call._replace(txn=NO_TXN), f"{said(txn)} fails its compares")
         story = f"{said(txn)} is done"
-        if txn.kind == "GRANT":
+        if txn.kind in ("GRANT", "TRANSFER"):
             return Move(story, heard(after, call, after.p.mod), wrong=wrong)
         if txn.kind == "JOIN":
             parked = call._replace(txn=NO_TXN, parked=True)
@@ -296,3 +318,11 @@ class QueueOfThree(Queue):
     WORKERS = 3
     CHANCES = Chances(leases=1, blind=1)
     LARGE = Chances(leases=1, blind=1, unclear=1)
+
+
+class QueueHandedOver(Queue):
+    """A hold that goes to a named heir, while its holder releases it and the heir may give up or die."""
+
+    NAME = "queue-handed-over"
+    CHANCES = Chances(transfers=1, unclear=1, cancel=1, leases=1)
+    LARGE = Chances(transfers=1, unclear=1, cancel=1, leases=1, retries=1)

@@ -19,6 +19,7 @@ class Store(Model[World]):
             "JOIN": self._join,
             "HEAD": self._grant_head,
             "RELEASE": self._release,
+            "TRANSFER": self._transfer,
             "LEAVE": self._leave,
             "BURN": self._burn,
         }[txn.kind]
@@ -54,6 +55,16 @@ class Store(Model[World]):
             return self._granted(s._replace(queue=s.queue[1:]), txn.head, handed_over=True)
         freed = s._replace(p=Record(FREE, NOBODY, s.p.mod + 1))
         return freed, "a waiter is left behind" if s.queue else ""
+
+    def _transfer(self, s: World, txn: Txn) -> Judged:
+        """To a named heir, whoever waits: their places stay."""
+        seen = s.p.mod == txn.mod or not self.keeps("rule6-transfer-compares-token")
+        lives = s.alive[txn.who[0]] or not self.keeps("rule6-heir-is-alive")
+        fresh = s.consumed[txn.who[0]] < txn.who[1] or not self.keeps("rule6-heir-asks-once")
+        if not (seen and lives and fresh):
+            return None
+        after, wrong = self._granted(_consumed(s, txn), txn.who, handed_over=True)
+        return after, wrong or ("" if s.p.mod == txn.mod else "given away after its end")
 
     def _leave(self, s: World, txn: Txn) -> Judged:
         if txn.who not in s.queue:

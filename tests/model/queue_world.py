@@ -59,6 +59,7 @@ class Chances(NamedTuple):
     vanish: int = 0
     cancel: int = 0
     blind: int = 0
+    transfers: int = 0
 
 
 class World(NamedTuple):
@@ -109,7 +110,8 @@ def ended(s: World, call: Call) -> World:
     """The caller hears that its request or its hold has ended."""
     index, request = call.who
     worker = s.workers[index]
-    waits = call.kind == "acquire" and worker.does == "waits" and worker.request == request
+    asked = call.kind in ("acquire", "transfer")
+    waits = asked and worker.does == "waits" and worker.request == request
     ends = call.kind == "release" and worker.does == "ends" and worker.token == call.token
     return s._replace(workers=with_worker(s.workers, index, Worker("idle", request))) if waits or ends else s
 

@@ -10,7 +10,7 @@ from tests.model.explore import Model
 from tests.model.fence import Fence
 from tests.model.homes import Homes, HomesThatFail
 from tests.model.incident import Incident
-from tests.model.queue import Queue, QueueAgain, QueueOfThree
+from tests.model.queue import Queue, QueueAgain, QueueHandedOver, QueueOfThree
 from tests.model.restart import Restart
 from tests.model.resume import Resume
 from tests.model.slots import Slots
@@ -21,6 +21,7 @@ PARTS: tuple[type[Model[Any]], ...] = (
     Queue,
     QueueAgain,
     QueueOfThree,
+    QueueHandedOver,
     Resume,
     Return,
     Heartbeat,
@@ -113,6 +114,18 @@ RULES: dict[str, Rule] = {
         "a hold with a browser is released only through its host, drained",
         (Shown(Fence, AFTER_RELEASE, 8),),
     ),
+    "rule6-transfer-compares-token": Rule(
+        "a hold goes to a named heir only as long as it is the hold that was to go",
+        (Shown(QueueHandedOver, "given away after its end"),),
+    ),
+    "rule6-heir-is-alive": Rule(
+        "a hold goes to a named heir only while the heir is alive",
+        (Shown(QueueHandedOver, "granted to the dead"),),
+    ),
+    "rule6-heir-asks-once": Rule(
+        "the heir's request id is used up with the transfer, which compares that it was not before",
+        (Shown(QueueHandedOver, "granted after its cancellation"),),
+    ),
     "rule7-the-incident-tells": Rule(
         "p moved on and there is an incident: the hold was lost, not released",
         (Shown(Release, "told 'released', which it was not", 14),),
@@ -187,6 +200,14 @@ RULES: dict[str, Rule] = {
     "rule18-floor-first": Rule(
         "what has no token raises the floor first, for the free profile that it verified",
         (Shown(Homes, TWO_CHROMES, 7),),
+    ),
+    "rule18-restore-compares-record": Rule(
+        "a restore compares the revision that the person had read",
+        (Shown(Restored, "restored over what nobody had read"),),
+    ),
+    "rule18-restore-floor-first": Rule(
+        "a restore raises the floor above that revision before anything moves",
+        (Shown(Restored, "a token of before drives what was restored"),),
     ),
     "rule19-never-an-empty-start": Rule(
         "a profile that was used and has no directory is missing",
