@@ -201,14 +201,6 @@ RULES: dict[str, Rule] = {
         "what has no token raises the floor first, for the free profile that it verified",
         (Shown(Homes, TWO_CHROMES, 7),),
     ),
-    "rule18-restore-compares-record": Rule(
-        "a restore compares the revision that the person had read",
-        (Shown(Restored, "restored over what nobody had read"),),
-    ),
-    "rule18-restore-floor-first": Rule(
-        "a restore raises the floor above that revision before anything moves",
-        (Shown(Restored, "a token of before drives what was restored"),),
-    ),
     "rule19-never-an-empty-start": Rule(
         "a profile that was used and has no directory is missing",
         (Shown(HomesThatFail, "an empty start"),),
