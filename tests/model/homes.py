@@ -23,6 +23,8 @@ class Host(NamedTuple):
     """The age of the profile's directory here; 0 for none."""
     copied_at: int = 0
     """The revision of p at which it was copied to here."""
+    swap: int = 0
+    """The revision of a restore that may be: it has looked. See tests.model.restored."""
 
 
 class Copy(NamedTuple):
@@ -48,6 +50,15 @@ class World(NamedTuple):
     attempts: int = 2
     doubles: int = 0
     disks: int = 0
+    restores: int = 0
+    switches: int = 0
+    """So often a person takes the profile, or gives it back."""
+    wanted: tuple[int, ...] = ()
+    """Restores on their way: the revision that the person had read."""
+    restored: int = 0
+    """The revision of the last one that was done."""
+    driven: int = 0
+    """The highest token under which Chrome was driven anywhere."""
 
 
 class Homes(Model[World]):

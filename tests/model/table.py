@@ -12,6 +12,7 @@ from tests.model.homes import Homes, HomesThatFail
 from tests.model.incident import Incident
 from tests.model.queue import Queue, QueueAgain, QueueHandedOver, QueueOfThree
 from tests.model.restart import Restart
+from tests.model.restored import Restored
 from tests.model.resume import Resume
 from tests.model.slots import Slots
 from tests.model.worker import Heartbeat, Return
@@ -33,6 +34,7 @@ PARTS: tuple[type[Model[Any]], ...] = (
     Fence,
     Homes,
     HomesThatFail,
+    Restored,
     Restart,
     Incident,
     Epoch,
@@ -58,6 +60,7 @@ AFTER_QUARANTINED = "executed after QUARANTINED"
 AFTER_RELEASE = "executed after its release"
 WAKES = "a frozen host wakes after the profile was freed"
 OLD_TOKEN = "an old token is issued again"
+UNDER_OWNER = "a directory is replaced under its owner"
 
 # Named for the rule of the protocol that each is of.
 RULES: dict[str, Rule] = {
@@ -200,6 +203,22 @@ RULES: dict[str, Rule] = {
     "rule18-floor-first": Rule(
         "what has no token raises the floor first, for the free profile that it verified",
         (Shown(Homes, TWO_CHROMES, 7),),
+    ),
+    "rule18-restore-a-persons-word": Rule(
+        "a directory is replaced only while a person has the profile: DISABLED or MANUAL_REVIEW",
+        (Shown(Restored, UNDER_OWNER),),
+    ),
+    "rule18-restore-compares-record": Rule(
+        "a restore compares the revision that the person had read",
+        (Shown(Restored, "restored over what nobody had read"),),
+    ),
+    "rule18-restore-floor-first": Rule(
+        "a restore raises the floor above that revision before anything moves",
+        (Shown(Restored, "a token of before drives what was restored"),),
+    ),
+    "rule18-restore-in-the-queue": Rule(
+        "from the look at the record to the end of a restore nothing passes the host's queue",
+        (Shown(Restored, UNDER_OWNER),),
     ),
     "rule19-never-an-empty-start": Rule(
         "a profile that was used and has no directory is missing",
