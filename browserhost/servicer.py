@@ -15,6 +15,8 @@ from browserhost.host import Host
 from browserhost.opening import Opening
 from browserhost.paths import parse_evidence, parse_profile
 from browserhost.session import timestamp
+from browserhost.snapshot.service import CustodyServicer
+from browserhost.snapshot.streams import drained
 from tenure import token as tokens
 from tenure.errors import InvalidField, NotFound, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
@@ -28,7 +30,7 @@ CHUNK = 1 << 20
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class BrowserHost(ActingServicer):
+class BrowserHost(ActingServicer, CustodyServicer):
     """`reuse` is what an absent `reuse_session` means; where it is False, no request can turn it on."""
 
     def __init__(self, host: Host, *, reuse: bool) -> None:
@@ -141,9 +143,9 @@ class BrowserHost(ActingServicer):
         try:
             received = await moving.receive(comes.revision, comes.digest, parts)
         except TenureError:
-            await _drained(parts)
+            await drained(parts)
             raise
-        await _drained(parts)
+        await drained(parts)
         return pb.ReceiveProfileResponse(digest=received)
 
     async def DescribeSessions(
@@ -159,12 +161,6 @@ class BrowserHost(ActingServicer):
             and str(profile.name).startswith(below)
         ]
         return pb.DescribeSessionsResponse(sessions=sessions)
-
-
-async def _drained(parts: AsyncIterator[bytes]) -> None:
-    """Take what is still sent: grpc tells whoever is cut short of that, and not of our answer."""
-    async for _ in parts:
-        pass
 
 
 def _incident(profile: str, token: int) -> IncidentName:

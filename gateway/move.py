@@ -6,9 +6,7 @@ always did. So a gateway that dies on the way leaves nothing to tidy up; the cal
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +14,10 @@ import grpc
 import grpc.aio
 import structlog
 
-from gateway import fields
+from gateway import fields, sending
 from gateway.backends import Backends, repeatable
 from servicekit import call
-from tenure import errors, names
+from tenure import names
 from tenure.errors import InvalidField, NoRoom, ProfileBusy, TokenSuperseded
 from tenure.internal.v1.browser_host_service_pb2 import (
     ReceivedProfile,
@@ -120,17 +118,15 @@ class Moves:
             "timeout": call.remaining_s(),
             "metadata": call.outgoing_metadata(self._backends.channels.identity),
         }
-        receiving: Any = target.ReceiveProfile(**how)
+        receiving = sending.streaming(self._backends, target.ReceiveProfile)
         try:
-            await _write(plan.to, receiving, ReceiveProfileRequest(header=header))
+            await sending.write(plan.to, receiving, ReceiveProfileRequest(header=header))
             if source is not None and digest:
                 asked = SendProfileRequest(profile=str(plan.profile), revision=plan.revision)
-                with repeatable(plan.source), _as_ours():
+                with repeatable(plan.source), sending.as_ours():
                     async for part in source.SendProfile(asked, **how):
-                        await _write(plan.to, receiving, ReceiveProfileRequest(chunk=part.chunk))
-            with repeatable(plan.to), _as_ours():
-                await receiving.done_writing()
-                await receiving
+                        await sending.write(plan.to, receiving, ReceiveProfileRequest(chunk=part.chunk))
+            await sending.answer(plan.to, receiving)
         finally:
             receiving.cancel()  # nothing, once it has ended
 
@@ -174,20 +170,3 @@ def _changed(etag: str) -> InvalidField:
         problem="is not that of the profile as it is now",
         remedy="read the profile again, and move it as it is then",
     )
-
-
-async def _write(to: str, receiving: Any, message: ReceiveProfileRequest) -> None:
-    with repeatable(to), _as_ours():
-        try:
-            await receiving.write(message)
-        except asyncio.InvalidStateError:
-            await receiving  # it has ended already, and says why
-            raise
-
-
-@contextmanager
-def _as_ours() -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise errors.from_rpc_error(error) from None

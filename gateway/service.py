@@ -12,9 +12,11 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway import limits
 from gateway.backends import Backends
+from gateway.custody import Custody
 from gateway.forward import Forwarder
 from gateway.holds import Releases
 from gateway.http import HttpServer
+from gateway.importing import Imports
 from gateway.move import Moves
 from gateway.release import Releaser
 from gateway.sessions import Sessions
@@ -81,6 +83,9 @@ DEADLINES = Deadlines(
         f"/{SESSIONS.full_name}/Act": act_deadline,
         f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
         f"/{PROFILES.full_name}/MoveProfile": limits.MOVE_DEADLINE_S,
+        f"/{PROFILES.full_name}/TakeSnapshot": limits.MOVE_DEADLINE_S,
+        f"/{PROFILES.full_name}/RestoreProfile": limits.MOVE_DEADLINE_S,
+        f"/{PROFILES.full_name}/ImportProfile": limits.MOVE_DEADLINE_S,
     },
 )
 
@@ -131,7 +136,13 @@ def add_services(server: Server, backends: Backends, settings: GatewaySettings, 
         {settings.lockservice: [WORKERS, HOLDS, PROFILES], settings.recovery: [INCIDENTS]},
     )
     # In this order: what is typed here of a service comes before what is passed on.
-    typed = (Releases(backends, releaser), Steps(backends), Moves(backends))
+    typed = (
+        Releases(backends, releaser),
+        Steps(backends),
+        Moves(backends),
+        Custody(backends),
+        Imports(backends, releaser),
+    )
     handlers = (*(each.handler() for each in typed), forwarder)
     server.serves(
         lambda grpc_server: grpc_server.add_generic_rpc_handlers(handlers),

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from browserhost.inspect import leveldb, sqlite
+from browserhost.inspect import cookies, leveldb, sqlite
 from browserhost.inspect.last_url import last_url
 from browserhost.inspect.verdict import Inspection, Sight, judge
 from tenure.userdata import owner
 from tenure.userdata.caches import is_cache
 
-_COOKIES = ("Default/Cookies", "Default/Network/Cookies")
 # Stores that Chrome would silently replace by empty ones: they are checked whatever their first bytes say.
-_KNOWN = (*_COOKIES, "Default/History", "Default/Login Data", "Default/Web Data")
+_KNOWN = (*cookies.PLACES, "Default/History", "Default/Login Data", "Default/Web Data")
 
 
 def inspect(profile_dir: Path, scratch_root: Path) -> Inspection:
@@ -85,7 +84,7 @@ class _Look:
 
     def stores(self) -> None:
         """Every SQLite and LevelDB store that holds more than a cache."""
-        if not any((self._dir / name).is_file() for name in _COOKIES):
+        if not any((self._dir / name).is_file() for name in cookies.PLACES):
             self._sight.damage.append("Default/Cookies is missing")
         known = {self._dir / name for name in _KNOWN}
         for folder, names in _folders(self._dir):
@@ -100,7 +99,7 @@ class _Look:
 
     def cookies(self) -> int | None:
         """How many cookies are stored; None when that cannot be read."""
-        for name in _COOKIES:
+        for name in cookies.PLACES:
             if (self._dir / name).is_file():
                 try:
                     with sqlite.opened(self._dir / name, self.fresh_scratch()) as connection:
