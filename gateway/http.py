@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: DevTools WebSockets, and health for who speaks no gRPC."""
+"""The gateway's HTTP side: DevTools WebSockets, live view, and health for who speaks no gRPC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.backends import Backends
 from gateway.relay import Relay
+from gateway.views import Views
 from servicekit.server import BindError
 
 _HEADS = 32 << 10
@@ -23,9 +24,9 @@ class HttpServer:
     `away` tells what keeps the gateway from serving, and why; empty while it serves.
     """
 
-    def __init__(self, relay: Relay, client: aiohttp.ClientSession) -> None:
+    def __init__(self, relay: Relay, views: Views, client: aiohttp.ClientSession) -> None:
         self.address = ""
-        self._relay = relay
+        self._relay, self._views = relay, views
         self._client = client
         self._runner: web.AppRunner | None = None
 
@@ -39,10 +40,12 @@ class HttpServer:
 
         client = aiohttp.ClientSession()
         relay = Relay(backends, client)
-        server = cls(relay, client)
+        views = Views(backends, client)
+        server = cls(relay, views, client)
         app = web.Application()
         app.router.add_get("/cdp/{host}/{secret}", relay.serve)
         app.router.add_get("/healthz", healthz)
+        app.add_routes(views.routes())
         # A log of its paths would be a log of secrets.
         runner = web.AppRunner(app, access_log=None, max_line_size=_HEADS, max_field_size=_HEADS)
         server._runner = runner
@@ -62,6 +65,7 @@ class HttpServer:
     async def aclose(self) -> None:
         """Tell every client, then stop. Idempotent."""
         self._relay.end()
+        self._views.end()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -46,7 +46,7 @@ class Relay:
         if "Origin" in request.headers:
             # Only pages send one, and no page has business here, whatever secret it came by.
             raise web.HTTPForbidden(text="DevTools clients only.\n")
-        if not _is_here(request.host):
+        if not is_here(request.host):
             # A site whose own name was made to lead here has that name in it.
             raise web.HTTPForbidden(text="Connect to an IP address or localhost.\n")
         upstream = await self._connect(request.match_info["host"], request.match_info["secret"])
@@ -109,7 +109,7 @@ def _no_such_session() -> web.HTTPNotFound:
     return web.HTTPNotFound(text="There is no such session, or it has ended.\n")
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
     """Whether a Host header gives an IP address or localhost, as whoever was told our address writes."""
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     try:

@@ -1,0 +1,206 @@
+"""Live view through the gateway: a page for people at `/view/{host}/{secret}`, and its socket below it.
+
+The host's fence judges what is shown and done, as it does for DevTools clients; here only pages of this
+very address are let in, and whoever takes pictures slowly gets the newest one and none of those before.
+Nothing of a secret is written anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gateway.backends import Backends
+from gateway.relay import is_here
+from tenure.errors import HostUnreachable, TenureError
+
+CONNECT_S = 5.0
+"""For asking where the host is, and again for reaching it."""
+CLOSE_S = 1.0
+"""How long either side may take to hear that it is over."""
+LARGEST = 8 << 20
+"""Bytes of a picture."""
+LONGEST = 64 << 10
+"""Bytes of what a person says at once."""
+WORDS_AHEAD = 1000
+"""How many words may wait for one who takes none."""
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_PAGE = Path(__file__).with_name("view.html")
+_SCRIPT = Path(__file__).with_name("view.js")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
+    "img-src blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # RFC 6455, 7.4.1
+
+Upstream = aiohttp.ClientWebSocketResponse[Any]
+
+
+def view_url(address: str, host: str, secret: str) -> str:
+    """Where a person sees it, at the gateway's HTTP `address`. It has the secret in it."""
+    return f"http://{address}/view/{host.removeprefix('hosts/')}/{secret}"
+
+
+class Views:
+    """Serves the routes, until `end`."""
+
+    def __init__(self, backends: Backends, http: aiohttp.ClientSession) -> None:
+        self._backends, self._http = backends, http
+        self._showings: set[_Showing] = set()
+        self._stopping = False
+
+    def routes(self) -> list[web.RouteDef]:
+        """What an HTTP server is to serve of this."""
+        return [
+            web.get("/view.js", self._script),
+            web.get("/view/{host}/{secret}", self._page),
+            web.get("/view/{host}/{secret}/{what:socket|words}", self._socket),
+        ]
+
+    def end(self) -> None:
+        """Have every socket closed as GATEWAY_STOPPING, and let no more in. Idempotent."""
+        self._stopping = True
+        for showing in self._showings:
+            showing.end("GATEWAY_STOPPING")
+
+    async def _page(self, request: web.Request) -> web.Response:
+        _check_here(request)
+        text = await asyncio.to_thread(_PAGE.read_text)
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+    async def _script(self, request: web.Request) -> web.Response:
+        _check_here(request)
+        text = await asyncio.to_thread(_SCRIPT.read_text)
+        return web.Response(text=text, content_type="text/javascript", headers=_HEADERS)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        _check_here(request)
+        origin = request.headers.get("Origin")
+        if origin is not None and origin != f"http://{request.host}":
+            raise web.HTTPForbidden(text="Not for pages of other sites.\n")
+        host, secret = request.match_info["host"], request.match_info["secret"]
+        upstream = await self._connect(host, secret, words_only=request.match_info["what"] == "words")
+        person = web.WebSocketResponse(
+            max_msg_size=LONGEST, compress=False, timeout=CLOSE_S, autoclose=False, decode_text=False
+        )
+        showing = _Showing(person, upstream)
+        try:
+            if self._stopping:
+                raise web.HTTPServiceUnavailable(text="The gateway is stopping.\n")
+            await person.prepare(request)
+            self._showings.add(showing)
+            await showing.run()
+        finally:
+            self._showings.discard(showing)
+            await upstream.close()
+            if request.transport is not None:
+                request.transport.abort()
+        return person
+
+    async def _connect(self, host: str, secret: str, *, words_only: bool) -> Upstream:
+        """The host's side. Raises HTTP errors; none quotes the address, because the secret is in it."""
+        if not _SECRET.fullmatch(secret):
+            raise _no_such_session()
+        try:
+            hosts = await self._backends.alive_hosts(timeout=CONNECT_S)
+        except TenureError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
+        address = next((each.cdp_address for each in hosts if each.name == f"hosts/{host}"), "")
+        if not address:
+            raise _no_such_session()
+        below = "/words" if words_only else ""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                return await self._http.ws_connect(
+                    f"ws://{address}/view/{secret}{below}",
+                    max_msg_size=LARGEST,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    autoclose=False,
+                    decode_text=False,
+                )
+        except aiohttp.WSServerHandshakeError as refused:
+            if refused.status == web.HTTPNotFound.status_code:
+                raise _no_such_session() from None
+            raise web.HTTPBadGateway(text=f"The host answered {refused.status}.\n") from None
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            raise web.HTTPBadGateway(text=f"{HostUnreachable(host=f'hosts/{host}')}\n") from None
+
+
+class _Showing:
+    """One person's socket and the host's."""
+
+    def __init__(self, person: web.WebSocketResponse, host: Upstream) -> None:
+        self._person, self._host = person, host
+        self._words: deque[bytes] = deque()
+        self._picture: bytes | None = None
+        self._arrived = asyncio.Event()
+        self._ending: tuple[int, str] = (WSCloseCode.GOING_AWAY, "")
+        self._over = asyncio.Event()
+
+    def end(self, reason: str) -> None:
+        """Have it end as going away."""
+        self._ending = (WSCloseCode.GOING_AWAY, reason)
+        self._over.set()
+
+    async def run(self) -> None:
+        """Pass on until either side ends; the person is told with which code and reason the host did."""
+        passing = (self._from_person(), self._from_host(), self._to_person(), self._over.wait())
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(each) for each in passing]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            code, reason = self._ending
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._person.close(code=code, message=reason.encode()[:123])
+
+    async def _from_person(self) -> None:
+        with suppress(ConnectionError):
+            while (message := await self._person.receive()).type is WSMsgType.TEXT:
+                # Waits while the host takes no more; nothing is read of the person either then.
+                await self._host.send_frame(message.data, message.type)
+
+    async def _from_host(self) -> None:
+        while (message := await self._host.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            if message.type is WSMsgType.BINARY:
+                self._picture = message.data
+            elif len(self._words) < WORDS_AHEAD:
+                self._words.append(message.data)
+            self._arrived.set()
+        code, reason = WSCloseCode.BAD_GATEWAY, HostUnreachable.reason
+        if message.type is WSMsgType.CLOSE:
+            code, reason = message.data or WSCloseCode.OK, str(message.extra or "")
+        self._ending = (WSCloseCode.GOING_AWAY if code in _NEVER_SENT else code, reason)
+
+    async def _to_person(self) -> None:
+        with suppress(ConnectionError):
+            while await self._arrived.wait():
+                self._arrived.clear()
+                while self._words:
+                    await self._person.send_frame(self._words.popleft(), WSMsgType.TEXT)
+                if self._picture is not None:
+                    picture, self._picture = self._picture, None
+                    await self._person.send_frame(picture, WSMsgType.BINARY)
+
+
+def _check_here(request: web.Request) -> None:
+    if not is_here(request.host):
+        # A site whose own name was made to lead here has that name in it.
+        raise web.HTTPForbidden(text="Connect to an IP address or localhost.\n")
+
+
+def _no_such_session() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text="There is no such session, or it has ended.\n")
