@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,16 +30,18 @@ class Uids:
         self._path = path
         self._ids = ids
         self._given: dict[str, int] | None = None
+        self._turn = threading.Lock()
 
     def of(self, tenant: str) -> int:
-        """The tenant's, on disk before it is answered. Blocks. Raises DiskFull, NoMoreIds."""
-        if self._given is None:
-            self._given = json.loads(durable.read(self._path) or b"{}")
-        if tenant not in self._given:
-            given = {**self._given, tenant: self._next(self._given)}
-            durable.write(self._path, json.dumps(given, indent=1).encode())
-            self._given = given
-        return self._given[tenant]
+        """The tenant's, on disk before it is answered. Blocks; any thread may ask. Raises DiskFull, NoMoreIds."""
+        with self._turn:
+            if self._given is None:
+                self._given = json.loads(durable.read(self._path) or b"{}")
+            if tenant not in self._given:
+                given = {**self._given, tenant: self._next(self._given)}
+                durable.write(self._path, json.dumps(given, indent=1).encode())
+                self._given = given
+            return self._given[tenant]
 
     def _next(self, given: dict[str, int]) -> int:
         taken = [*_subordinate(), range(max(given.values(), default=-1) + 1)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -43,6 +45,19 @@ def test_ids_of_users_and_of_containers_are_passed_over(
     monkeypatch.setattr(uids, "_SUBORDINATE", (subordinate, tmp_path / "missing"))
     monkeypatch.setattr(uids, "_has_a_name", lambda uid: uid == 310_000)
     assert Uids(tmp_path / "uids.json", IDS).of("a") == 310_003
+
+
+def test_tenants_that_come_at_the_same_moment_get_ids_of_their_own(tmp_path: Path) -> None:
+    """Each launch asks from a thread of its own."""
+    ids = Uids(tmp_path / "uids.json", range(310_000, 310_064))
+    start = Barrier(8)
+
+    def ask(number: int) -> int:
+        start.wait(30)
+        return ids.of(f"tenant-{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(ask, range(8)))) == 8
 
 
 class Given:
