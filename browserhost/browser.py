@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from browserhost import autopsy, chrome, start_url, vitals
+from browserhost import autopsy, beginning, start_url, vitals
 from browserhost.autopsy import Cause
+from browserhost.beginning import Parts
 from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
-from browserhost.egress.forwarder import Forwarder
 from browserhost.flushing import Flushing
 from browserhost.handing import Handing
 from browserhost.hands_host import KeptHands
-from browserhost.mux import CdpMux
+from browserhost.keepers import Called
+from browserhost.note import Note
 from browserhost.page import Observer, Page
 from browserhost.pages import Pages
 from browserhost.picture import Picture, Wish
-from browserhost.pipe import DebuggingPipe
-from browserhost.tree import ProcessTree, StartFailed
-from tenure.cdp import CdpClosed, CdpError
+from browserhost.stilling import Stilling
+from browserhost.tree import NotTheSame, StartFailed
+from tenure.cdp import CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed
 
-__all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec"]
+__all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec", "NotAdopted"]
 
+ADOPT_S = 5.0
+"""How long a browser that another host left may take to answer; what nobody has read comes first."""
 CLOSE_S = 10.0
 """How long Chrome may take to end by itself; with 15 tabs it needs 0.4 s."""
 
@@ -55,6 +57,10 @@ class CloseReport:
     flushed_at: float | None
 
 
+class NotAdopted(Exception):
+    """A browser that another host left is not gone on with. The text is a clause for people."""
+
+
 class Browser:
     """Owns one Chrome, its display, its keeper. Get it from `launch`; `close` (or `async with`) ends it.
 
@@ -63,23 +69,34 @@ class Browser:
     profile's lock is free with that. `mux` is where DevTools clients join.
     """
 
-    def __init__(
-        self, spec: LaunchSpec, tree: ProcessTree, mux: CdpMux, pipe: DebuggingPipe, forwarder: Forwarder
-    ) -> None:
+    def __init__(self, spec: LaunchSpec, parts: Parts, note: Note | None = None) -> None:
+        """`note` is of the host that had it before, None where this one starts it."""
         loop = asyncio.get_running_loop()
+        tree, mux = parts.tree, parts.mux
         self.spec, self.mux = spec, mux
         self.pid, self.start_ticks = 0, 0
         self.timings: dict[str, float] = {}
         self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
-        self._tree, self._pipe, self._forwarder = tree, pipe, forwarder
+        self._tree, self._pipe, self._forwarder = tree, parts.pipe, parts.forwarder
         self._pages = Pages(mux.root)
         self._camera = Camera(mux.root, self._pages)
         self._flushing = Flushing(mux.root, self._pages)
-        self._handing = Handing(mux.root, self._pages, forwarder, self.downloads)
+        self._stilling = Stilling(mux.root, self._pages)
+        self._handing = Handing(mux.root, self._pages, self._stilling, parts.forwarder, self.downloads)
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         self._closing: asyncio.Task[CloseReport] | None = None
         self._given_up = ""
         self._before = vitals.scene(spec.profile_dir)
+        self._note = note or Note(
+            str(spec.profile_dir),
+            str(tree.directory),
+            str(tree.own),
+            user=spec.user,
+            cgroup=spec.cgroup,
+            fingerprint=spec.fingerprint,
+            launched_at=time.monotonic(),
+        )
+        mux.on_change = self.remember
         tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
 
@@ -90,43 +107,23 @@ class Browser:
         Raises BrowserMissing, DiskFull, FileNotFoundError (no profile directory) with nothing
         started; BrowserCrashed with nothing left when it ended, or did not answer in time.
         """
-        program, xvfb = chrome.chrome_path(spec.chrome), chrome.program_path(spec.xvfb)
-        chrome.make_ready(spec)
         begun = time.monotonic()
-        forwarder = await Forwarder.start(
-            spec.egress, spec.upstream, spec.profile_dir.name, uid=spec.user[0] if spec.user else None
-        )
-        mux: CdpMux
-        try:
-            pipe, (chrome_in, chrome_out) = await DebuggingPipe.open(
-                lambda message: mux.received(message),  # noqa: PLW0108 - `mux` is made with the pipe
-                lambda: mux.lost(BrowserCrashed.reason),
-            )
-        except BaseException:
-            forwarder.close()
-            raise
-        mux = CdpMux(pipe)
-        try:
-            tree = ProcessTree.start(
-                directory=spec.tmp_root / f"tenure-{secrets.token_hex(6)}",
-                xvfb=xvfb,
-                size=(spec.width, spec.height),
-                argv=chrome.arguments(spec, program, chrome.shm_free(), forwarder.url),
-                environment=chrome.environment(os.environ, spec.geo),
-                lock=spec.lock_fd,
-                pipe=(chrome_in, chrome_out),
-                user=spec.user,
-                cgroup=spec.cgroup,
-            )
-        except BaseException:
-            pipe.close()
-            forwarder.close()
-            raise
-        finally:
-            os.close(chrome_in)
-            os.close(chrome_out)
-        browser = cls(spec, tree, mux, pipe, forwarder)
+        browser = cls(spec, await beginning.start(spec))
         await browser._begin(begun)
+        return browser
+
+    @classmethod
+    async def adopt(cls, spec: LaunchSpec, called: Called) -> Self:
+        """Go on with a browser that another host left. Its clients' sessions end with that host.
+
+        `spec` is what it would be started with now. Raises NotAdopted, with nothing kept of it: it ends.
+        """
+        try:
+            parts = await beginning.go_on(spec, called)
+        except (NotTheSame, OSError) as error:
+            raise NotAdopted(str(error)) from error
+        browser = cls(spec, parts, called.note)
+        await browser._resume()
         return browser
 
     @property
@@ -137,7 +134,12 @@ class Browser:
     @property
     def fingerprint(self) -> str:
         """Its upstream's, as it was when this was started."""
-        return self.spec.fingerprint
+        return self._note.fingerprint
+
+    @property
+    def note(self) -> Note:
+        """What a next host would be told of it."""
+        return self._note
 
     @property
     def url(self) -> str:
@@ -173,6 +175,39 @@ class Browser:
         """Tell `observer`, in place of the one before, what happens on the pages from now on."""
         self._pages.observer = observer
 
+    def remember(self, **said: Any) -> None:
+        """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it
+        has them, whatever becomes of this process."""
+        if self.spec.keepers.wait_s and self.pid and not self._tree.gone.done():
+            sessions = (*self.mux.sessions, *(page.session for page in self._pages.all))
+            self._note = replace(self._note, sessions=sessions, **said)
+            self._tree.remember(self._note.text())
+
+    def keep_for_nobody(self) -> None:
+        """No next host is to go on with it: it ends with this one. Idempotent."""
+        if self.spec.keepers.wait_s:
+            self._tree.keep_for_nobody()
+
+    def taint(self) -> None:
+        """A client is about to do what may leave something in the pages: they are not handed on."""
+        self._stilling.taint()
+
+    async def still(self, *, for_good: bool) -> None:
+        """Stop what runs in the pages; returns once it has, or after a second. Does not raise. Idempotent.
+
+        Without `for_good` they can be woken with nothing lost.
+        """
+        await self._stilling.still(for_good=for_good)
+
+    def wake(self) -> None:
+        """Let the pages that were stilled go on. Idempotent."""
+        self._stilling.wake(*self._pages.all)
+
+    async def prepare(self) -> None:
+        """Have a tab ready for the next session where none of the last one is handed on. Raises BrowserCrashed."""
+        async with self._usable():
+            await self._handing.prepare()
+
     async def come_to_rest(self) -> None:
         """Return once the pages have come to all that was sent to them before. The caller bounds it."""
         await self._pages.come_to_rest()
@@ -189,12 +224,15 @@ class Browser:
         sure that every secret is covered; InvalidField for a region that is not in view; BrowserCrashed.
         """
         async with self._usable():
-            return await self._camera.take(wish)
+            try:
+                return await self._camera.take(wish)
+            finally:
+                self._stilling.thawed()
 
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took.
 
-        Raises InvalidField, NavigationFailed (the browser stays usable), BrowserCrashed.
+        Raises InvalidField, NavigationFailed and ProxyDown (the browser stays usable), BrowserCrashed.
         """
         start_url.check(url, self.spec.egress)
         async with self._usable():
@@ -204,8 +242,8 @@ class Browser:
         """Make a warm browser a new session's own, then open `url`.
 
         Proves that Chrome and the front page's renderer answer; cuts clients that are left; ends
-        dialogs, downloads, other tabs, other contexts, granted permissions. Overrides, scripts and
-        interceptions of clients ended with their sessions. Raises as `open` does.
+        downloads, other tabs, other contexts, granted permissions, and every page that a client may have
+        left something in. Overrides and interceptions ended with clients' sessions. Raises as `open` does.
         """
         start_url.check(url, self.spec.egress)
         async with self._usable():
@@ -264,12 +302,41 @@ class Browser:
                 self.timings["launch"] = time.monotonic() - begun
                 first = await asyncio.shield(self._pages.first)
                 self._handing.begin(first)
+                self._handing.window.add_done_callback(self._saw_window)
+                self.remember(context=self._pages.context)
                 self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             raise await self._failed_start(error) from error
         except BaseException:
             await self._kill()
             raise
+
+    async def _resume(self) -> None:
+        """Speak to a browser that another host spoke to."""
+        note, post = self._note, self.mux.root.post
+        version = post("Browser.getVersion")
+        for session in note.sessions:
+            post("Target.detachFromTarget", {"sessionId": session})
+        self.mux.watch()
+        self._handing.keep_downloads()
+        self._handing.resume(note.window)
+        self._flushing.at = note.flushed_at
+        try:
+            async with asyncio.timeout(ADOPT_S):
+                self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
+                await version
+                await self._pages.resume(note.context)
+        except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
+            await self._kill()
+            raise NotAdopted(str(error) or "it does not answer") from error
+        except BaseException:
+            self.keep_for_nobody()
+            raise
+        self.remember(turn=note.turn + 1)
+
+    def _saw_window(self, answer: asyncio.Future[Result]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self.remember(window=answer.result())
 
     def _make_uploads(self) -> None:
         self.uploads.mkdir(mode=0o700)
@@ -301,6 +368,7 @@ class Browser:
         self._flushing.stop()
         await self.hands.aclose()
         if not self._tree.gone.done():
+            self.keep_for_nobody()
             self.mux.drop_all("SESSION_ENDED")
             with suppress(BrowserCrashed):
                 await self.flush()
@@ -320,6 +388,7 @@ class Browser:
         return self._tree.gone.done()
 
     async def _kill(self) -> None:
+        self.keep_for_nobody()
         self._tree.kill()
         self._pipe.close()
         await asyncio.shield(self._tree.gone)

@@ -64,6 +64,10 @@ class Cache:
         # Safe without a lock: nothing is awaited between the last look at the count and this.
         self._taken.add(key)
 
+    def take(self, key: str) -> None:
+        """Take a place for a browser that runs already, though there be none left. Idempotent."""
+        self._taken.add(key)
+
     async def make_room(self) -> bool:
         """Close the browser whose turn it is to go; False when there is none that may."""
         return await self._evict_one(set(), "another needs its memory")

@@ -11,6 +11,7 @@ from pathlib import Path
 from browserhost.egress.egress import Egress
 from browserhost.egress.geo import Geo
 from browserhost.egress.upstream import Upstream
+from browserhost.keepers import NOBODY, Keepers
 from tenure.errors import BrowserMissing, DiskFull
 
 LEAST_FREE = 256 << 20
@@ -60,6 +61,7 @@ class LaunchSpec:
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
     from the start to its first answer. `user`: the uid and gid that Xvfb and Chrome run as, None for this
     process's own. `cgroup`: the directory of a control group for the two, made and removed with them.
+    `keepers`: how its keeper is to wait for a next host.
     """
 
     profile_dir: Path
@@ -79,6 +81,7 @@ class LaunchSpec:
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     keep_hands: bool = True
+    keepers: Keepers = NOBODY
 
     def __post_init__(self) -> None:
         if len(str(self.tmp_root)) > LONGEST_TMP:

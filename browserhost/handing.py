@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
 from browserhost.page import Page
 from browserhost.pages import Pages
-from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
-from tenure.errors import NavigationFailed
+from browserhost.stilling import Stilling
+from tenure.cdp import CdpClient, CdpError, Result
+from tenure.errors import NavigationFailed, ProxyDown
 
 ANSWER_S = 3.0
 """How long a warm browser may take to prove that it answers."""
@@ -21,14 +21,26 @@ ANSWER_S = 3.0
 class Handing:
     """One browser's. Everything may raise CdpError, CdpClosed, TimeoutError: then it is unusable."""
 
-    def __init__(self, root: CdpClient, pages: Pages, forwarder: Forwarder, downloads: Path) -> None:
-        self._root, self._pages, self._forwarder = root, pages, forwarder
+    def __init__(
+        self, root: CdpClient, pages: Pages, stilling: Stilling, forwarder: Forwarder, downloads: Path
+    ) -> None:
+        self._root, self._pages, self._stilling, self._forwarder = root, pages, stilling, forwarder
         self._downloads = downloads
         self._window: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     def begin(self, first: Page) -> None:
         """Take notice of how a new browser's window stands. Once, with its first page."""
         self._window = self._root.post("Browser.getWindowForTarget", {"targetId": first.target})
+
+    @property
+    def window(self) -> asyncio.Future[Result]:
+        """Resolves with how the first window stood."""
+        return self._window
+
+    def resume(self, window: Result | None) -> None:
+        """As `begin`, of a browser that another host began. Where that had not seen it, it stays as it is."""
+        if window is not None:
+            self._window.set_result(window)
 
     def keep_downloads(self) -> None:
         """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
@@ -50,39 +62,57 @@ class Handing:
         return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
 
     async def _navigate(self, page: Page, url: str) -> None:
-        """As Pages.navigate, with what the forwarder knows of a failure."""
+        """As Pages.navigate; a failure has the forwarder's word on it, and is ProxyDown if it is the proxy's."""
         began = time.monotonic()
         try:
             await self._pages.navigate(page, url)
         except NavigationFailed as failed:
-            if said := self._forwarder.failed_since(began, urlsplit(url).hostname or ""):
+            host = urlsplit(url).hostname or ""
+            if down := self._forwarder.down_since(began, host):
+                raise ProxyDown(proxy_key=self._forwarder.key, problem=down) from failed
+            if said := self._forwarder.failed_since(began, host):
                 failed.error = f"{failed.error} ({said})"
             raise
 
     async def _front(self) -> Page:
         return self._pages.front or await self._pages.open_tab()
 
+    async def prepare(self) -> None:
+        """After a session: what a client may have left something in goes, and a fresh tab waits instead.
+
+        So the next hand-over has little to do. Changes nothing where nothing is tainted.
+        """
+        if any(page.tainted or page.dialog for page in self._pages.all):
+            front = await self._fit_front()
+            others = [page for page in self._pages.all if page is not front and not page.closing]
+            await asyncio.gather(*map(self._stilling.end, others))
+
+    async def _fit_front(self) -> Page:
+        """The tab that the next session is handed: the front one where nothing was left in it."""
+        self._pages.tainting = False
+        front = self._pages.front
+        if front is not None and not (front.tainted or front.dialog or front.stuck or front.broken):
+            return front
+        self._stilling.over()
+        return await self._pages.open_tab()
+
     async def _clean(self) -> Page:
         """What hand_over does before it navigates, in one round trip where all is well."""
         root, pages = self._root, self._pages
-        for page in pages.all:
-            pages.end_dialog(page)
-        front = await self._front()
-        if front.broken:
-            front = await self._replace(front)
+        front = await self._fit_front()
+        self._stilling.wake(front)
         renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
         contexts = root.post("Target.getBrowserContexts")
-        waits = [pages.close(page) for page in pages.others]
+        others = [page for page in pages.all if page is not front and not page.closing]
+        waits = [asyncio.ensure_future(self._stilling.end(page)) for page in others]
         root.post("Browser.resetPermissions")
         self.keep_downloads()
         pages.end_downloads()
         window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
         async with asyncio.timeout(ANSWER_S):
+            await asyncio.gather(*waits)
             for other in (await contexts)["browserContextIds"]:
                 root.post("Target.disposeBrowserContext", {"browserContextId": other})
-            for closed in await asyncio.gather(*waits, return_exceptions=True):
-                if isinstance(closed, CdpClosed):
-                    raise closed
         try:
             async with asyncio.timeout(ANSWER_S):
                 await renderer
@@ -103,6 +133,6 @@ class Handing:
     async def _replace(self, front: Page) -> Page:
         """Leave a tab whose renderer hangs or crashed for a new one."""
         fresh = await self._pages.open_tab()
-        with suppress(CdpError):
-            await self._pages.close(front)
+        front.stuck = True
+        await self._stilling.end(front)
         return fresh

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from browserhost import marker as marks
+from browserhost.browser import NotAdopted
 from browserhost.cache import Cache
 from browserhost.floor import FloorUnreadable
+from browserhost.keepers import Called
 from browserhost.moving import clear_incoming
 from browserhost.neighbours import Endpoint, LockService
-from browserhost.paths import DataRoot
+from browserhost.paths import DataRoot, ProfilePaths
 from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
@@ -114,19 +116,22 @@ class Host:
         self.cache.draining = draining
         _log.info("draining" if draining else "not draining any more", browsers=self.cache.taken)
 
-    async def start(self) -> None:
-        """Settle what an earlier host of this data left open (rule 17), before anything is served."""
+    async def start(self, called: Sequence[Called] = ()) -> None:
+        """Settle what an earlier host of this data left open (rule 17), before anything is served.
+
+        `called` are the keepers that it left with their browsers.
+        """
         await asyncio.to_thread(clear_incoming, self._root)
+        marked = {str(each.profile_dir): each for each in await asyncio.to_thread(self._marked)}
+        kept = {each.note.profile_dir: each for each in called}
+        adopted = [self._adopt(marked.get(place), each) for place, each in kept.items()]
+        await asyncio.gather(*adopted)
+        for each in called:
+            if kept[each.note.profile_dir] is not each:
+                each.close()  # two on one profile cannot be; whichever it is, neither is sure
         await asyncio.to_thread(self._workshop.apart.bury)
-        for paths in await asyncio.to_thread(lambda: list(self._root.marked())):
-            marker = await asyncio.to_thread(marks.load, paths.marker)
-            if marker is None or not marker.held or marker.suspected:
-                continue
-            try:
-                await self.profile(paths.name).recover(self._workshop.boot_id)
-            except TenureError as error:
-                # It is not served either: whoever asks for it gets this error.
-                _log.error("not recovered", profile=str(paths.name), why=str(error))
+        for paths in marked.values():
+            await self._recover(paths)
         self._tasks.spawn(self._tick())
         self._tasks.spawn(self._drain())
         self._tasks.spawn(self._watchdog.run())
@@ -134,12 +139,44 @@ class Host:
         sweeping = Sweeping(self._root, self._workshop.snapshots, lambda name: self.profile(name).snapshots)
         self._tasks.spawn(sweeping.run())
 
+    def _marked(self) -> list[ProfilePaths]:
+        return list(self._root.marked())
+
+    async def _adopt(self, paths: ProfilePaths | None, called: Called) -> None:
+        """Go on with a browser, or let it end. Does not raise."""
+        why = "no profile here has its directory"
+        if paths is not None:
+            try:
+                await self.profile(paths.name).adoption.adopt(called)
+            except (NotAdopted, TenureError) as error:
+                why = str(error)
+            else:
+                return
+        called.close()
+        _log.warning("not adopted", directory=called.note.profile_dir, why=why)
+
+    async def _recover(self, paths: ProfilePaths) -> None:
+        """Settle what a browser that nobody goes on with left open. Does not raise."""
+        known = self._profiles.get(str(paths.name))
+        if known is not None and known.slot.browser is not None:
+            return
+        marker = await asyncio.to_thread(marks.load, paths.marker)
+        if marker is None or not marker.held or marker.suspected:
+            return
+        try:
+            await self.profile(paths.name).recover(self._workshop.boot_id)
+        except TenureError as error:
+            # It is not served either: whoever asks for it gets this error.
+            _log.error("not recovered", profile=str(paths.name), why=str(error))
+
     async def aclose(self) -> None:
         """Cut every session, then close every browser, CLOSINGS at a time, the held ones first. Idempotent.
 
         Whatever is not done when this process is killed ends by itself: its pipe closes with us.
         """
         self._stopping = True
+        for browser in self.live().values():
+            browser.keep_for_nobody()
         await self._tasks.aclose()
         await self._watchdog.aclose()
         profiles = sorted(self._profiles.values(), key=lambda each: not each.standing().held)

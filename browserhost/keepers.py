@@ -41,6 +41,14 @@ class Called:
     reports: tuple[str, ...]
     note: Note
 
+    @property
+    def chrome(self) -> tuple[int, int]:
+        """The pid and start ticks of Chrome as its keeper named it; zeros when it did not."""
+        for words in (line.split() for line in self.reports):
+            if words[0] == "chrome":
+                return int(words[1]), int(words[2])
+        return 0, 0
+
     def close(self) -> None:
         """Let the browser end, cleanly if it will. Idempotent."""
         with suppress(OSError):
@@ -73,13 +81,21 @@ class Keepers:
         return called, self.folder / name
 
     async def call(self) -> list[Called]:
-        """Every keeper that waits, all at once. Only by who holds the data directory. Does not raise."""
+        """Every keeper that waits, all at once. Only by who holds the data directory. Does not raise.
+
+        Where browsers do not outlive their hosts those of an earlier one, of which they did, end now.
+        """
         try:
             names = sorted(os.listdir(self.folder))
         except FileNotFoundError:
             return []
         answers = await asyncio.gather(*(asyncio.to_thread(self._call, name) for name in names))
-        return [each for each in answers if each is not None]
+        called = [each for each in answers if each is not None]
+        if self.wait_s:
+            return called
+        for each in called:
+            each.close()
+        return []
 
     def _call(self, name: str) -> Called | None:
         life = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -99,6 +115,9 @@ class Keepers:
             return None
         life.setblocking(False)
         return answer
+
+
+NOBODY = Keepers(Path())
 
 
 def _answer(life: socket.socket) -> Called:

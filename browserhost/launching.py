@@ -8,6 +8,7 @@ from browserhost import durable
 from browserhost.browser import LaunchSpec
 from browserhost.egress.upstream import Upstream
 from browserhost.marker import Marker
+from browserhost.note import Note
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
 from browserhost.tasks import in_thread
@@ -40,7 +41,14 @@ class Launching:
             least_free=shop.least_free,
             egress=shop.egress,
             geo=upstream.geo.over(shop.geo) if upstream is not None else shop.geo,
+            keepers=shop.keepers,
         )
+
+    def adopted(self, note: Note, upstream: Upstream | None) -> LaunchSpec:
+        """What a browser that another host left would be started with now; as whom it runs is as it is."""
+        known = self._record.known
+        wanted = Wanted(known.token, "", known.proxy_key, reuse=note.keep_warm, used_elsewhere=True)
+        return replace(self.spec(wanted, upstream, -1), user=note.user, cgroup=note.cgroup)
 
     def marker(self, wanted: Wanted) -> Marker:
         """What the marker says while the browser starts."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from browserhost import targets
-from browserhost.calls import Call
+from browserhost.calls import Call, encode
 from browserhost.frames import Frame, Piece, parse
 from browserhost.member import ATTACHED, RECEIVED, Child, MuxClient, Pipe
 from browserhost.targets import Info, Targets, View
@@ -117,8 +117,7 @@ class CdpMux:
         """Send a client's message to Chrome: an object with an integer `id` and a string `method`."""
         params = message.get("params") or {}
         session = message.get("sessionId") or ""
-        written = json.dumps(params, separators=(",", ":")).encode()
-        self.forward(client, Call(message["id"], message["method"], params, session, written))
+        self.forward(client, Call(message["id"], message["method"], params, session, encode(params)))
 
     def forward(self, client: MuxClient, call: Call) -> None:
         """Send a client's call to Chrome with its parameters as they are written."""

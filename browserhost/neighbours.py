@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from browserhost.addresses import Addresses
 from browserhost.verifier import Proof
 from browserhost.whereabouts import Whereabouts
 from tenure.names import ProfileName
@@ -29,7 +30,10 @@ class Endpoint(Protocol):
         gate: Callable[[], None],
         on_end: Callable[[], None],
         on_call: Callable[[str], None],
+        addresses: Addresses | None = None,
     ) -> GrantLike: ...
+
+    def addresses(self, main: str) -> Addresses | None: ...
 
     async def cut(self, secret: str, reason: str) -> None: ...
 

@@ -13,10 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """The session that is open in a browser: its token, and the secret under which its clients come."""
+    """The session that is open in a browser: its token, and the secrets under which its clients come, as
+    `Addresses.to_dict` has them.
+    """
 
     token: int
-    secret: str
+    addresses: Mapping[str, Any]
     opened_at: float
     proxy_key: str
 
@@ -29,23 +31,26 @@ class Note:
     """`profile_dir` and the marker of that profile, which names Chrome's process, say whose browser it is.
 
     `turn`: how many hosts had it before. `directory` is the keeper's, `own` Chrome's part of it.
+    `user` and `cgroup` are as in LaunchSpec, `fingerprint` is its upstream's.
     `context` is the default browser context, `window` the bounds its first window had. `sessions` are the
     DevTools sessions that end with the host, clients' ones above all. `cdp_address` is where clients came to.
-    Times: `launched_at` and `last_used` of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970.
+    `launched_at` is of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970.
     """
 
     profile_dir: str
     directory: str
     own: str
+    user: tuple[int, int] | None = None
+    cgroup: str = ""
+    fingerprint: str = ""
     cdp_address: str = ""
     turn: int = 0
     launched_at: float = 0.0
-    last_used: float = 0.0
     flushed_at: float | None = None
     prewarmed: bool = False
     keep_warm: bool = True
     context: str = ""
-    window: Mapping[str, Any] | None = None
+    window: dict[str, Any] | None = None
     sessions: tuple[str, ...] = ()
     seat: Seat | None = None
 
@@ -60,6 +65,7 @@ def parse(text: str | bytes) -> Note:
         said = json.loads(text)
         known = {field.name: said[field.name] for field in fields(Note) if field.name in said}
         known["sessions"] = tuple(known.get("sessions", ()))
+        known["user"] = known.get("user") and (int(known["user"][0]), int(known["user"][1]))
         seat = known.get("seat")
         known["seat"] = (
             None if seat is None else Seat(**{each.name: seat[each.name] for each in fields(Seat)})

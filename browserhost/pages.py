@@ -28,19 +28,23 @@ _ONLY_FRAMES = [{"type": "iframe"}, {"exclude": True}]
 
 
 class Pages:
-    """Follows the pages through the host's client. `on_settled` is called when one committed or loaded.
+    """Follows the pages through the host's client. `on_settled` is called when one committed or loaded,
+    `on_attached` when there is a new one, which is tainted while `tainting`.
 
-    `first` resolves with the page that Chrome starts with.
+    `first` resolves with the page that Chrome starts with; `context` is the profile's.
     """
 
     def __init__(self, root: CdpClient) -> None:
         self._root = root
         self.on_settled: Callable[[], None] = lambda: None
+        self.on_attached: Callable[[Page], None] = lambda page: None
+        self.tainting = False
         self._by_session: dict[str, Page] = {}
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
         self._arrived = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self.context = ""
         self.observer: Observer | None = None
         root.listen(self._event)
 
@@ -50,6 +54,20 @@ class Pages:
         # until somebody sends Runtime.runIfWaitingForDebugger, and that may come too early for a client.
         return self._root.post("Target.setDiscoverTargets", {"discover": True, "filter": _ONLY_PAGES})
 
+    async def resume(self, context: str) -> None:
+        """As `follow`, of a browser that another host followed: return once its pages are known.
+
+        `context` is the profile's. Raises CdpError, CdpClosed; the caller bounds it.
+        """
+        self.context = context
+        self._root.post("Target.setDiscoverTargets", {"discover": False})
+        self.follow()
+        found = await self._root.post("Target.getTargets", {"filter": _ONLY_PAGES})
+        wanted = {each["targetId"] for each in found["targetInfos"]}
+        while not wanted <= {page.target for page in self._by_session.values()}:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     @property
     def all(self) -> list[Page]:
         """Every page that is there."""
@@ -58,8 +76,8 @@ class Pages:
     @property
     def own(self) -> list[Page]:
         """Those that show the profile, the oldest first; a client's incognito contexts are none of them."""
-        context = self.first.result().context
-        return [page for page in self._by_session.values() if page.context == context and not page.closing]
+        mine = self.context
+        return [page for page in self._by_session.values() if page.context == mine and not page.closing]
 
     @property
     def front(self) -> Page | None:
@@ -97,11 +115,6 @@ class Pages:
         """Close a tab, without asking it. Raises CdpError when it is gone already."""
         page.leaving = page.closing = True
         await self._root.call("Target.closeTarget", {"targetId": page.target})
-
-    def end_dialog(self, page: Page) -> None:
-        """Dismiss the dialog that is open on a page, if one is; before whatever is sent after."""
-        if page.dialog:
-            self._answer_dialog(page, accept=page.dialog == "beforeunload")
 
     def end_downloads(self) -> list[asyncio.Future[Result]]:
         """Cancel what is still downloading."""
@@ -177,8 +190,11 @@ class Pages:
         tree.add_done_callback(lambda answer: self._stands(page, answer))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
         self._follow_frames(page.session)
+        page.tainted = self.tainting
+        self.on_attached(page)
         self._arrived.set()
         if not self.first.done():
+            self.context = self.context or page.context
             self.first.set_result(page)
 
     def _detached(self, params: Result) -> None:
@@ -286,7 +302,7 @@ class Pages:
 
     def _dialog_opens(self, page: Page, params: Result) -> None:
         page.dialog = params["type"]
-        if page.leaving:
+        if page.leaving and not page.tainted:
             self._answer_dialog(page, accept=page.dialog == "beforeunload")
 
     def _dialog_closes(self, page: Page, params: Result) -> None:

@@ -2,6 +2,7 @@
 
     {data_root}/host.json                                  who this host is, minted once
     {data_root}/host.lock                                  flocked by the one host that runs here
+    {data_root}/keepers/                                   sockets: where live browsers' keepers are called
     {data_root}/tenants/{t}/chrome-profile/{p}/            the user-data-dir; nothing here deletes it
     {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
     {data_root}/tenants/{t}/evidence/{p}/{token}/          what was witnessed under each token
@@ -70,6 +71,11 @@ class DataRoot:
     @property
     def lock_file(self) -> Path:
         return self.path / "host.lock"
+
+    @property
+    def keepers(self) -> Path:
+        """Where the keepers of live browsers are called."""
+        return self.path / "keepers"
 
     def profile(self, name: ProfileName) -> ProfilePaths:
         """The places of a profile. Raises InvalidId for an id or a link that leads elsewhere."""

@@ -16,9 +16,11 @@ import structlog
 
 from browserhost import evidence
 from browserhost.admission import Admission
+from browserhost.adoption import Adoption
 from browserhost.ending import Ending
 from browserhost.examiner import Examiner
 from browserhost.gatekeeper import Gatekeeper
+from browserhost.importing import Importing
 from browserhost.incidents import Incidents
 from browserhost.limits import Standing
 from browserhost.moving import Moving
@@ -64,7 +66,7 @@ class Profile:
         self.name = paths.name
         self.slot = slot
         self._locks = locks
-        self._host = host
+        self.host = host
         self._tasks = Tasks()
         self._fence = Gatekeeper(
             paths.name,
@@ -88,6 +90,7 @@ class Profile:
             self._incidents,
             self.witness,
             self.examiner,
+            self._tasks,
         )
         premises = Premises(
             paths, workshop, self._fence, slot, self._browser_lock, locks, self._underway, self._tasks
@@ -95,6 +98,7 @@ class Profile:
         self.moving = Moving(premises)
         self.snapshots = Snapshots(premises)
         self.restoring = Restoring(premises, self.snapshots)
+        self.importing = Importing(premises)
         self._admission = Admission(
             paths.name,
             host,
@@ -117,6 +121,18 @@ class Profile:
             self._browser_lock,
             self._tasks,
             lambda: self._busy,
+        )
+        self.adoption = Adoption(
+            paths,
+            workshop,
+            self._fence,
+            self._sitting,
+            slot,
+            self._browser_lock,
+            self.witness,
+            self._tasks,
+            self._admission.on_browser_end,
+            self._refuse_when_stopping,
         )
         self._stopping = False
 
@@ -250,4 +266,4 @@ class Profile:
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
-            raise HostUnreachable(f"host '{self._host}' is stopping. Try again.", host=self._host)
+            raise HostUnreachable(f"host '{self.host}' is stopping. Try again.", host=self.host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -16,6 +17,7 @@ from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import CdpEndpoint
 from browserhost.host import Host
 from browserhost.identity import boot_id, fingerprint_salt, host_id, sole_host
+from browserhost.keepers import Called, Keepers
 from browserhost.launches import Launches
 from browserhost.limits import Bounds
 from browserhost.locks import Locks
@@ -27,6 +29,7 @@ from browserhost.servicer import BrowserHost
 from browserhost.settings import BrowserHostSettings
 from browserhost.snapshot.policy import Policy
 from browserhost.tasks import Tasks
+from browserhost.view.service import Views
 from browserhost.workshop import Workshop
 from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
@@ -46,20 +49,25 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
     root = DataRoot.at(settings.data_root)
     with sole_host(root):
         name = f"hosts/{host_id(root)}"
+        keepers = Keepers(root.keepers, settings.adopt_s)
+        called = await keepers.call()
         async with (
             Channels("browserhost") as channels,
             Server("browserhost", settings, forwarded_identity, REQUIRED) as server,
-            await _cdp_endpoint(settings.cdp_listen) as endpoint,
+            await _cdp_endpoint(settings.cdp_listen, called) as endpoint,
         ):
             channel = channels.to(settings.lockservice)
             stub = LockServiceStub(channel)
             locks = Locks(stub, channels, name)
             profiles: dict[str, Profile] = {}
-            egress = Egress()
+            server.bind()
+            # Before any browser, of an earlier host or of this one, has a way out.
+            egress = Egress(_rules(settings, server.address, endpoint.address))
             apart = await asyncio.to_thread(_apart, settings, root)
-            workshop = _workshop(settings, name, _cache(settings, profiles), egress, apart)
+            workshop = _workshop(settings, name, _cache(settings, profiles), egress, apart, keepers)
             async with Host(root, workshop, profiles, locks, endpoint) as host:
-                await host.start()
+                await host.start(called)
+                Views(endpoint, host).register()
                 servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
                 server.serves(
                     partial(add_BrowserHostServiceServicer_to_server, servicer),
@@ -68,8 +76,6 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 server.depends_on("lockservice", channel)
                 await server.unavailable("registration", "not known to the lock service yet")
                 await server.start()
-                # Nothing was awaited since the address is known, so no browser runs yet.
-                egress.rules = _rules(settings, server.address, endpoint.address)
                 await server.ready()
                 keeping = Tasks()
                 facts = partial(_facts, host, workshop, server, endpoint)
@@ -83,8 +89,13 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
             await locks.aclose()
 
 
-async def _cdp_endpoint(address: str) -> CdpEndpoint:
+async def _cdp_endpoint(address: str, called: Sequence[Called]) -> CdpEndpoint:
+    """Listen. Where any port will do, it is the one that adopted browsers' clients know, if it can be had."""
     host, _, port = address.rpartition(":")
+    known = {each.note.cdp_address.rpartition(":")[2] for each in called} - {""}
+    for old in known if port == "0" else ():
+        with suppress(OSError):
+            return await CdpEndpoint.start(host.strip("[]"), int(old))
     try:
         return await CdpEndpoint.start(host.strip("[]"), int(port))
     except OSError as error:
@@ -119,10 +130,11 @@ def _apart(settings: BrowserHostSettings, root: DataRoot) -> Apart:
 
 
 def _workshop(
-    settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress, apart: Apart
+    settings: BrowserHostSettings, name: str, cache: Cache, egress: Egress, apart: Apart, keepers: Keepers
 ) -> Workshop:
     return Workshop(
         launch=Browser.launch,
+        keepers=keepers,
         chrome=settings.chrome,
         xvfb=settings.xvfb,
         sandbox=apart.plan.sandbox,
@@ -140,6 +152,7 @@ def _workshop(
         least_free=settings.least_free,
         egress=egress,
         snapshots=Policy(settings.snapshots, settings.snapshot_every_s, settings.snapshots_keep),
+        import_limit=settings.import_limit,
         lifetime=Lifetime(settings.max_age_s, settings.browser_memory),
         apart=apart,
     )

@@ -184,6 +184,16 @@ class BrowserHostSettings(ServiceSettings):
         description="bytes of its own past which a browser is not handed on; 0 for no bound",
         examples=["1610612736"],
     )
+    adopt_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description=(
+            "seconds that a browser outlives this process when it is killed, for the next one to go on with; "
+            "0 ends it at once"
+        ),
+        examples=["0"],
+    )
     chrome_reuse: Literal["enabled", "disabled"] = Field(
         default="enabled",
         description="disabled: a browser is launched for every session and closed with it",
@@ -275,4 +285,10 @@ class BrowserHostSettings(ServiceSettings):
         le=1000,
         description="snapshots of a profile that are kept, and as many of those that somebody asked for",
         examples=["7"],
+    )
+    import_limit: int = Field(
+        default=2 << 30,
+        ge=0,
+        description="most bytes of a user-data-dir, without its caches, that is imported",
+        examples=["2147483648"],
     )

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from urllib.parse import urlsplit
 
+from browserhost.addresses import Addresses
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.neighbours import Endpoint
+from browserhost.note import Seat
 from browserhost.session import Session, State
+from browserhost.tainted import leaves
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.witness.witness import Witness
@@ -40,11 +44,30 @@ class Sitting:
         self._tasks = tasks
         self._witness = witness
         self._leaving: asyncio.Task[None] | None = None
+        self._kept: tuple[Session, Addresses] | None = None
+        self._browser: LiveBrowser | None = None
 
     def begin(self, session: Session, browser: LiveBrowser) -> None:
         """A session opens, in place of the last one."""
         self.session = session
         self._issue(session, browser)
+
+    def adopt(self, session: Session, addresses: Addresses) -> None:
+        """An earlier host's session, cut until it is proven: `again` lets it in, under its old addresses."""
+        self.session, self._kept = session, (session, addresses)
+
+    def remember(self) -> None:
+        """Have the browser's keeper remember who is let in to it, and by what addresses, at once."""
+        session = self.session
+        if session is None or self._browser is None:
+            return
+        known = self._endpoint.addresses(session.secret) if session.secret else None
+        seat = None
+        if known is not None:
+            seat = Seat(session.token, known.to_dict(), session.opened_at, session.proxy_key)
+        elif session.page is not None and session.state is State.CUT:
+            return  # it may be let in again: what was said last stays said
+        self._browser.remember(seat=seat, cdp_address=urlsplit(session.cdp_url).netloc)
 
     def again(self, token: int, browser: LiveBrowser | None) -> Session | None:
         """The token's session if it is open already; one that was cut for want of a proof is let in again."""
@@ -52,6 +75,7 @@ class Sitting:
         if session is None or session.token != token or session.page is None or browser is None:
             return None
         if session.state is State.CUT:
+            browser.wake()
             self._issue(session, browser)
             self._witness.resume()
             session.state = State.OPEN
@@ -80,32 +104,56 @@ class Sitting:
         await self._underway.drain(cut)
 
     async def cut(self, session: Session, state: State, reason: str) -> None:
-        """End a session, its clients and what is under way in it. `reason` is what clients are told."""
+        """End a session, its clients, what is under way in it and what runs in its pages.
+
+        `reason` is what clients are told.
+        """
         secret, page = session.secret, session.page
         self._witness.stop()
         session.end(state)
         if state is State.CUT and not self._fence.is_over(session.token):
             # The browser is still its own, should the token be proven again.
             session.page = page
+        self.remember()
         self._underway.cancel_uses(session.token)
         if secret:
             await self._endpoint.cut(secret, reason)
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
         await self._underway.end_uses(session.token)
+        # Only by the cut that ends it: a late one would still the next session's pages.
+        if page is not None and self._browser is not None:
+            await self._browser.still(for_good=session.page is None)
 
     def _issue(self, session: Session, browser: LiveBrowser) -> None:
         gate, ended = partial(self._fence.gate, session.token), partial(self._client_ended, session)
-        grant = self._endpoint.issue(browser, gate, ended, self._witness.called)
+        kept, self._kept = self._kept, None
+        addresses = kept[1] if kept is not None and kept[0] is session else None
+        called = partial(self._called, browser)
+        grant = self._endpoint.issue(browser, gate, ended, called, addresses)
         session.secret, session.cdp_url = grant.secret, grant.url
+        self._browser = browser
+        self.remember()
 
     def _client_ended(self, session: Session) -> None:
         """A client sent Browser.close: its session ends for every client, the browser stays."""
         secret = session.secret
         self._witness.stop()
         session.end(State.CLOSED)
+        self.remember()
         self._underway.cancel_uses(session.token)
-        self._leaving = self._tasks.spawn(self._endpoint.cut(secret, SESSION_ENDED), detached=True)
+        self._leaving = self._tasks.spawn(self._leave(secret), detached=True)
+
+    async def _leave(self, secret: str) -> None:
+        await self._endpoint.cut(secret, SESSION_ENDED)
+        if self._browser is not None:
+            await self._browser.still(for_good=True)
+
+    def _called(self, browser: LiveBrowser, method: str) -> None:
+        """A client's call is about to be passed on."""
+        self._witness.called(method)
+        if leaves(method):
+            browser.taint()
 
     def _why_cut(self, token: int) -> TenureError:
         try:

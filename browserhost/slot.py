@@ -20,6 +20,7 @@ from browserhost import start_url, starting
 from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.directory import Directory
 from browserhost.egress.upstream import Upstream
+from browserhost.keepers import Called
 from browserhost.launching import Launching
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
@@ -28,8 +29,11 @@ from tenure.errors import (
     BrowserCrashed,
     DiskFull,
     NavigationFailed,
+    ProxyDown,
     TenureError,
 )
+
+OnEnd = Callable[[LiveBrowser], None]
 
 _log = structlog.get_logger("slot")
 
@@ -57,7 +61,7 @@ class Slot:
         self,
         wanted: Wanted,
         gate: Callable[[], None],
-        on_end: Callable[[LiveBrowser], None],
+        on_end: OnEnd,
         follow: Callable[[int, LiveBrowser], None],
     ) -> Driven:
         """A browser for the token at its URL: the live one handed over, or a new one.
@@ -94,6 +98,21 @@ class Slot:
             raise
         return Driven(browser, reused=False, timings=timings)
 
+    async def adopt(self, called: Called, upstream: Upstream | None, on_end: OnEnd) -> None:
+        """Go on with a browser that another host left, which is the one that the marker names.
+
+        Raises NotAdopted: it ends.
+        """
+        self._workshop.cache.take(self._key)
+        try:
+            browser = await self._workshop.adopt(self._launching.adopted(called.note, upstream), called)
+        except BaseException:
+            self._workshop.cache.free(self._key)
+            raise
+        self.browser, self.keep_warm = browser, called.note.keep_warm
+        self.last_used = time.monotonic()
+        browser.ended.add_done_callback(lambda _: on_end(browser))
+
     def lost_under(self, token: int) -> bool:
         """Whether the browser is gone, not cleanly, while the token's hold drove it."""
         marker = self.record.marker
@@ -109,6 +128,15 @@ class Slot:
         except TenureError as error:
             _log.warning("not flushed", profile=self._key, why=str(error))
             return self.browser.flushed_at
+
+    async def prepare(self) -> None:
+        """Have the live browser, if there is one, ready for the next hold. Does not raise."""
+        if self.browser is None or self.browser.ended.done():
+            return
+        try:
+            await self.browser.prepare()
+        except TenureError as error:
+            _log.warning("not prepared", profile=self._key, why=str(error))
 
     async def settle(self, token: int) -> None:
         """A hold at or below `token` is closed: flush, or close what is not to stay, and say so on disk.
@@ -206,7 +234,7 @@ class Slot:
         follow(wanted.token, browser)
         try:
             timings.update(await browser.hand_over(wanted.url))
-        except NavigationFailed:
+        except (NavigationFailed, ProxyDown):
             raise
         except TenureError as error:
             _log.warning("warm browser is unusable", profile=self._key, why=str(error))
@@ -223,7 +251,7 @@ class Slot:
         wanted: Wanted,
         upstream: Upstream | None,
         timings: dict[str, float],
-        on_end: Callable[[LiveBrowser], None],
+        on_end: OnEnd,
     ) -> LiveBrowser:
         before = self.record.marker
         question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
@@ -244,13 +272,12 @@ class Slot:
                 self._workshop.cache.free(self._key)
             raise
 
-    async def _launch(
-        self, wanted: Wanted, spec: LaunchSpec, on_end: Callable[[LiveBrowser], None]
-    ) -> LiveBrowser:
+    async def _launch(self, wanted: Wanted, spec: LaunchSpec, on_end: OnEnd) -> LiveBrowser:
         before, marker = self.record.marker, self._launching.marker(wanted)
         browser = await self._launching.launch(spec, marker)
         # All at once, before anything is awaited: whoever cancels this leaves a browser that is watched.
         self.browser, self.keep_warm = browser, wanted.reuse
+        browser.remember(keep_warm=wanted.reuse)
         browser.ended.add_done_callback(lambda _: on_end(browser))
         try:
             await self._launching.launched(browser, marker)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from browserhost import cgroup as cgroups
 from tenure import processes
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -93,6 +94,7 @@ class ProcessTree:
     `chrome` resolves with (pid, start ticks), or raises StartFailed. `exit` resolves when Chrome is
     dead. `gone` resolves when nothing is left: no process, no temporary directory, no lock held.
     `directory` is the keeper's, `own` the part of it that is Chrome's, its TMPDIR.
+    `cgroup` is the directory of the control group that they are in, empty where they have none.
     `on_orphaned` is called when the keeper died before Chrome: close it, over its pipe.
     """
 
@@ -110,6 +112,7 @@ class ProcessTree:
         self.exit: asyncio.Future[Exit] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self.display = ""
+        self.cgroup = ""
         self.on_orphaned: Callable[[], None] = lambda: None
         self._loop, self._keeper, self._life = loop, keeper, life
         self.directory, self.own = directory, own
@@ -167,7 +170,9 @@ class ProcessTree:
                 stdout=subprocess.DEVNULL,
             )
         own = directory if user is None else directory / "t"
-        return cls(keeper, keeper.pid, ours, directory, own)
+        tree = cls(keeper, keeper.pid, ours, directory, own)
+        tree.cgroup = cgroup
+        return tree
 
     @classmethod
     def adopt(cls, life: socket.socket, reports: Sequence[str], directory: Path, own: Path) -> ProcessTree:
@@ -198,8 +203,7 @@ class ProcessTree:
         """Kill Chrome and what belongs to it now. Idempotent; `gone` tells when it is done."""
         if "chrome" in self._children and self._burial is not None:
             self._children["chrome"].kill(signal.SIGKILL)
-        with suppress(OSError):
-            self._life.send(b"kill\n")
+        self._order(b"kill\n")
 
     def remember(self, note: str) -> None:
         """Have the keeper remember a line in place of the last one. It has it even if we die the next moment,
@@ -209,11 +213,16 @@ class ProcessTree:
 
     def keep_for_nobody(self) -> None:
         """From now on the host's death ends the browser at once. Idempotent."""
-        self._note = b"drop\n"
+        self._order(b"drop\n")
+
+    def _order(self, line: bytes) -> None:
+        self._unsaid += line
         self._say()
 
     def _say(self) -> None:
-        """Send what is left of a line, then the newest note; go on when there is room."""
+        """Send what is left of a line, orders, then the newest note; go on when there is room."""
+        if self._life.fileno() < 0:
+            return
         self._loop.remove_writer(self._life)
         try:
             while self._unsaid or self._note:
@@ -307,6 +316,9 @@ class ProcessTree:
                 xvfb.kill(signal.SIGKILL)
                 await _ended(xvfb.pidfd, 2.0)
             _reap(xvfb.pid)
+        if self.cgroup:
+            # Whatever had left Chrome's process group is in here still.
+            await asyncio.to_thread(cgroups.end, Path(self.cgroup))
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
         self._finish()
 

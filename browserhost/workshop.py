@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from browserhost.apart import HERE, Apart
-from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
+from browserhost.browser import Browser, BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
 from browserhost.egress.egress import Egress
@@ -18,6 +18,7 @@ from browserhost.egress.exits import WrongExit
 from browserhost.egress.geo import Geo
 from browserhost.egress.proxies import Proxies
 from browserhost.egress.upstream import Upstream
+from browserhost.keepers import NOBODY, Called, Keepers
 from browserhost.page import Observer
 from browserhost.picture import Picture, Wish
 from browserhost.recycling import Lifetime
@@ -50,6 +51,14 @@ class LiveBrowser(Protocol):
 
     async def flush(self) -> float: ...
 
+    def taint(self) -> None: ...
+
+    async def still(self, *, for_good: bool) -> None: ...
+
+    def wake(self) -> None: ...
+
+    async def prepare(self) -> None: ...
+
     async def come_to_rest(self) -> None: ...
 
     async def answers(self) -> None: ...
@@ -60,10 +69,15 @@ class LiveBrowser(Protocol):
 
     def put_down(self, why: str) -> None: ...
 
+    def remember(self, **said: Any) -> None: ...
+
+    def keep_for_nobody(self) -> None: ...
+
     async def close(self) -> CloseReport: ...
 
 
 Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
+Adopt = Callable[[LaunchSpec, Called], Awaitable[LiveBrowser]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,8 @@ class Workshop:
     proxies: Proxies
     launching: AbstractAsyncContextManager[None]
     cache: Cache
+    adopt: Adopt = Browser.adopt
+    keepers: Keepers = NOBODY
     least_free: int = LEAST_FREE
     lock_wait_s: float = 20.0
     lifetime: Lifetime = field(default_factory=Lifetime)
@@ -89,6 +105,7 @@ class Workshop:
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     snapshots: Policy = field(default_factory=Policy)
+    import_limit: int = 2 << 30
     installed: Installed = field(default_factory=Installed)
 
     async def upstream(self, key: str, profile: ProfileName) -> Upstream | None:

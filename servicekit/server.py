@@ -101,6 +101,7 @@ class Server:
         # `_server_main_loop`): 0.1 ms of CPU where there are fifty. The generic ones answer them all.
         self.grpc.add_registered_method_handlers = _nothing  # type: ignore[assignment]
         self.address = settings.listen
+        self._bound = False
         self.draining = asyncio.Event()
         self._settings = settings
         self._services: list[str] = []
@@ -120,15 +121,21 @@ class Server:
         add(self.grpc)
         self._services.extend(services)
 
+    def bind(self) -> None:
+        """Take the address, where nobody is answered yet. Idempotent. Raises BindError."""
+        if not self._bound:
+            if not self._shares_port:
+                _check_free(self._settings.listen)
+            self.address = _bind(self.grpc, self._settings.listen)
+            self._bound = True
+
     async def start(self) -> None:
         """Bind and answer calls; health stays NOT_SERVING until `ready`. Raises BindError."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         await self._tell_health()
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
-        if not self._shares_port:
-            _check_free(self._settings.listen)
-        self.address = _bind(self.grpc, self._settings.listen)
+        self.bind()
         await self.grpc.start()
 
     async def ready(self) -> None:

@@ -24,6 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = [
     "tests.fixtures.chrome",
     "tests.fixtures.rig",
+    "tests.fixtures.host_process",
     "tests.fixtures.lair",
     "tests.fixtures.etcd",
     "tests.fixtures.pyppeteer",
@@ -47,7 +48,9 @@ STARTS_BROWSERS = (
     "move_browsers",
     "on_call",
     "readme",
+    "sandbox",
     "sdk",
+    "soak",
     "system",
 )
 # These are named alike, and start none.

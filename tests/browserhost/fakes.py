@@ -6,11 +6,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from browserhost import lock
+from browserhost.addresses import Addresses
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.clock import boottime
@@ -18,6 +19,7 @@ from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import Grant
 from browserhost.host import Host
 from browserhost.neighbours import LockService
+from browserhost.note import Note
 from browserhost.opening import Opened, Opening
 from browserhost.page import Observer
 from browserhost.paths import DataRoot
@@ -52,7 +54,11 @@ class FakeBrowser:
         self.observer: Observer | None = None
         self.pictures = 0
         self.closed = False
+        self.tainted = False
+        self.stilled = ""
         self.runs = True
+        self.note = Note(str(spec.profile_dir), "/nowhere", "/nowhere")
+        self.kept_for_nobody = False
         self._chrome = chrome
         # The keeper and Chrome hold the lock through copies of the host's descriptor.
         self._lock = os.dup(spec.lock_fd)
@@ -74,6 +80,20 @@ class FakeBrowser:
         await self._at("flush")
         self.flushed_at = time.time()
         return self.flushed_at
+
+    def taint(self) -> None:
+        self.tainted = True
+
+    async def still(self, *, for_good: bool) -> None:
+        if self.runs:
+            await self._chrome.at("still")
+        self.stilled = "for good" if for_good else "for now"
+
+    def wake(self) -> None:
+        self.stilled = ""
+
+    async def prepare(self) -> None:
+        await self._at("prepare")
 
     async def answers(self) -> None:
         await self._at("answers")
@@ -107,6 +127,12 @@ class FakeBrowser:
 
     def put_down(self, why: str) -> None:
         self._end(BrowserEnd(False, why))
+
+    def remember(self, **said: Any) -> None:
+        self.note = replace(self.note, **said)
+
+    def keep_for_nobody(self) -> None:
+        self.kept_for_nobody = True
 
     def die(self) -> None:
         """End as after a kill."""
@@ -183,10 +209,14 @@ class FakeEndpoint:
         gate: Callable[[], None],
         on_end: Callable[[], None],
         on_call: Callable[[str], None],
+        addresses: Addresses | None = None,
     ) -> Grant:
-        secret = f"s{len(self.gates)}"
+        secret = addresses.main if addresses is not None else f"s{len(self.gates)}"
         self.gates[secret], self.on_ends[secret], self.on_calls[secret] = gate, on_end, on_call
         return Grant(f"ws://127.0.0.1:1/cdp/{secret}", secret)
+
+    def addresses(self, main: str) -> Addresses | None:
+        return Addresses(main) if main in self.gates else None
 
     async def cut(self, secret: str, reason: str) -> None:
         self.cuts.append((secret, reason))

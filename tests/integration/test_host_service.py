@@ -3,111 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-import grpc.aio
 import pytest
 
 from servicekit.call import DEV_IDENTITY
-from tenure import processes
-from tenure.errors import InvalidField, InvalidId, TenureError, from_rpc_error
+from tenure.errors import InvalidField, InvalidId, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
-from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
-from tenure.internal.v1.lock_service_pb2_grpc import add_LockServiceServicer_to_server
-from tenure.processes import Process
 from tenure.v1.session_pb2 import SESSION_STATE_OPEN
-from tests.browserhost.lock_service import FakeLockService
-from tests.fixtures.chrome import DataRoot, Site, all_gone
-
-NAME = "tenants/default/profiles/alice_linkedin"
-
-
-@dataclass
-class Service:
-    """The process, and a stub to it."""
-
-    process: asyncio.subprocess.Process
-    stub: BrowserHostServiceStub
-    fake: FakeLockService
-
-    async def open(self, token: int, url: str, name: str = NAME) -> pb.OpenBrowserResponse:
-        request = pb.OpenBrowserRequest(profile=name, fencing_token=token, start_url=url)
-        try:
-            return await self.stub.OpenBrowser(request, timeout=40, metadata=DEV_IDENTITY.metadata())
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-    async def close(self, token: int) -> pb.CloseHoldResponse:
-        request = pb.CloseHoldRequest(profile=NAME, fencing_token=token)
-        try:
-            return await self.stub.CloseHold(request, timeout=20, metadata=DEV_IDENTITY.metadata())
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-
-@dataclass
-class Bench:
-    """Starts services on one data directory, behind one lock service."""
-
-    data_root: DataRoot
-    fake: FakeLockService
-    address: str
-
-    def command(self) -> list[str]:
-        return [
-            *(sys.executable, "-m", "browserhost", "--lockservice", self.address),
-            *("--data-root", str(self.data_root.path), "--tmp-root", str(self.data_root.tmp)),
-        ]
-
-    @asynccontextmanager
-    async def service(self) -> AsyncIterator[Service]:
-        """Up, and ended at the end however the test left it."""
-        read, write = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *self.command(), "--ready-fd", str(write), pass_fds=(write,), stderr=asyncio.subprocess.DEVNULL
-        )
-        os.close(write)
-        try:
-            with os.fdopen(read) as pipe:
-                ready = json.loads(await asyncio.to_thread(pipe.readline))
-            async with grpc.aio.insecure_channel(ready["address"]) as channel:
-                yield Service(process, BrowserHostServiceStub(channel), self.fake)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            async with asyncio.timeout(30):
-                await process.wait()
-
-
-@pytest.fixture
-async def bench(data_root: DataRoot) -> AsyncIterator[Bench]:
-    fake, server = FakeLockService(), grpc.aio.server()
-    add_LockServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield Bench(data_root, fake, f"127.0.0.1:{port}")
-    await server.stop(None)
-    await all_gone(on(data_root.path))
-
-
-def on(path: Path) -> list[Process]:
-    """The processes with the directory on their command line: Chrome, Xvfb, keeper."""
-    found = []
-    for each in processes.table():
-        try:
-            command = Path(f"/proc/{each.pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if str(path).encode() in command and each.pid != os.getpid():
-            found.append(each)
-    return found
+from tests.fixtures.chrome import Site
+from tests.fixtures.host_process import NAME, Bench, on
 
 
 async def test_a_session_is_opened_described_and_closed(bench: Bench, site: Site) -> None:
@@ -176,11 +81,10 @@ async def test_a_terminated_host_closes_its_browsers_and_leaves_nothing_running(
 async def test_a_killed_host_leaves_no_chrome_and_its_successor_waits_for_the_last_one(
     bench: Bench, site: Site
 ) -> None:
-    async with bench.service() as service:
+    async with bench.service("--adopt-s=0") as service:
         await service.open(41, f"{site.url}/sign-in")
         await service.close(41)
-        service.process.kill()
-        await service.process.wait()
+        await service.kill()
     # At once: the old Chrome may still be ending, and has the lock until it has.
     async with bench.service() as service:
         opened = await service.open(50, f"{site.url}/account")
