@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test etcd lint bench chaos model protos lock bare
+.PHONY: help setup demo up test etcd lint bench chaos soak model protos lock bare
 
 # Every program of the project's own environment; setup makes it.
 BIN := .venv/bin
@@ -45,6 +45,9 @@ bench: setup ## Measure; SUITE=browser, recovery or lock writes build/bench/$(SU
 
 chaos: setup ## Prove the lock service under faults, about 20 min; ARGS='--help' says how
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: setup ## Open and close 300 sessions under kills, about 6 min; ARGS='--help' says how
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 model: setup ## Explore the protocol within larger bounds; ARGS='--without RULE' tells what the rule forbids
 	@$(BIN)/python -m tests.model $(if $(ARGS),$(ARGS),--large)

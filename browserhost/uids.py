@@ -33,7 +33,7 @@ class Uids:
         self._turn = threading.Lock()
 
     def of(self, tenant: str) -> int:
-        """The tenant's, on disk before it is answered. Blocks; any thread may ask. Raises DiskFull, NoMoreIds."""
+        """The tenant's, on disk before it is answered. Blocks; for any thread. Raises DiskFull, NoMoreIds."""
         with self._turn:
             if self._given is None:
                 self._given = json.loads(durable.read(self._path) or b"{}")
