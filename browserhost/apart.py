@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,12 @@ class Apart:
             elif members:
                 _log.warning("ended what nobody kept", cgroup=str(group), processes=members)
         return len(left)
+
+    def leave(self) -> None:
+        """Remove the directory of the control groups, unless browsers outlive us. Blocks. Idempotent."""
+        if self.groups is not None:
+            with suppress(OSError):
+                self.groups.rmdir()
 
 
 HERE = Apart(Plan(Isolation.NONE, "nobody asked"))

@@ -6,13 +6,13 @@ control group. So a group that was killed and is empty proves that nothing of th
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+from tenure import sandbox
+
 _PREFIX = "tenure-"
 _EMPTY_S = 5.0
 _LOOK_S = 0.005
@@ -25,16 +25,16 @@ def find(wanted: str, host: str) -> Path | None:
     """
     if wanted == "off":
         return None
-    bases = [Path(wanted)] if wanted != "auto" else [_ours_below(mount) for mount in _MOUNTS]
-    for base in bases:
-        if not (base / "cgroup.procs").exists():
-            continue
-        place = base / f"{_PREFIX}{host}"
-        with suppress(OSError):
-            place.mkdir(exist_ok=True)
-            if (place / "cgroup.kill").exists() and os.access(base / "cgroup.procs", os.W_OK):
-                return place
-            place.rmdir()
+    base = sandbox.control_group() if wanted == "auto" else Path(wanted)
+    if base is None or not (base / "cgroup.procs").exists():
+        return None
+    place = base / f"{_PREFIX}{host}"
+    with suppress(OSError):
+        place.mkdir(exist_ok=True)
+        if (place / "cgroup.kill").exists():
+            return place
+        # The kernel is older than 5.14.
+        place.rmdir()
     return None
 
 
@@ -71,12 +71,3 @@ def end(group: Path) -> bool:
             time.sleep(_LOOK_S)
         else:
             return True
-
-
-def _ours_below(mount: Path) -> Path:
-    """Our own group: what manages this machine's groups gave us that one, and no other."""
-    with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return mount / line[3:].lstrip("/")
-    return mount

@@ -85,6 +85,7 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 # Browsers close while calls still drain: an open under way ends with its token's browser.
                 await keeping.aclose()
                 await host.aclose()
+                await asyncio.to_thread(apart.leave)
                 await egress.exits.aclose()
             await locks.aclose()
 

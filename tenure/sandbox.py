@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Literal
 Wanted = Literal["auto", "on", "off"]
 LIKE_A_TENANT = 369_999
 """A user id of nobody's, to try with what a tenant's user may do."""
+_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 _PROBE_S = 10.0
 # linux/capability.h
 _CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
@@ -107,6 +109,19 @@ def facts(places: Iterable[Path], programs: Iterable[str] = ()) -> Facts:
         if root
         else "",
     )
+
+
+def control_group() -> Path | None:
+    """Where browsers can have control groups (version 2) of their own, below ours; None where they cannot."""
+    for mount in _MOUNTS:
+        with suppress(OSError):
+            lines = Path("/proc/self/cgroup").read_text().splitlines()
+            own = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
+            found = mount / own
+            needed = (found, found / "cgroup.procs")
+            if needed[1].exists() and all(os.access(each, os.W_OK) for each in needed):
+                return found
+    return None
 
 
 def closed(places: Iterable[Path]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from browserhost import cgroup
-from tenure import processes
+from tenure import processes, sandbox
 from tests.fixtures.census import command_of
 from tests.fixtures.system import RunningSystem
 
@@ -72,8 +72,8 @@ def _places(system: RunningSystem) -> list[Path]:
     if not file.exists():
         return []
     host = file.read_text().split('"')[-2]
-    bases = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-    return [place for base in bases for place in base.glob(f"**/tenure-{host}")]
+    base = sandbox.control_group()
+    return [] if base is None else [base / f"tenure-{host}"]
 
 
 def _is_keepers(entry: Path) -> bool:

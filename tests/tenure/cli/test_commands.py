@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,6 +200,20 @@ async def test_the_doctor_finds_what_the_tests_run_on() -> None:
     found = json.loads(out)
     assert {"etcd", "chromium", "Xvfb"} <= {need["name"] for need in found["needs"]}
     assert status == (0 if all(need["path"] for need in found["needs"]) else 1)
+
+
+async def test_the_doctor_says_whether_browsers_are_kept_apart(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    _, out, _ = await tenure("doctor", "--json", "--data-root", str(closed / "data"))
+    found = json.loads(out)["isolation"]
+    assert found["kind"] in {"USER_PER_TENANT", "OWN_USER", "NONE"}
+    assert bool(found["why"]) == bool(found["remedy"]) == (found["kind"] == "NONE")
+    if os.geteuid() == 0:
+        assert found["kind"] == "NONE"
+    _, text, _ = await tenure("doctor", "--data-root", str(closed / "data"))
+    assert "Browsers: " in text
+    assert "Control groups: " in text
 
 
 def test_the_package_and_its_command_import_nothing_heavy() -> None:
