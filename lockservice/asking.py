@@ -11,7 +11,7 @@ from servicekit.call import Identity
 from tenure import request_id, token
 from tenure.errors import InvalidField
 from tenure.names import ProfileName, worker_id
-from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest
+from tenure.v1.hold_service_pb2 import AcquireHoldRequest, ReleaseHoldRequest, TransferHoldRequest
 from tenure.value import value
 
 MAX_PROXY_KEY = 256
@@ -33,6 +33,15 @@ class Release(NamedTuple):
 
     profile: ProfileName
     ending: Ending
+
+
+class Transfer(NamedTuple):
+    """A checked TransferHold."""
+
+    profile: ProfileName
+    token: int
+    heir: Ask
+    reason: str
 
 
 def acquire(request: AcquireHoldRequest, identity: Identity, home: str = "") -> Acquire:
@@ -94,3 +103,18 @@ def release(
     number = token.check(request.fencing_token)
     ending = Ending(token=number, result=result, drained=drained, used=used, flushed_ms=flushed_ms)
     return Release(profile, ending)
+
+
+def transfer(request: TransferHoldRequest, identity: Identity) -> Transfer:
+    """Check a request. Raises InvalidId, InvalidField, PermissionDenied."""
+    profile = fields.profile(request.profile, identity)
+    number = request_id.parse(request.request_id)
+    ask = Ask(
+        request_id=number,
+        worker=worker_id(request.to_worker, "to_worker"),
+        run_id=fields.text(request.run_id, "run_id") or number,
+        as_sent=fields.spelling(request.profile, profile),
+        max_runtime_ms=fields.HOUR_MS,
+    )
+    reason = fields.text(request.reason, "reason", longest=fields.MAX_REASON)
+    return Transfer(profile, token.check(request.fencing_token), ask, reason)

@@ -64,7 +64,7 @@ class HoldServicer(HoldServiceServicer):
     ) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
         resumed = hold.holding.origin is Origin.RESUMED
         if not wanted.resume_state and not resumed:
-            return self._message(hold), None
+            return self.message(hold), None
         workflow = wanted.ask.workflow_id
         try:
             checkpoint = await checkpoint_store.load(self._replica, wanted.profile, workflow, end)
@@ -73,7 +73,7 @@ class HoldServicer(HoldServiceServicer):
         except StoreUnavailable:
             # Which says that nothing was changed; but something was.
             raise _without_checkpoint(wanted, "could not be read") from None
-        return self._message(hold), checkpoint
+        return self.message(hold), checkpoint
 
     async def _check_plan(self, wanted: asking.Acquire, hold: Hold, plan: str, end: float) -> None:
         """Give a hold back whose checkpoint became another plan's while its caller waited in the queue.
@@ -156,7 +156,7 @@ class HoldServicer(HoldServiceServicer):
     async def VerifyHold(self, request: pb.VerifyHoldRequest, context: _Context) -> pb.VerifyHoldResponse:
         profile = fields.profile(request.profile, current_identity())
         hold = await self._holds.verify(profile, token.check(request.fencing_token), deadline())
-        return pb.VerifyHoldResponse(hold=self._message(hold))
+        return pb.VerifyHoldResponse(hold=self.message(hold))
 
     async def StartStep(self, request: pb.StartStepRequest, context: _Context) -> pb.StartStepResponse:
         step = Step(
@@ -240,7 +240,7 @@ class HoldServicer(HoldServiceServicer):
             told.append(pb.AcquireHoldResponse(hold=message, checkpoint=checkpoint))
         return told
 
-    def _message(self, hold: Hold) -> hold_pb2.Hold:
+    def message(self, hold: Hold) -> hold_pb2.Hold:
         return hold_message(hold, self._workers.remaining_s(hold.holding.worker))
 
 

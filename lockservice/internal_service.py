@@ -24,6 +24,7 @@ from lockservice.implicit import ImplicitWorkers
 from lockservice.incident_service import IncidentServicer
 from lockservice.moving import move_home
 from lockservice.replica import Replica
+from lockservice.transferring import transfer_hold
 from lockservice.worker_service import MIN_TTL_MS
 from lockservice.workers import Workers
 from servicekit.call import current_identity
@@ -97,6 +98,14 @@ class LockServicer(IncidentServicer):
         )
         released = await self._holds.release(profile, ending, deadline())
         return pb.ReleaseDrainedResponse(release=released_message(released))
+
+    async def TransferDrained(
+        self, request: pb.TransferDrainedRequest, context: _Context
+    ) -> pb.TransferDrainedResponse:
+        identity = current_identity()
+        wanted = asking.transfer(request.transfer, identity)
+        hold = await transfer_hold(self._replica, wanted, identity.subject, deadline())
+        return pb.TransferDrainedResponse(hold=self._public.message(hold))
 
     async def VerifyTokens(
         self, request: pb.VerifyTokensRequest, context: _Context

@@ -508,19 +508,23 @@ class CloseHoldRequest(_message.Message):
 
     PROFILE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    PASSED_ON_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """Canonical name of the profile."""
     fencing_token: _builtins.int
     """The token."""
+    passed_on: _builtins.bool
+    """True: another hold goes on with the browser, and the token's clients are told that theirs was superseded."""
     def __init__(
         self,
         *,
         profile: _builtins.str = ...,
         fencing_token: _builtins.int = ...,
+        passed_on: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "profile", b"profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "passed_on", b"passed_on", "profile", b"profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
