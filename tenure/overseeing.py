@@ -1,6 +1,6 @@
 """What a person on call does: see who has what and why, look at incidents, decide them, stop a worker.
 
-And, inherited, see to hosts.
+And, inherited, see to directories and to hosts.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Callable
 
 import grpc.aio
 
+from tenure.custody import Custody
 from tenure.errors import TenureError, from_rpc_error
 from tenure.hold import CALL_TIMEOUT_S
-from tenure.housing import Housing
 from tenure.retry import call, call_again
 from tenure.v1 import (
     hold_pb2,
@@ -31,7 +31,7 @@ READ_TIMEOUT_S = 60.0
 _PAGE = 1000
 
 
-class Overseeing(Housing):
+class Overseeing(Custody):
     """The calls that need no worker. Every one may raise PermissionDenied and Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

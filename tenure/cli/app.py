@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 import tenure
-from tenure.cli import demo, doctor, host, move, profiles, release, review, revoke, session, up, watch, why
+from tenure.cli import (
+    demo,
+    doctor,
+    host,
+    importing,
+    move,
+    profiles,
+    release,
+    review,
+    revoke,
+    session,
+    snapshot,
+    up,
+    watch,
+    why,
+)
 from tenure.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -50,6 +65,8 @@ app.command("revoke")(revoke.revoke)
 app.add_typer(review.review)
 app.add_typer(host.host)
 app.command("move")(move.move)
+app.add_typer(snapshot.snapshot)
+app.command("import")(importing.import_profile)
 app.command("doctor")(doctor.doctor)
 
 

@@ -14,6 +14,8 @@ from tenure.cli.layout import clock, distance, folded, grid, moment, state_text
 from tenure.cli.output import DEFAULT_ADDRESS, Address, Json, Output, run
 
 if TYPE_CHECKING:
+    from tenure.client import Client
+    from tenure.v1.profile_pb2 import Advice
     from tenure.v1.profile_service_pb2 import ExplainProfileResponse
 
 
@@ -40,11 +42,47 @@ async def _why(output: Output, address: str, profile: str) -> None:
 
     async with connect(address) as client:
         explained = await client.explain(profile)
+        restore = await _restorable(client, profile, explained)
+    explained.advice.extend(restore)
     for advice in explained.advice:
         # The service does not know where its callers find the gateway.
         advice.command = advice.command.replace(f" {DEFAULT_ADDRESS} ", f" {shlex.quote(address)} ")
     facts = MessageToDict(explained, preserving_proto_field_name=True)
     output.show(facts, *_for_people(output, explained, datetime.now(UTC)))
+
+
+async def _restorable(client: Client, profile: str, explained: ExplainProfileResponse) -> list[Advice]:
+    """How to put the newest snapshot back, where a person has the profile and may have to.
+
+    Not from the service that explains: only the profile's home knows its snapshots.
+    """
+    from tenure.errors import TenureError
+    from tenure.v1 import hold_pb2
+    from tenure.v1.profile_pb2 import Advice
+
+    if explained.profile.state not in (
+        hold_pb2.PROFILE_STATE_DISABLED,
+        hold_pb2.PROFILE_STATE_MANUAL_REVIEW,
+    ):
+        return []
+    try:
+        found = [each for each in await client.snapshots(profile) if each.HasField("verify_time")]
+    except TenureError:
+        # Its home may be what is wrong.
+        return []
+    if not found:
+        return []
+    newest = found[0]
+    name = newest.name.rpartition("/")[2]
+    cookies = f"{newest.cookies} cookies" if newest.HasField("cookies") else "its cookies not counted"
+    line = f"tenure snapshot restore {shlex.quote(profile)} {name} --reason 'WHY, for the record'"
+    return [
+        Advice(
+            text=f"If its directory is damaged or missing, put the newest good snapshot back: {cookies}, "
+            f"taken {newest.create_time.ToJsonString()}",
+            command=f"{line} --address {DEFAULT_ADDRESS} --etag {explained.profile.etag}",
+        )
+    ]
 
 
 def _for_people(output: Output, explained: ExplainProfileResponse, now: datetime) -> list[RenderableType]:
