@@ -12,11 +12,12 @@ from browserhost.opening import Closed, Quarantined
 from browserhost.session import Session, State
 from browserhost.sitting import SESSION_ENDED, Sitting
 from browserhost.slot import Slot
+from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.witness.ledger import NOTE
 from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser
-from tenure.errors import BrowserCrashed, OutcomeUnknown, ProfileQuarantined
+from tenure.errors import BrowserCrashed, OutcomeUnknown, ProfileQuarantined, TokenSuperseded
 
 REST_S = 1.0
 """What a quarantine gives the pages, beyond the cut's own time, to be done with what was sent to them."""
@@ -37,6 +38,7 @@ class Ending:
         incidents: Incidents,
         witness: Witness,
         examiner: Examiner,
+        tasks: Tasks,
     ) -> None:
         self._fence = fence
         self._sitting = sitting
@@ -46,15 +48,17 @@ class Ending:
         self._incidents = incidents
         self._witness = witness
         self._examiner = examiner
+        self._tasks = tasks
 
-    async def close_hold(self, token: int) -> Closed:
+    async def close_hold(self, token: int, *, passed_on: bool = False) -> Closed:
         if not self._is_known(token):
             await self._fence.verified(token)
         try:
             async with self._fence.queue:
                 if self._incidents.is_one(token):
                     raise self._incidents.quarantined()
-                await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, SESSION_ENDED)
+                why = TokenSuperseded.reason if passed_on else SESSION_ENDED
+                await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, why)
                 async with self._browser_lock:
                     await self._slot.settle(token)
         except BrowserCrashed as error:
@@ -64,6 +68,8 @@ class Ending:
             # Acknowledged only as what it is: a release before the report would free an unproven end.
             await self._incidents.wait_until_told()
             raise
+        # Not waited for: it is the next session's time that this saves.
+        self._tasks.spawn(self._prepare(token), detached=True)
         marker = self._slot.record.marker
         session = self._sitting.of(token)
         if session is not None:
@@ -73,6 +79,13 @@ class Ending:
             flushed_at=marker.flushed_at if marker is not None else None,
             session=session,
         )
+
+    async def _prepare(self, token: int) -> None:
+        async with self._browser_lock:
+            marker = self._slot.record.marker
+            # Unless a later hold was quicker.
+            if marker is not None and marker.token == token and not marker.held:
+                await self._slot.prepare()
 
     def _is_known(self, token: int) -> bool:
         """Whether the token is over, or was proven, here: a number made up by a caller is neither."""

@@ -165,15 +165,16 @@ class Profile:
                 raise BrowserCrashed(profile=str(self.name), problem="it ended by itself")
             yield Use(browser, partial(self._fence.gate, token), watch.touched, partial(self._keep, token))
 
-    async def close_hold(self, token: int) -> Closed:
-        """End a token here (rule 16). Idempotent; a late one never touches a later hold.
+    async def close_hold(self, token: int, *, passed_on: bool = False) -> Closed:
+        """End a token here (rule 16). Idempotent; a late one never touches a later hold. `passed_on`: its
+        clients are told that another hold goes on with the browser.
 
         Raises DiskFull (nothing was changed), ProfileQuarantined when the hold has already become an
         incident here, BrowserCrashed when cookies may be lost (it becomes one), and what a verify
         raises for a token that this host never served.
         """
         self._refuse_when_stopping()
-        return await self._tasks.whole(self._ending.close_hold(token))
+        return await self._tasks.whole(self._ending.close_hold(token, passed_on=passed_on))
 
     async def quarantine(self, token: int) -> Quarantined:
         """End a token here for an incident (rule 16), and take a last look at its browser, which stays.

@@ -57,7 +57,8 @@ class BrowserHost(ActingServicer, CustodyServicer):
 
     async def CloseHold(self, request: pb.CloseHoldRequest, context: Context) -> pb.CloseHoldResponse:
         token = tokens.check(request.fencing_token)
-        closed = await self._host.profile(parse_profile(request.profile)).close_hold(token)
+        profile = self._host.profile(parse_profile(request.profile))
+        closed = await profile.close_hold(token, passed_on=request.passed_on)
         response = pb.CloseHoldResponse(used=closed.used)
         if closed.flushed_at is not None:
             response.flushed_at.CopyFrom(timestamp(closed.flushed_at))

@@ -1,4 +1,4 @@
-"""The methods of HoldService that need the host: releases, and cancels that find a grant."""
+"""The methods of HoldService that need the host: releases, transfers, and cancels that find a grant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway import fields
 from gateway.backends import Backends
 from gateway.release import Releaser
 from servicekit.call import current_identity
-from tenure import names, token
+from tenure import names, request_id, token
 from tenure.errors import DrainRequired, TenureError, from_status
 from tenure.v1.hold_service_pb2 import (
     CancelWaitRequest,
@@ -22,6 +22,8 @@ from tenure.v1.hold_service_pb2 import (
     ReleaseHoldResult,
     ReleaseHoldsRequest,
     ReleaseHoldsResponse,
+    TransferHoldRequest,
+    TransferHoldResponse,
 )
 
 # Hosts are asked to drain so many holds of one call at a time.
@@ -31,7 +33,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Releases:
-    """ReleaseHold, ReleaseHolds and CancelWait, through the hosts."""
+    """ReleaseHold, ReleaseHolds, TransferHold and CancelWait, through the hosts."""
 
     def __init__(self, backends: Backends, releaser: Releaser) -> None:
         self._backends = backends
@@ -62,6 +64,14 @@ class Releases:
         profile = names.resolve_profile(request.profile, current_identity().tenant)
         return await self._releaser.cancel(request, profile)
 
+    async def TransferHold(self, request: TransferHoldRequest, context: Context) -> TransferHoldResponse:
+        profile = names.resolve_profile(request.profile, current_identity().tenant)
+        token.check(request.fencing_token)
+        # Before anything is drained: what the lock service would refuse must not have cost the holder.
+        names.worker_id(request.to_worker, "to_worker")
+        request_id.parse(request.request_id)
+        return await self._releaser.transfer(request, profile)
+
     async def _release(self, request: ReleaseHoldRequest) -> ReleaseHoldResponse:
         profile = names.resolve_profile(request.profile, current_identity().tenant)
         released, _ = await self._releaser.release(
@@ -83,6 +93,11 @@ class Releases:
                     self.ReleaseHolds,
                     ReleaseHoldsRequest.FromString,
                     ReleaseHoldsResponse.SerializeToString,
+                ),
+                "TransferHold": grpc.unary_unary_rpc_method_handler(
+                    self.TransferHold,
+                    TransferHoldRequest.FromString,
+                    TransferHoldResponse.SerializeToString,
                 ),
                 "CancelWait": grpc.unary_unary_rpc_method_handler(
                     self.CancelWait,

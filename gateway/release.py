@@ -13,11 +13,12 @@ from collections.abc import Iterable
 import structlog
 
 from gateway.backends import Backends
-from tenure.errors import DrainRequired, HostUnreachable, OutcomeUnknown
+from tenure.errors import DrainRequired, HostUnreachable, OutcomeUnknown, TokenSuperseded
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
 from tenure.internal.v1.lock_service_pb2 import (
     ReleaseDrainedRequest,
     SuspectHoldRequest,
+    TransferDrainedRequest,
 )
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import RunResult
@@ -27,6 +28,8 @@ from tenure.v1.hold_service_pb2 import (
     CancelWaitResponse,
     ReleaseHoldRequest,
     ReleaseHoldResponse,
+    TransferHoldRequest,
+    TransferHoldResponse,
 )
 from tenure.v1.host_pb2 import Host
 from tenure.v1.incident_pb2 import SuspicionCause
@@ -76,6 +79,30 @@ class Releaser:
         answer = await self._backends.invoke(self._backends.lock.ReleaseDrained, drained)
         return answer.release, closed
 
+    async def transfer(self, request: TransferHoldRequest, profile: ProfileName) -> TransferHoldResponse:
+        """Drain the hold at its host, whose clients are told that it was superseded, and hand it over.
+
+        Raises as `release`; LeaseExpired of either worker, RequestEnded. A hold that was drained and is not
+        handed over for such a reason can only be released.
+        """
+        wanted = TransferHoldRequest()
+        wanted.CopyFrom(request)
+        wanted.profile = str(profile)
+        located = await self._backends.locate(profile)
+        # A later hold: which one is for the lock service to say.
+        if located.home and located.fencing_token <= request.fencing_token:
+            try:
+                await self._close_at_host(
+                    located.home, located.hosts, profile, request.fencing_token, passed_on=True
+                )
+            except HostUnreachable as error:
+                ending = ReleaseHoldRequest(profile=str(profile), fencing_token=request.fencing_token)
+                await self._without_host(ending, error)
+                raise TokenSuperseded(profile=str(profile), token=request.fencing_token) from error
+        transferred = TransferDrainedRequest(transfer=wanted)
+        answer = await self._backends.invoke(self._backends.lock.TransferDrained, transferred)
+        return TransferHoldResponse(hold=answer.hold)
+
     async def cancel(self, request: CancelWaitRequest, profile: ProfileName) -> CancelWaitResponse:
         """Give up an Acquire; what was granted meanwhile is released through the host.
 
@@ -94,10 +121,16 @@ class Releaser:
         )
 
     async def _close_at_host(
-        self, home: str, hosts: Iterable[Host], profile: ProfileName, fencing_token: int
+        self,
+        home: str,
+        hosts: Iterable[Host],
+        profile: ProfileName,
+        fencing_token: int,
+        *,
+        passed_on: bool = False,
     ) -> CloseHoldResponse:
         """Drain at the host, trying again for a while: closing is idempotent."""
-        request = CloseHoldRequest(profile=str(profile), fencing_token=fencing_token)
+        request = CloseHoldRequest(profile=str(profile), fencing_token=fencing_token, passed_on=passed_on)
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._host_patience_s
         while True:
