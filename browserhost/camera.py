@@ -9,11 +9,10 @@ from typing import Any
 from browserhost.mask import Mask
 from browserhost.page import Page
 from browserhost.pages import Pages
-from browserhost.picture import FORMATS, NoPicture, Picture, decoded
+from browserhost.picture import FORMATS, NoPicture, Picture, Wish, decoded
 from tenure.cdp import CdpClient, CdpClosed, CdpError
+from tenure.errors import InvalidField
 
-QUALITY = 80
-"""Of formats that lose something: 100 is best."""
 _TRIES = 3
 _LOOK_S = 0.5
 """How long a page may take to say whether it is in view."""
@@ -27,17 +26,18 @@ class Camera:
         self._pages = pages
         self._in_use = asyncio.Lock()
 
-    async def take(self, media_type: str, scale: float, full_page: bool) -> Picture:
+    async def take(self, wish: Wish) -> Picture:
         """A picture. Waits as long as it takes: the caller bounds it, and cancelling leaves nothing covered.
 
-        Raises NoPicture when none can be had on which every secret is covered, CdpError, CdpClosed.
+        Raises NoPicture when none can be had on which every secret is covered, InvalidField for a region
+        that is not in view, CdpError, CdpClosed.
         """
         problem = ""
         async with self._in_use:
             page = await self.in_view()
             for _ in range(_TRIES):
                 try:
-                    taken = await self._try(page, media_type, scale, full_page)
+                    taken = await self._try(page, wish)
                 except CdpError as error:
                     # A page that navigates takes its nodes and worlds with it: what was found is gone.
                     problem = f"the page does not stand still: {error.text}"
@@ -47,37 +47,40 @@ class Camera:
                 problem = "the page shows secrets faster than they can be covered"
             raise NoPicture(problem)
 
-    async def _try(self, page: Page, media_type: str, scale: float, full_page: bool) -> Picture | None:
+    async def _try(self, page: Page, wish: Wish) -> Picture | None:
         """A picture; None when secrets that were not covered came into view meanwhile."""
         if page.dialog:
             raise NoPicture(f"a dialog ({page.dialog}) is open on the page")
         mask = Mask(self._root, page)
         try:
             await mask.cover()
-            wish = await self._wish(page, media_type, scale, full_page)
-            answer = await self._root.post("Page.captureScreenshot", wish, page.session)
+            call = await self._call(page, wish)
+            answer = await self._root.post("Page.captureScreenshot", call, page.session)
             if not await mask.holds():
                 return None
         finally:
             mask.lift()
-        return decoded(base64.b64decode(answer["data"]), media_type)
+        return decoded(base64.b64decode(answer["data"]), wish.media_type)
 
-    async def _wish(self, page: Page, media_type: str, scale: float, full_page: bool) -> dict[str, Any]:
-        wish: dict[str, Any] = {"format": FORMATS[media_type]}
-        if media_type != "image/png":
-            wish["quality"] = QUALITY
-        if full_page or scale != 1:
+    async def _call(self, page: Page, wish: Wish) -> dict[str, Any]:
+        call: dict[str, Any] = {"format": FORMATS[wish.media_type]}
+        if wish.media_type != "image/png":
+            call["quality"] = wish.quality
+        if wish.full_page or wish.region or wish.scale != 1:
             metrics = await self._root.post("Page.getLayoutMetrics", {}, page.session)
             view, whole = metrics["cssVisualViewport"], metrics["cssContentSize"]
-            area = {
-                "x": view["pageX"],
-                "y": view["pageY"],
-                "width": view["clientWidth"],
-                "height": view["clientHeight"],
-            }
-            wish["clip"] = {**(whole if full_page else area), "scale": scale}
-            wish["captureBeyondViewport"] = full_page
-        return wish
+            left, top, width, height = wish.region or (0, 0, view["clientWidth"], view["clientHeight"])
+            if left + width > view["clientWidth"] or top + height > view["clientHeight"]:
+                raise InvalidField(
+                    field="screenshot.region",
+                    value=f"{left},{top} {width}x{height}",
+                    problem="is not all inside the page's viewport",
+                    remedy=f"stay within {view['clientWidth']:g} x {view['clientHeight']:g} CSS pixels",
+                )
+            area = {"x": view["pageX"] + left, "y": view["pageY"] + top, "width": width, "height": height}
+            call["clip"] = {**(whole if wish.full_page else area), "scale": wish.scale}
+            call["captureBeyondViewport"] = wish.full_page
+        return call
 
     async def in_view(self) -> Page:
         """The newest page that can be seen: one behind another would never be drawn."""

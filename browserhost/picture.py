@@ -9,6 +9,24 @@ FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
+QUALITY = 80
+"""Of formats that lose something, unless another is asked for: 100 is best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What picture is wanted. `media_type` is one of FORMATS, `scale` above 0 and at most 1.
+
+    `region` is a part of the viewport in CSS pixels (left, top, width, height), and not with `full_page`.
+    """
+
+    media_type: str = "image/png"
+    scale: float = 1.0
+    full_page: bool = False
+    region: tuple[int, int, int, int] | None = None
+    quality: int = QUALITY
+
+
 class NoPicture(Exception):
     """None could be had, or none on which every secret is sure to be covered. `why` is a clause."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from weakref import WeakKeyDictionary
@@ -18,17 +18,20 @@ from browserhost.acting import keys, plan
 from browserhost.acting.keys import Chord
 from browserhost.acting.page import ActedPage
 from browserhost.acting.plan import View
-from browserhost.acting.settle import Settling
+from browserhost.acting.settle import Reason
+from browserhost.acting.settling import Settling
 from browserhost.browser import Browser
 from browserhost.hands_host import Hands
 from browserhost.tasks import to_its_end
-from tenure.errors import InvalidField, TenureError
+from tenure.errors import BrowserCrashed, InvalidField, TenureError
 from tenure.v1.session_pb2 import Action
 from tenure.v1.session_service_pb2 import ActionResult
 
 _ESCAPE = "ff1b"
-_MENU_MS = 250
-"""How long the menu of a right click may take to open, once the page has left it to the browser."""
+_MENU_MS = 1000
+"""How long the menu of a right button may take to open, once the page leaves it to, or may."""
+_TAKEN_MS = 1000
+"""How long a cut waits for the browser to take what was sent to it."""
 _DRAG_STEPS = 10
 _STEP_S = 0.01
 _WHEEL = {(0, -1): 4, (0, 1): 5, (-1, 0): 6, (1, 0): 7}
@@ -77,6 +80,14 @@ class Guard:
     touch: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for the page to settle, in seconds: at least, and at most (0 does not wait)."""
+
+    minimum_s: float = 0.0
+    cap_s: float = 0.0
+
+
 @asynccontextmanager
 async def turn(browser: Browser) -> AsyncIterator[None]:
     """One at a time: Acts and pictures of a browser wait for each other."""
@@ -85,30 +96,27 @@ async def turn(browser: Browser) -> AsyncIterator[None]:
 
 
 async def act(
-    browser: Browser, guard: Guard, actions: Sequence[Action], settle_s: float, progress: Progress
-) -> str:
+    browser: Browser, guard: Guard, actions: Sequence[Action], patience: Patience, progress: Progress
+) -> Reason:
     """Do them in order, and return why waiting for the page to settle stopped. Within a `turn`.
 
     Raises InvalidField when nothing was done, or for what turns out on the way (then `progress` tells);
-    what `gate` raises; BrowserCrashed. Cancelled, it ends once the present action is whole.
+    what `gate` raises; BrowserCrashed. Cancelled, or refused on the way, it ends once the browser has
+    taken what was sent to it, so that nothing of it happens later.
     """
     async with ActedPage.of(browser) as page:
-        plan.check_inside(actions, await page.view())
-        settling = Settling(page)
-        if settle_s:
-            settling.begin()
-        if actions:
-            async with await Hands.on(browser.display) as hands:
-                acting = _Acting(guard, page, hands, _standings[browser], progress)
-                for action in actions:
-                    began = monotonic()
-                    await acting.do(action)
-                    result = ActionResult()
-                    result.duration.FromNanoseconds(round((monotonic() - began) * 1e9))
-                    progress.results.append(result)
-                    progress.part = False
-                await acting.finish()
-        return await settling.wait(settle_s)
+        view = await page.view()
+        plan.check_inside(actions, view)
+        if not actions and not patience.cap_s:
+            return Reason.NONE
+        async with browser.hands.use() as hands:
+            acting = _Acting(guard, page, hands, _standings[browser], progress)
+            if not patience.cap_s:
+                await acting.do_all(actions)
+                return Reason.NONE
+            async with Settling(page, hands).watching(view.top) as settling:
+                await acting.do_all(actions)
+                return await settling.wait(patience.minimum_s, patience.cap_s)
 
 
 class _Acting:
@@ -118,6 +126,24 @@ class _Acting:
         self._guard, self._page, self._hands = guard, page, hands
         self._standing, self._progress = standing, progress
 
+    async def do_all(self, actions: Sequence[Action]) -> None:
+        """Do them in order; on every way out, what has been sent is taken."""
+        try:
+            for action in actions:
+                began = monotonic()
+                await self.do(action)
+                result = ActionResult()
+                result.duration.FromNanoseconds(round((monotonic() - began) * 1e9))
+                self._progress.results.append(result)
+                self._progress.part = False
+            if actions:
+                await self.finish()
+        except BaseException:
+            if self._progress.results or self._progress.part:
+                with suppress(BrowserCrashed):
+                    await self._hands.do("sync", _TAKEN_MS)
+            raise
+
     async def do(self, action: Action) -> None:
         """Do one action."""
         index = len(self._progress.results)
@@ -125,19 +151,18 @@ class _Acting:
             case "click":
                 number, count = plan.button(action.click.button), action.click.count or 1
                 await self._point(action.click.x, action.click.y, index, "click")
+                if number == plan.RIGHT:
+                    await self._page.listen_for_menu()
                 await self._dispatch("click", lambda: self._click(number, count))
             case "drag":
                 drag = action.drag
                 await self._point(drag.from_x, drag.from_y, index, "drag")
                 view = await self._page.view()
-                await self._dispatch(
-                    "drag",
-                    lambda: self._drag(
-                        plan.button(drag.button),
-                        view.on_display(drag.from_x, drag.from_y),
-                        view.on_display(drag.to_x, drag.to_y),
-                    ),
-                )
+                start, end = view.on_display(drag.from_x, drag.from_y), view.on_display(drag.to_x, drag.to_y)
+                button = plan.button(drag.button)
+                if button == plan.RIGHT:
+                    await self._page.listen_for_menu()
+                await self._dispatch("drag", lambda: self._drag(button, start, end, index))
             case "move":
                 await self._point(action.move.x, action.move.y, index, "move")
             case "scroll":
@@ -194,9 +219,13 @@ class _Acting:
             self._standing.keyboard_left = False
         await self._hands.do("sync")
 
-    async def _drag(self, button: int, start: tuple[int, int], end: tuple[int, int]) -> None:
+    async def _drag(self, button: int, start: tuple[int, int], end: tuple[int, int], index: int) -> None:
+        """Raises InvalidField when the page leaves a right button to the browser, whose menu opens."""
         await self._hands.do("press", button)
         try:
+            if button == plan.RIGHT and await self._close_menu():
+                problem = "opens the browser's menu, which the page does not keep from opening"
+                raise _refused(f"actions[{index}].drag.button", "MOUSE_BUTTON_RIGHT", problem, "use another")
             for step in range(1, _DRAG_STEPS + 1):
                 # Pages take a drag for one only when it moves on the way.
                 await asyncio.sleep(_STEP_S)
@@ -251,15 +280,19 @@ class _Acting:
 
     async def _dismiss_menu(self) -> None:
         """Close the menu of a right click. The page has had its say; what is in it is the browser's."""
-        if not self._standing.menu_due:
-            return
+        if self._standing.menu_due:
+            await self._close_menu()
+            self._standing.menu_due = False
+
+    async def _close_menu(self) -> bool:
+        """Close the browser's menu once the page has left it to open; whether there was one."""
         await self._hands.do("sync")
-        await self._page.answers()
-        if await self._hands.do("menu", _MENU_MS) == "1":
-            self._guard.gate()
-            await to_its_end(self._send("chord", "-", _ESCAPE))
-            await self._hands.do("sync")
-        self._standing.menu_due = False
+        if await self._page.keeps_menu() or await self._hands.do("menu", _MENU_MS) != "1":
+            return False
+        self._guard.gate()
+        await to_its_end(self._send("chord", "-", _ESCAPE))
+        await self._hands.do("sync")
+        return True
 
 
 def _refused(field: str, value: str, problem: str, remedy: str = "look at a new screenshot") -> InvalidField:

@@ -32,6 +32,19 @@ _FOCUSED = (
 )
 
 
+# What the page does about the next right button: it may keep the browser's menu from opening.
+_LISTEN_FOR_MENU = """void (globalThis.kept = new Promise(answer => addEventListener("contextmenu",
+    event => setTimeout(() => answer(event.defaultPrevented)), {capture: true, once: true})))"""
+_KEPT = "Promise.race([globalThis.kept, new Promise(answer => setTimeout(answer, 250, null))])"
+# Two frames on, what was sent to the page before has been done, and drawn. One that is not in view has none.
+_THROUGH = """new Promise(answer => {
+    let left = 2;
+    const next = () => left-- ? requestAnimationFrame(next) : answer(0);
+    next();
+    setTimeout(answer, 200, 0);
+})"""
+
+
 class ActedPage:
     """Get it from `of`. Everything raises BrowserCrashed when the browser, or the page, does not answer."""
 
@@ -96,10 +109,22 @@ class ActedPage:
         await self._ask(_FOCUSED)
         return bool(await self._ask(_FOCUSED))
 
-    async def answers(self) -> None:
-        """Return when the page has come to what was sent to it before."""
+    async def listen_for_menu(self) -> None:
+        """Have `keeps_menu` say what becomes of the next right button that goes down."""
+        await self._ask(_LISTEN_FOR_MENU)
+
+    async def keeps_menu(self) -> bool:
+        """Whether the page kept the browser's menu from opening; False when that is not known.
+
+        A frame within it may have kept it too, unseen.
+        """
         self._check_dialog()
-        await self._ask("0")
+        return await self._ask(_KEPT) is True
+
+    async def through(self) -> None:
+        """Return when the page has done what was sent to it, or a dialog keeps it. The caller bounds it."""
+        if not self.page.dialog:
+            await self._evaluate(_THROUGH)
 
     async def _check_in_view(self) -> None:
         """Raises InvalidField when what is seen is another page, or a dialog."""
@@ -123,22 +148,26 @@ class ActedPage:
             )
 
     async def _ask(self, expression: str) -> Any:
-        """Evaluate in a world of its own, where no page can have put other answers."""
+        """As `_evaluate`. Raises TimeoutError when the page does not answer."""
         async with asyncio.timeout(ANSWER_S):
-            while True:
-                if not self._world:
-                    world = {"frameId": self.page.target, "worldName": _WORLD}
-                    made = await self.client.post("Page.createIsolatedWorld", world, self.session)
-                    self._world = made["executionContextId"]
-                wanted = {"expression": expression, "contextId": self._world, "returnByValue": True}
-                try:
-                    answer = await self.client.post(
-                        "Runtime.evaluate", {**wanted, "awaitPromise": True}, self.session
-                    )
-                except CdpError:
-                    self._world = 0  # another document has come
-                    continue
-                return answer["result"].get("value")
+            return await self._evaluate(expression)
+
+    async def _evaluate(self, expression: str) -> Any:
+        """Evaluate in a world of its own, where no page can have put other answers."""
+        while True:
+            if not self._world:
+                world = {"frameId": self.page.target, "worldName": _WORLD}
+                made = await self.client.post("Page.createIsolatedWorld", world, self.session)
+                self._world = made["executionContextId"]
+            wanted = {"expression": expression, "contextId": self._world, "returnByValue": True}
+            try:
+                answer = await self.client.post(
+                    "Runtime.evaluate", {**wanted, "awaitPromise": True}, self.session
+                )
+            except CdpError:
+                self._world = 0  # another document has come
+                continue
+            return answer["result"].get("value")
 
 
 def _unusable(problem: str) -> BrowserCrashed:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from browserhost.acting import keys
+from browserhost.picture import QUALITY, Wish
 from tenure.errors import InvalidField
 from tenure.v1.session_pb2 import Action, MouseButton
-from tenure.v1.session_service_pb2 import ScreenshotOptions
+from tenure.v1.session_service_pb2 import ActRequest, ScreenshotOptions
 
 MAX_ACTIONS = 100
 MAX_TEXT = 10_000
@@ -20,6 +21,7 @@ MAX_SETTLE_S = 60.0
 MAX_CLICKS = 3
 MAX_TURNS = 100
 SETTLE_S = 2.0
+MINIMUM_S = 0.05
 PIECE = 50
 """Characters typed between two looks at the fence."""
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -93,9 +95,15 @@ def check_inside(actions: Sequence[Action], view: View) -> None:
                 )
 
 
-def settle_s(settle: Duration, *, is_sent: bool) -> float:
-    """How long to wait at most for the page to settle; SETTLE_S when it was not sent."""
-    return _seconds(settle, "settle", MAX_SETTLE_S) if is_sent else SETTLE_S
+def settle_s(request: ActRequest) -> tuple[float, float]:
+    """How long to wait for the page to settle, at least and at most; MINIMUM_S, SETTLE_S when not sent.
+
+    Raises InvalidField.
+    """
+    most = _seconds(request.settle, "settle", MAX_SETTLE_S) if request.HasField("settle") else SETTLE_S
+    if not request.HasField("settle_minimum"):
+        return min(MINIMUM_S, most), most
+    return _seconds(request.settle_minimum, "settle_minimum", most), most
 
 
 def seconds(duration: Duration) -> float:
@@ -115,24 +123,42 @@ def pieces(text: str) -> Iterator[str]:
             yield run[begin : begin + PIECE]
 
 
-def picture(options: ScreenshotOptions) -> tuple[str, float]:
-    """Media type and scale. Raises InvalidField."""
+def picture(options: ScreenshotOptions) -> Wish:
+    """What picture is wanted. Raises InvalidField. Whether a region is in view, the camera sees."""
     media_type, scale = options.media_type or MEDIA_TYPES[0], options.scale or 1.0
     if media_type not in MEDIA_TYPES:
-        raise InvalidField(
-            field="screenshot.media_type",
-            value=media_type,
-            problem="is not a type that pictures are taken in",
-            remedy="send one of " + ", ".join(MEDIA_TYPES),
+        raise _bad_picture(
+            "media_type",
+            media_type,
+            "is not a type that pictures are taken in",
+            "send one of " + ", ".join(MEDIA_TYPES),
         )
     if not 0.05 <= scale <= 1:
-        raise InvalidField(
-            field="screenshot.scale",
-            value=f"{scale:g}",
-            problem="is out of range",
-            remedy="send 0.05 to 1, or leave it out for 1",
+        raise _bad_picture("scale", f"{scale:g}", "is out of range", "send 0.05 to 1, or leave it out for 1")
+    quality = options.quality or QUALITY
+    if not 1 <= quality <= 100 or (options.quality and media_type == MEDIA_TYPES[0]):
+        raise _bad_picture(
+            "quality",
+            str(options.quality),
+            "is out of range, or for image/png, which loses nothing",
+            "send 1 to 100 with image/jpeg or image/webp",
         )
-    return media_type, scale
+    region = None
+    if options.HasField("region"):
+        part = options.region
+        region = (part.x, part.y, part.width, part.height)
+        if options.full_page or min(part.x, part.y) < 0 or min(part.width, part.height) < 1:
+            raise _bad_picture(
+                "region",
+                "{},{} {}x{}".format(*region),
+                "is no part of the viewport, or comes with full_page",
+                "send a place from 0,0 on and a size above 0, and no full_page",
+            )
+    return Wish(media_type, scale, options.full_page, region, quality)
+
+
+def _bad_picture(field: str, value: str, problem: str, remedy: str) -> InvalidField:
+    return InvalidField(field=f"screenshot.{field}", value=value, problem=problem, remedy=remedy)
 
 
 def _check(action: Action, at: str) -> None:
@@ -141,8 +167,7 @@ def _check(action: Action, at: str) -> None:
             _among(action.click.button, MouseButton.values(), f"{at}.click.button")
             _within(action.click.count, 0, MAX_CLICKS, f"{at}.click.count")
         case "drag":
-            # A right button that goes down opens the browser's menu, and the rest would be in that.
-            _among(action.drag.button, MouseButton.values()[:RIGHT], f"{at}.drag.button")
+            _among(action.drag.button, MouseButton.values(), f"{at}.drag.button")
         case "scroll":
             _within(action.scroll.delta_x, -MAX_TURNS, MAX_TURNS, f"{at}.scroll.delta_x")
             _within(action.scroll.delta_y, -MAX_TURNS, MAX_TURNS, f"{at}.scroll.delta_y")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import grpc.aio
 
 from browserhost.acting import act, plan
-from browserhost.acting.act import Guard, Progress
+from browserhost.acting.act import Guard, Patience, Progress
 from browserhost.browser import Browser
 from browserhost.host import Host
 from browserhost.opening import Use
@@ -43,7 +43,7 @@ class ActingServicer(BrowserHostServiceServicer):
         session = _session(wanted.session, wanted.fencing_token)
         actions = list(wanted.actions)
         plan.check(actions)
-        settle_s = plan.settle_s(wanted.settle, is_sent=wanted.HasField("settle"))
+        patience = Patience(*plan.settle_s(wanted))
         if wanted.HasField("screenshot"):
             plan.picture(wanted.screenshot)
         progress, response = Progress(), ActResponse()
@@ -52,7 +52,8 @@ class ActingServicer(BrowserHostServiceServicer):
                 browser = cast("Browser", use.browser)  # nothing else has a display
                 async with act.turn(browser):
                     guard = Guard(use.gate, use.touch)
-                    response.settle_reason = await act.act(browser, guard, actions, settle_s, progress)
+                    reason = await act.act(browser, guard, actions, patience, progress)
+                    response.settle, response.settle_reason = reason.message, reason.value
                     if wanted.HasField("screenshot"):
                         response.screenshot.CopyFrom(await _screenshot(use, wanted.screenshot))
         except TenureError as error:
@@ -91,11 +92,11 @@ def _session(name: str, token: int) -> SessionName:
 
 async def _screenshot(use: Use, options: ScreenshotOptions) -> Screenshot:
     """A picture of the page in view, under the fence. Raises BrowserCrashed when none can be had."""
-    media_type, scale = plan.picture(options)
+    wish = plan.picture(options)
     use.gate()
     try:
         async with asyncio.timeout(PICTURE_S):
-            taken = await use.browser.picture(media_type, scale=scale, full_page=options.full_page)
+            taken = await use.browser.picture(wish)
     except (NoPicture, TimeoutError) as error:
         why = str(error) or f"it takes longer than {PICTURE_S:g} s"
         raise BrowserCrashed(f"No picture of the page can be had: {why}.", problem=why) from error

@@ -1,81 +1,88 @@
-"""Whether a page has come to rest: nothing painted, nothing loading, nothing asked for."""
+"""When a page has come to rest: nothing drawn, nothing loading, nothing asked for. Pure.
+
+What is drawn is told by its display, what is loaded by its browser. Times are one clock's, in seconds.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
 
-from browserhost.acting.page import ActedPage
-from tenure.cdp import Result
+from tenure.v1.session_pb2 import SettleReason
 
-QUIET_S = 0.15
-"""Without a sign of life for as long, and with nothing outstanding, a page is settled. A caret blinks
-every 0.5 s."""
+QUIET_S = 0.1
+"""Without a sign of life for as long, and with nothing outstanding, a page is settled."""
 PATIENCE_S = 1.0
 """A request that takes longer is taken for one that is meant to: a long poll, a stream."""
+CARET_WIDTH = 2
+"""Of a display's pixels. What is no wider is a text cursor: it blinks every 0.6 s, for ever."""
 
-# Each frame tells that something was painted; what is on it is of no interest.
-_SCREENCAST = {"format": "jpeg", "quality": 1, "maxWidth": 16, "maxHeight": 16}
 _AWAITED = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch"})
-_DONE = frozenset({"Network.loadingFinished", "Network.loadingFailed"})
 
 
-class Settling:
-    """Watches from `begin` on."""
+class Reason(Enum):
+    """Why waiting stopped. The values are the words of `settle_reason`."""
 
-    def __init__(self, page: ActedPage) -> None:
-        self._page = page
-        self._clock = asyncio.get_running_loop().time
-        self._last = 0.0
-        self._requests: dict[str, float] = {}
-        self._loading: set[str] = set()
-        self._changed = asyncio.Event()
-        self._stop = page.client.listen(self._event)
+    NONE = "none"
+    SETTLED = "settled"
+    CAP = "cap"
 
-    def begin(self) -> None:
-        """Ask to be told, from the page's own process on: what comes after is seen."""
-        self._page.call("Network.enable", maxTotalBufferSize=0, maxResourceBufferSize=0)
-        self._page.call("Page.startScreencast", **_SCREENCAST)
+    @property
+    def message(self) -> SettleReason.ValueType:
+        """The wire form."""
+        return SettleReason.Value(f"SETTLE_REASON_{self.name}")
 
-    async def wait(self, cap_s: float) -> str:
-        """Return `settled`, or `cap` after `cap_s` seconds without; `none` when that is 0."""
-        if not cap_s:
-            return "none"
-        now = self._last = self._clock()
-        cap = now + cap_s
-        while now < cap:
-            at = self._quiet_at(now)
-            if at <= now:
-                return "settled"
-            self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(at, cap) - now):
-                    await self._changed.wait()
-            now = self._clock()
-        return "cap"
 
-    def _quiet_at(self, now: float) -> float:
-        """When the page is settled, should nothing come meanwhile."""
+@dataclass(slots=True)
+class Rest:
+    """What a page shows of itself. `top`: where on the display it begins, below the browser's own bars."""
+
+    top: int
+    last: float = -inf
+    """The last sign of life."""
+    heard: bool = False
+    """Whether it is through with all that was sent to it."""
+    _requests: dict[str, float] = field(default_factory=dict)
+    _loading: set[str] = field(default_factory=set)
+
+    def hears(self, now: float) -> None:
+        """The page is through with all that was sent to it."""
+        self.heard, self.last = True, now
+
+    def drawn(self, now: float, top: int, width: int, height: int) -> bool:
+        """Something was drawn from `top` on; whether that says anything of the page."""
+        if width <= CARET_WIDTH or top + height <= self.top:
+            return False
+        self.last = now
+        return True
+
+    def asked(self, now: float, request: str, kind: str) -> None:
+        """The page asks for something; `kind` is DevTools' resource type."""
+        if kind in _AWAITED:
+            self._requests[request] = self.last = now
+
+    def answered(self, now: float, request: str) -> None:
+        """An answer is whole, or has failed."""
+        if self._requests.pop(request, None) is not None:
+            self.last = now
+
+    def loads(self, now: float, frame: str) -> None:
+        """A frame begins to load."""
+        self._loading.add(frame)
+        self.last = now
+
+    def loaded(self, now: float, frame: str) -> None:
+        """It is done, or gone."""
+        self._loading.discard(frame)
+        self.last = now
+
+    def at(self, now: float, earliest: float) -> float:
+        """When the page is settled, and not before `earliest`, should nothing come meanwhile.
+
+        Infinite while something must come first.
+        """
         self._requests = {n: t for n, t in self._requests.items() if t + PATIENCE_S > now}
-        if self._loading:
-            return float("inf")
-        return max(self._last + QUIET_S, *(t + PATIENCE_S for t in self._requests.values()), 0.0)
-
-    def _event(self, method: str, params: Result, session: str) -> None:
-        if session != self._page.session:
-            return
-        match method:
-            case "Page.screencastFrame":
-                self._page.call("Page.screencastFrameAck", sessionId=params["sessionId"])
-            case "Page.frameStartedLoading":
-                self._loading.add(params["frameId"])
-            case "Page.frameStoppedLoading" | "Page.frameDetached":
-                self._loading.discard(params["frameId"])
-            case "Network.requestWillBeSent" if params.get("type") in _AWAITED:
-                self._requests[params["requestId"]] = self._clock()
-            case _ if method in _DONE and params["requestId"] in self._requests:
-                del self._requests[params["requestId"]]
-            case _:
-                return
-        self._last = self._clock()
-        self._changed.set()
+        if self._loading or not self.heard:
+            return inf
+        return max(earliest, self.last + QUIET_S, *(t + PATIENCE_S for t in self._requests.values()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int, c_long, c_uint, c_ulong, c_void_p
+from collections.abc import Callable
+from ctypes import byref, c_int, c_long, c_short, c_uint, c_ulong, c_ushort, c_void_p
 from typing import Any
 
 _SUBSTRUCTURE_NOTIFY = 1 << 19
@@ -12,8 +13,49 @@ _SUBSTRUCTURE_NOTIFY = 1 << 19
 _ignore = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)(lambda display, error: 0)
 
 
+class ClientMessage(ctypes.Structure):
+    # XClientMessageEvent, Xlib.h
+    _fields_ = (
+        ("type", c_int),
+        ("serial", c_ulong),
+        ("send_event", c_int),
+        ("display", c_void_p),
+        ("window", c_ulong),
+        ("message_type", c_ulong),
+        ("format", c_int),
+        ("data", c_long * 5),
+    )
+
+
+class Rectangle(ctypes.Structure):
+    # XRectangle, Xlib.h
+    _fields_ = (("left", c_short), ("top", c_short), ("width", c_ushort), ("height", c_ushort))
+
+
+class DamageNotify(ctypes.Structure):
+    # XDamageNotifyEvent, Xdamage.h
+    _fields_ = (
+        ("type", c_int),
+        ("serial", c_ulong),
+        ("send_event", c_int),
+        ("display", c_void_p),
+        ("drawable", c_ulong),
+        ("damage", c_ulong),
+        ("level", c_int),
+        ("more", c_int),
+        ("timestamp", c_ulong),
+        ("area", Rectangle),
+        ("geometry", Rectangle),
+    )
+
+
+class Event(ctypes.Union):
+    # XEvent, Xlib.h
+    _fields_ = (("type", c_int), ("client", ClientMessage), ("damage", DamageNotify), ("size", c_long * 24))
+
+
 class Display:
-    """The connection. Raises OSError when there is none."""
+    """The connection. Raises OSError when there is none. `listeners` are told of each event."""
 
     def __init__(self) -> None:
         self.x: Any = ctypes.CDLL("libX11.so.6")
@@ -28,10 +70,21 @@ class Display:
         self.root = c_ulong(self.x.XDefaultRootWindow(self.connection))
         self.x.XSelectInput(self.connection, self.root, c_long(_SUBSTRUCTURE_NOTIFY))
         self.number: int = self.x.XConnectionNumber(self.connection)
+        self.listeners: list[Callable[[Event], None]] = []
 
     def flush(self) -> None:
         """Return when the display has done everything."""
         self.x.XSync(self.connection, 0)
+
+    def take(self) -> bool:
+        """Take the events that there are, without waiting; whether there were any."""
+        event, any_came = Event(), False
+        while self.x.XPending(self.connection):
+            self.x.XNextEvent(self.connection, byref(event))
+            any_came = True
+            for listener in self.listeners:
+                listener(event)
+        return any_came
 
 
 class Pointer:

@@ -106,7 +106,10 @@ class Keyboard:
             self._display.x.XChangeKeyboardMapping(self._display.connection, keycode, 2, both, 1)
             self._keys[each] = keycode, False
             self._ours.append(keycode)
-        self._display.flush()
+        if missing:
+            # The browser asks for the new keys when it is told of them, and reads on meanwhile: a key
+            # typed before it has them would still be the old one.
+            self._taken()
 
     def let_go(self) -> None:
         """Release whatever is still held."""

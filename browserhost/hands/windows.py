@@ -8,28 +8,11 @@ import time
 from collections.abc import Iterator
 from ctypes import POINTER, byref, c_int, c_long, c_uint, c_ulong, c_void_p
 
-from browserhost.hands.display import Display
+from browserhost.hands.display import Display, Event
 
 SYNC_S = 5.0
 """How long the browser may take to come to what the display has for it."""
 _CLIENT_MESSAGE, _IS_VIEWABLE = 33, 2
-
-
-class _ClientMessage(ctypes.Structure):
-    _fields_ = (
-        ("type", c_int),
-        ("serial", c_ulong),
-        ("send_event", c_int),
-        ("display", c_void_p),
-        ("window", c_ulong),
-        ("message_type", c_ulong),
-        ("format", c_int),
-        ("data", c_long * 5),
-    )
-
-
-class _Event(ctypes.Union):
-    _fields_ = (("type", c_int), ("client", _ClientMessage), ("size", c_long * 24))
 
 
 class _Window(ctypes.Structure):
@@ -59,12 +42,14 @@ class Windows:
 
     def __init__(self, display: Display) -> None:
         self._x, self._connection, self._root = display.x, display.connection, display.root
-        self._number, self._flush = display.number, display.flush
+        self._flush = display.flush
         display.x.XInternAtom.restype = c_ulong
         self._protocols, self._ping = (
             display.x.XInternAtom(display.connection, name, 0) for name in (b"WM_PROTOCOLS", b"_NET_WM_PING")
         )
-        self._pings = 0
+        self._display = display
+        self._pings = self._ponged = 0
+        display.listeners.append(self._event)
 
     def under(self) -> str:
         """What gets a click where the pointer is."""
@@ -84,44 +69,47 @@ class Windows:
     def menu(self, milliseconds: int) -> int:
         """Whether one is open by then, 1 or 0."""
         deadline = time.monotonic() + milliseconds / 1000
-        while not any(window.override_redirect for _, window in self._windows()):
-            left = deadline - time.monotonic()
-            # Windows that come are told of by an event, which may have been read with the last answer.
-            if not self._x.XPending(self._connection) and (left <= 0 or not self._is_told(left)):
+        while True:
+            is_over = time.monotonic() >= deadline
+            self._display.take()
+            if any(window.override_redirect for _, window in self._windows()):
+                return 1
+            if is_over:
                 return 0
-            self._has_pong()
-        return 1
+            # Windows that come are told of by an event, which may have been read with the last answer.
+            if not self._x.XPending(self._connection):
+                self._is_told(deadline)
 
-    def sync(self) -> None:
-        """Raises OSError when the browser does not take what there is."""
+    def sync(self, seconds: float = SYNC_S) -> None:
+        """Raises OSError when the browser does not take what there is in time."""
         main = next((number for number, window in self._windows() if not window.override_redirect), None)
         if main is None:
             raise OSError("there is no window")
         self._pings += 1
-        event = _Event()
+        event = Event()
         event.client.type, event.client.format = _CLIENT_MESSAGE, 32
         event.client.window, event.client.message_type = main, self._protocols
         event.client.data[:3] = (self._ping, self._pings, main)
         # Taken in its turn, and answered to the root window (Extended Window Manager Hints, _NET_WM_PING).
         self._x.XSendEvent(self._connection, c_ulong(main), 0, c_long(0), byref(event))
         self._flush()
-        while not self._has_pong():
-            if not self._is_told(SYNC_S):
+        deadline = time.monotonic() + seconds
+        self._display.take()
+        while self._ponged != self._pings:
+            if not self._is_told(deadline):
                 raise OSError("the browser's window does not answer")
+            self._display.take()
 
-    def _is_told(self, seconds: float) -> bool:
-        return bool(select.select([self._number], [], [], seconds)[0])
+    def _is_told(self, deadline: float) -> bool:
+        left = max(0.0, deadline - time.monotonic())
+        return bool(select.select([self._display.number], [], [], left)[0])
 
-    def _has_pong(self) -> bool:
-        """Take the events that there are; whether the last ping's answer is among them."""
-        event = _Event()
-        while self._x.XPending(self._connection):
-            self._x.XNextEvent(self._connection, byref(event))
-            message = event.client
-            is_protocol = event.type == _CLIENT_MESSAGE and message.message_type == self._protocols
-            if is_protocol and message.data[:2] == [self._ping, self._pings]:
-                return True
-        return False
+    def _event(self, event: Event) -> None:
+        message = event.client
+        if event.type == _CLIENT_MESSAGE and message.message_type == self._protocols:
+            protocol, number = message.data[:2]
+            if protocol == self._ping:
+                self._ponged = number
 
     def _windows(self) -> Iterator[tuple[int, _Window]]:
         """Those that can be seen, the lowest first."""

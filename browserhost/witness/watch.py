@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from browserhost.page import Observer
-from browserhost.picture import NoPicture, Picture
+from browserhost.picture import NoPicture, Picture, Wish
 from browserhost.tasks import Tasks
 from browserhost.witness.ledger import NOTE, SCREENSHOT, STEP, Item
 from browserhost.witness.recording import Recording
@@ -21,13 +21,13 @@ PICTURE_S = 3.0
 """How long a picture may take; one that takes longer is given up."""
 STEP_S = 2.0
 """How long a step may be kept waiting for its picture."""
-_MEDIA_TYPE = "image/jpeg"
+_WISH = Wish("image/jpeg")
 
 
 class Watched(Protocol):
     """A browser, as a watch sees it."""
 
-    async def picture(self, media_type: str) -> Picture: ...
+    async def picture(self, wish: Wish) -> Picture: ...
 
     def watch(self, observer: Observer) -> None: ...
 
@@ -71,7 +71,7 @@ class Watch:
         why = "the session was cut"
         try:
             async with asyncio.timeout(STEP_S):
-                taken = await self._browser.picture(_MEDIA_TYPE)
+                taken = await self._browser.picture(_WISH)
         except (NoPicture, TenureError, TimeoutError) as error:
             why = str(error) or f"it took longer than {STEP_S:g} s"
         else:
@@ -110,7 +110,7 @@ class Watch:
         was_stopped = self._stopped
         try:
             async with asyncio.timeout(PICTURE_S):
-                taken = await self._browser.picture(_MEDIA_TYPE)
+                taken = await self._browser.picture(_WISH)
         except (NoPicture, TenureError, TimeoutError) as error:
             why = str(error) or f"it took longer than {PICTURE_S:g} s"
             self.recording.say(NOTE, f"no picture: {why}")

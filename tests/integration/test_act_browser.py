@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from browserhost.acting import act
 from browserhost.acting import page as acting_page
-from browserhost.acting.act import Guard, Progress
+from browserhost.acting.act import Guard, Patience, Progress
+from browserhost.acting.settle import Reason
 from browserhost.browser import Browser
 from browserhost.hands_host import Hands
 from tenure.errors import BrowserCrashed, InvalidField, TokenSuperseded
 from tenure.v1.session_pb2 import Action, Click, Drag, MouseButton, Move, PressKey, Scroll, TypeText, Wait
-from tests.fixtures.chrome import Browsers, until
+from tests.fixtures.chrome import browsers_in, data_root_made, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Act</title>
 <body style="margin:0;height:3000px;width:2000px">
@@ -48,11 +52,12 @@ class Acted:
     gate: Callable[[], None] = lambda: None
     progress: Progress = field(default_factory=Progress)
 
-    async def act(self, *actions: Action, settle_s: float = 0) -> str:
+    async def act(self, *actions: Action, settle_s: float = 0, minimum_s: float = 0.05) -> Reason:
         self.progress = Progress()
         guard = Guard(lambda: self.gate(), self.touched.append)  # noqa: PLW0108 - as it is then
         async with act.turn(self.browser):
-            return await act.act(self.browser, guard, actions, settle_s, self.progress)
+            patience = Patience(min(minimum_s, settle_s), settle_s)
+            return await act.act(self.browser, guard, actions, patience, self.progress)
 
     async def refused(self, *actions: Action) -> InvalidField:
         with pytest.raises(InvalidField) as caught:
@@ -79,7 +84,7 @@ def key(chord: str) -> Action:
     return Action(key=PressKey(chord=chord))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page_url() -> AsyncIterator[str]:
     async def page(request: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
@@ -99,11 +104,18 @@ async def page_url() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def acted(browsers: Browsers, page_url: str) -> Acted:
-    browser = await browsers.launch()
-    await browser.open(page_url)
-    return Acted(browser)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Browser]:
+    with data_root_made() as root:
+        async with browsers_in(root) as browsers:
+            yield await browsers.launch()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def acted(shared: Browser, page_url: str) -> Acted:
+    """The one browser, handed over from test to test."""
+    await shared.hand_over(page_url)
+    return Acted(shared)
 
 
 async def test_a_click_arrives_where_the_page_has_it(acted: Acted) -> None:
@@ -153,6 +165,19 @@ async def test_a_drag_holds_the_button_on_its_way(acted: Acted) -> None:
     assert await acted.js("held") is False
 
 
+async def test_a_right_drag_is_the_pages_where_it_keeps_the_menu_away(acted: Acted) -> None:
+    drag = Action(
+        drag=Drag(from_x=520, from_y=220, to_x=700, to_y=230, button=MouseButton.MOUSE_BUTTON_RIGHT)
+    )
+    error = await acted.refused(click(140, 115), drag)
+    assert (error.field, len(acted.progress.results)) == ("actions[1].drag.button", 1)
+    assert await acted.js("[parseInt(knob.style.left), held]") == [500, False]
+    await acted.js("addEventListener('contextmenu', e => e.preventDefault())")
+    await acted.act(drag, click(200, 210), type_("no menu"))
+    assert await acted.js("[parseInt(knob.style.left), held, field.value]") == [680, False, "no menu"]
+    assert ["mousedown", 2, 520, 220] in await acted.js("seen")
+
+
 async def test_moving_is_no_click(acted: Acted) -> None:
     # A page hears of moves once a frame.
     await acted.act(Action(move=Move(x=30, y=40)), settle_s=20)
@@ -192,11 +217,13 @@ async def test_points_outside_the_viewport_are_refused_before_anything_is_done(a
     assert acted.touched == []
 
 
-async def test_keys_go_nowhere_before_the_page_was_clicked_into(browsers: Browsers) -> None:
-    acted = Acted(await browsers.launch())
-    error = await acted.refused(type_("chrome://settings\n"))
-    assert (error.field, error.remedy) == ("actions[0].type", "click into the page first")
-    assert acted.browser.url == "about:blank"
+async def test_keys_go_nowhere_before_the_page_was_clicked_into() -> None:
+    with data_root_made() as root:
+        async with browsers_in(root) as browsers:
+            acted = Acted(await browsers.launch())
+            error = await acted.refused(type_("chrome://settings\n"))
+            assert (error.field, error.remedy) == ("actions[0].type", "click into the page first")
+            assert acted.browser.url == "about:blank"
 
 
 async def test_a_tab_out_of_the_page_leads_to_no_address_bar(acted: Acted) -> None:
@@ -213,8 +240,10 @@ async def test_a_tab_out_is_noticed_also_where_a_client_has_the_page_believe_in_
     acted: Acted,
 ) -> None:
     page = await acted.browser.in_view()
-    await acted.browser.mux.root.call("Emulation.setFocusEmulationEnabled", {"enabled": True}, page.session)
+    emulate = "Emulation.setFocusEmulationEnabled"
+    await acted.browser.mux.root.call(emulate, {"enabled": True}, page.session)
     error = await acted.refused(click(200, 245), type_("\t\t\t\t\tchrome://version\n"))
+    await acted.browser.mux.root.call(emulate, {"enabled": False}, page.session)
     assert error.remedy == "click into the page first"
     assert acted.browser.url.startswith("http://127.0.0.1")
 
@@ -225,6 +254,7 @@ async def test_an_emulated_viewport_is_not_acted_on(acted: Acted) -> None:
     await acted.browser.mux.root.call("Emulation.setDeviceMetricsOverride", phone, page.session)
     error = await acted.refused(click(10, 10))
     assert "clearDeviceMetricsOverride" in error.remedy
+    await acted.browser.mux.root.call("Emulation.clearDeviceMetricsOverride", {}, page.session)
 
 
 async def test_a_page_that_lies_about_its_window_moves_no_click_out_of_it(acted: Acted) -> None:
@@ -306,7 +336,7 @@ async def test_a_cut_waits_for_the_present_action_and_begins_no_other(acted: Act
 
     async def run() -> None:
         async with act.turn(acted.browser):
-            await act.act(acted.browser, guard, [drag, click(200, 210)], 0, acted.progress)
+            await act.act(acted.browser, guard, [drag, click(200, 210)], Patience(), acted.progress)
 
     acts = asyncio.create_task(run())
     await pulled.wait()
@@ -315,6 +345,19 @@ async def test_a_cut_waits_for_the_present_action_and_begins_no_other(acted: Act
         await acts
     assert await acted.js("[parseInt(knob.style.left), held]") == [680, False]
     assert acted.touched == ["drag", "drag"]
+
+
+async def test_what_was_sent_before_a_cut_has_been_taken_when_it_returns(acted: Acted) -> None:
+    await acted.act(click(200, 210))
+    acts = asyncio.create_task(acted.act(type_("a" * 5000)))
+    await until(lambda: len(acted.touched) > 12)
+    acts.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await acts
+    typed = await acted.js("field.value.length")
+    await acted.act(Action(move=Move(x=30, y=40)), settle_s=20, minimum_s=0.3)
+    assert typed >= 50
+    assert await acted.js("field.value.length") == typed
 
 
 async def test_a_wait_is_cut_at_once(acted: Acted) -> None:
@@ -336,21 +379,63 @@ async def test_hands_that_lose_their_host_let_go(acted: Acted) -> None:
     assert pressed == ["mousedown", "mouseup"]
 
 
+async def test_hands_are_kept_from_call_to_call_and_end_with_their_browser(acted: Acted) -> None:
+    await acted.act(click(140, 115))
+    async with acted.browser.hands.use() as hands:
+        process = hands._process
+        assert await hands.do("sync") == ""
+    async with acted.browser.hands.use() as hands:
+        assert hands._process is process
+    acted.browser.hands.drop()
+    assert await process.wait() == 0
+    await acted.act(click(140, 115))
+    assert len([each for each in await acted.js("seen") if each[0] == "click"]) == 2
+
+
+async def test_settling_sees_what_is_drawn_and_not_the_caret(acted: Acted) -> None:
+    assert await acted.act(click(200, 210), settle_s=20, minimum_s=1.5) is Reason.SETTLED
+    assert await acted.js("document.activeElement.id") == "field"
+    await acted.js("""button.onclick = () => {
+        let steps = 0
+        const timer = setInterval(() => {
+            knob.style.left = 500 + 10 * ++steps + "px"
+            if (steps == 20) clearInterval(timer)
+        }, 50)
+    }; 1""")
+    assert await acted.act(click(140, 115), settle_s=20) is Reason.SETTLED
+    assert await acted.js("knob.style.left") == "700px"
+
+
+async def test_settling_waits_for_a_page_that_is_busy_with_the_click(acted: Acted) -> None:
+    await acted.js(
+        "button.onclick = () => { for (const end = Date.now() + 800; Date.now() < end;); field.value = 1 }"
+    )
+    assert await acted.act(click(140, 115), settle_s=20) is Reason.SETTLED
+    assert await acted.js("field.value") == "1"
+
+
+async def test_a_dialog_that_the_click_opens_settles_the_page(acted: Acted) -> None:
+    await acted.js("button.onclick = () => alert('stop')")
+    assert await acted.act(click(140, 115), settle_s=20) is Reason.SETTLED
+    page = await acted.browser.in_view()
+    assert page.dialog == "alert"
+
+
 async def test_settling_waits_for_what_the_click_set_off(acted: Acted) -> None:
     await acted.js("button.onclick = () => fetch('/late').then(r => r.text()).then(t => field.value = t)")
-    assert await acted.act(click(140, 115), settle_s=20) == "settled"
+    assert await acted.act(click(140, 115), settle_s=20) is Reason.SETTLED
     assert await acted.js("field.value") == "late"
 
 
 async def test_settling_ends_at_its_cap_on_a_page_that_never_rests(acted: Acted) -> None:
     await acted.js("setInterval(() => { knob.style.top = Math.random() * 300 + 'px' }, 30)")
-    assert await acted.act(click(140, 115), settle_s=0.6) == "cap"
-    assert await acted.act(settle_s=0) == "none"
+    assert await acted.act(click(140, 115), settle_s=0.6) is Reason.CAP
+    assert await acted.act(settle_s=0) is Reason.NONE
 
 
 async def test_settling_waits_for_a_navigation_to_land(acted: Acted, page_url: str) -> None:
     await acted.js("button.onclick = () => location.href = '/late'")
-    assert await acted.act(click(140, 115), settle_s=20) == "settled"
+    assert await acted.act(click(140, 115), settle_s=20) is Reason.SETTLED
     assert await acted.js("document.body.innerText") == "late"
     assert acted.browser.url == f"{page_url}late"
 

@@ -11,9 +11,10 @@ import pytest
 from aiohttp import web
 
 from browserhost.browser import Browser
-from browserhost.picture import NoPicture, Picture
+from browserhost.picture import NoPicture, Picture, Wish
 from browserhost.witness.ledger import NOTE, STEP, URL
 from tenure.cdp import CdpClient, connect
+from tenure.errors import InvalidField
 from tests.browserhost.fakes import ALICE
 from tests.fixtures.chrome import Browsers, Site, until
 from tests.fixtures.rig import Rig
@@ -210,7 +211,7 @@ async def test_a_dialog_is_why_there_is_no_picture(browsers: Browsers, bank: Ban
     await until(lambda: front.dialog)
     with pytest.raises(NoPicture, match="alert"):
         await browser.picture()
-    browser._pages.end_dialog(front)
+    await browser.mux.root.call("Page.handleJavaScriptDialog", {"accept": False}, front.session)
 
 
 @pytest.mark.parametrize("media_type", ["image/png", "image/jpeg", "image/webp"])
@@ -219,15 +220,20 @@ async def test_pictures_come_in_each_format_scaled_and_whole(
 ) -> None:
     browser = await browsers.launch()
     await browser.open(f"{bank.url}/fields")
-    whole = await browser.picture(media_type)
-    half = await browser.picture(media_type, scale=0.5)
+    whole = await browser.picture(Wish(media_type))
+    half = await browser.picture(Wish(media_type, 0.5))
     assert (whole.media_type, half.media_type) == (media_type, media_type)
     assert abs(half.width - whole.width / 2) <= 1
     assert abs(half.height - whole.height / 2) <= 1
     await evaluate(browser, "document.body.style.height = '3000px'")
-    long = await browser.picture(media_type, full_page=True)
+    long = await browser.picture(Wish(media_type, full_page=True))
     assert long.height == 3000
-    assert (await browser.picture(media_type)).height == whole.height
+    assert (await browser.picture(Wish(media_type))).height == whole.height
+    await evaluate(browser, "scrollTo(0, 700)")
+    part = await browser.picture(Wish(media_type, 0.5, region=(100, 50, 200, 80)))
+    assert (part.width, part.height) == (100, 40)
+    with pytest.raises(InvalidField, match="not all inside the page's viewport"):
+        await browser.picture(Wish(media_type, region=(whole.width - 10, 0, 50, 50)))
 
 
 async def test_the_page_in_view_is_the_one_that_is_taken(browsers: Browsers, bank: Bank, site: Site) -> None:

@@ -5,6 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from browserhost.acting import plan
 from browserhost.acting.plan import View, check, check_inside, pieces, view_of
+from browserhost.picture import Wish
 from tenure.errors import InvalidField
 from tenure.v1.session_pb2 import (
     Action,
@@ -13,11 +14,12 @@ from tenure.v1.session_pb2 import (
     MouseButton,
     Move,
     PressKey,
+    Region,
     Scroll,
     TypeText,
     Wait,
 )
-from tenure.v1.session_service_pb2 import ScreenshotOptions
+from tenure.v1.session_service_pb2 import ActRequest, ScreenshotOptions
 
 WINDOW = (0, 0, 1280, 800)
 VIEW = View(width=1280, height=657, left=0, top=143, scale=1.0, window=WINDOW)
@@ -38,7 +40,7 @@ BAD: list[tuple[Action, str]] = [
     (Action(click=Click(count=4)), "actions[1].click.count"),
     (Action(click=Click(count=-1)), "actions[1].click.count"),
     (Action(click=Click(button=MouseButton.ValueType(9))), "actions[1].click.button"),
-    (Action(drag=Drag(button=MouseButton.MOUSE_BUTTON_RIGHT)), "actions[1].drag.button"),
+    (Action(drag=Drag(button=4)), "actions[1].drag.button"),  # type: ignore[arg-type]
     (Action(scroll=Scroll(delta_x=101)), "actions[1].scroll.delta_x"),
     (Action(scroll=Scroll(delta_y=-101)), "actions[1].scroll.delta_y"),
     (Action(type=TypeText(text="x" * 10_001)), "actions[1].type.text"),
@@ -132,17 +134,46 @@ def test_text_is_typed_in_pieces_that_end_where_the_focus_may_leave() -> None:
     assert "".join(pieces("ab\tc" * 99)) == "ab\tc" * 99
 
 
-def test_pictures_have_a_type_and_a_scale() -> None:
-    assert plan.picture(ScreenshotOptions()) == ("image/png", 1.0)
-    assert plan.picture(ScreenshotOptions(media_type="image/webp", scale=0.5)) == ("image/webp", 0.5)
-    for bad in (ScreenshotOptions(media_type="image/gif"), ScreenshotOptions(scale=1.5)):
-        with pytest.raises(InvalidField):
-            plan.picture(bad)
+def test_a_picture_is_one_of_the_types_and_no_larger_than_the_page() -> None:
+    assert plan.picture(ScreenshotOptions()) == Wish()
+    options = ScreenshotOptions(
+        media_type="image/webp", scale=0.5, quality=30, region=Region(x=1, y=2, width=3, height=4)
+    )
+    assert plan.picture(options) == Wish("image/webp", 0.5, region=(1, 2, 3, 4), quality=30)
+    assert plan.picture(ScreenshotOptions(full_page=True)) == Wish(full_page=True)
 
 
-def test_settling_takes_what_was_sent_or_two_seconds() -> None:
-    assert plan.settle_s(Duration(), is_sent=False) == 2
-    assert plan.settle_s(Duration(), is_sent=True) == 0
-    assert plan.settle_s(Duration(seconds=3, nanos=500_000_000), is_sent=True) == 3.5
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (ScreenshotOptions(media_type="image/gif"), "media_type"),
+        (ScreenshotOptions(scale=1.5), "scale"),
+        (ScreenshotOptions(scale=-1), "scale"),
+        (ScreenshotOptions(media_type="image/jpeg", quality=101), "quality"),
+        (ScreenshotOptions(media_type="image/jpeg", quality=-1), "quality"),
+        (ScreenshotOptions(quality=50), "quality"),
+        (ScreenshotOptions(region=Region(x=0, y=0, width=0, height=5)), "region"),
+        (ScreenshotOptions(region=Region(x=0, y=0, width=5)), "region"),
+        (ScreenshotOptions(region=Region(x=-1, y=0, width=5, height=5)), "region"),
+        (ScreenshotOptions(region=Region(x=0, y=0, width=5, height=5), full_page=True), "region"),
+    ],
+)
+def test_a_picture_that_cannot_be_had_is_refused_by_its_field(bad: ScreenshotOptions, field: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        plan.picture(bad)
+    assert caught.value.field == f"screenshot.{field}"
+
+
+def test_settling_takes_what_was_sent_or_fifty_milliseconds_to_two_seconds() -> None:
+    assert plan.settle_s(ActRequest()) == (0.05, 2)
+    assert plan.settle_s(ActRequest(settle=Duration())) == (0, 0)
+    sent = ActRequest(settle=Duration(seconds=3, nanos=500_000_000), settle_minimum=Duration(seconds=1))
+    assert plan.settle_s(sent) == (1, 3.5)
     with pytest.raises(InvalidField):
-        plan.settle_s(Duration(seconds=61), is_sent=True)
+        plan.settle_s(ActRequest(settle=Duration(seconds=61)))
+
+
+def test_the_least_time_to_settle_is_no_longer_than_the_most() -> None:
+    with pytest.raises(InvalidField) as caught:
+        plan.settle_s(ActRequest(settle=Duration(seconds=1), settle_minimum=Duration(seconds=2)))
+    assert (caught.value.field, caught.value.remedy) == ("settle_minimum", "send 0s to 1s")
