@@ -15,7 +15,6 @@ from browserhost.paths import DataRoot, ProfilePaths
 from browserhost.uids import Uids
 from servicekit.server import CannotStart
 from tenure import sandbox
-from tenure.processes import parse_stat
 from tenure.sandbox import Isolation, Plan
 
 _X_SOCKETS = Path("/tmp/.X11-unix")
@@ -101,20 +100,6 @@ class Apart:
             _log.info("files are their tenant's now", profile=str(paths.name), uid=uid)
         return Room((uid, uid), group)
 
-    def bury(self) -> int:
-        """End what an earlier host and its keepers left in control groups; so many groups. Blocks.
-
-        A group in which a keeper still sees to things is left to it.
-        """
-        left = [] if self.groups is None else [each for each in cgroup.groups(self.groups) if not _kept(each)]
-        for group in left:
-            members = len(cgroup.members(group))
-            if not cgroup.end(group):
-                _log.error("not ended", cgroup=str(group))
-            elif members:
-                _log.warning("ended what nobody kept", cgroup=str(group), processes=members)
-        return len(left)
-
     def leave(self) -> None:
         """Remove the directory of the control groups, unless browsers outlive us. Blocks. Idempotent."""
         if self.groups is not None:
@@ -124,16 +109,3 @@ class Apart:
 
 HERE = Apart(Plan(Isolation.NONE, "nobody asked"))
 """As this process runs, in no group of its own."""
-
-
-def _kept(group: Path) -> bool:
-    """Whether a keeper is the parent of any process in the group; of an empty one nobody knows: no."""
-    for pid in cgroup.members(group):
-        try:
-            parent = parse_stat(Path(f"/proc/{pid}/stat").read_text()).parent
-            command = Path(f"/proc/{parent}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"keeper.py" in command:
-            return True
-    return False

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from browserhost import chrome, durable
+from browserhost import chrome, durable, leftovers
 from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
 from browserhost.keepers import Called
@@ -36,7 +35,7 @@ async def start(spec: LaunchSpec) -> Parts:
     """Start the processes. Raises BrowserMissing, DiskFull, FileNotFoundError (no profile directory)."""
     program, xvfb = chrome.chrome_path(spec.chrome), chrome.program_path(spec.xvfb)
     chrome.make_ready(spec)
-    directory = spec.tmp_root / f"tenure-{secrets.token_hex(6)}"
+    directory = leftovers.directory(spec.tmp_root, spec.host)
     mux: CdpMux
     with ExitStack() as undo:
         forwarder = await _way_out(spec)

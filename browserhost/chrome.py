@@ -61,7 +61,7 @@ class LaunchSpec:
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
     from the start to its first answer. `user`: the uid and gid that Xvfb and Chrome run as, None for this
     process's own. `cgroup`: the directory of a control group for the two, made and removed with them.
-    `keepers`: how its keeper is to wait for a next host.
+    `host`: whose it is. `keepers`: how its keeper is to wait for a next host.
     """
 
     profile_dir: Path
@@ -78,6 +78,7 @@ class LaunchSpec:
     answer_s: float = 30.0
     user: tuple[int, int] | None = None
     cgroup: str = ""
+    host: str = ""
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     keep_hands: bool = True

@@ -75,7 +75,7 @@ class Directory:
         Raises ProfileCorrupt.
         """
         began = time.monotonic()
-        found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.tmp_root)
+        found = await asyncio.to_thread(inspect, self._paths.profile_dir, self._workshop.scratch)
         timings["inspect"] = time.monotonic() - began
         judgement = starting.after_inspection(found, marker, token)
         few = policy.far_fewer(found.cookies, await in_thread(self._newest_snapshot))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 import structlog
 
+from browserhost import leftovers
 from browserhost import marker as marks
 from browserhost.browser import NotAdopted
 from browserhost.cache import Cache
@@ -129,7 +131,11 @@ class Host:
         for each in called:
             if kept[each.note.profile_dir] is not each:
                 each.close()  # two on one profile cannot be; whichever it is, neither is sure
-        await asyncio.to_thread(self._workshop.apart.bury)
+        shop = self._workshop
+        if shop.copies is not None:
+            await asyncio.to_thread(shutil.rmtree, shop.copies, ignore_errors=True)
+        left = await asyncio.to_thread(leftovers.find, shop.tmp_root, shop.host, shop.apart.groups)
+        self._tasks.spawn(leftovers.clear(left))
         for paths in marked.values():
             await self._recover(paths)
         self._tasks.spawn(self._tick())

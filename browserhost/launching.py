@@ -33,6 +33,7 @@ class Launching:
             proxy_key=wanted.proxy_key,
             upstream=upstream,
             tmp_root=shop.tmp_root,
+            host=shop.host,
             chrome=shop.chrome,
             xvfb=shop.xvfb,
             sandbox=shop.sandbox,

@@ -156,6 +156,7 @@ def _workshop(
         import_limit=settings.import_limit,
         lifetime=Lifetime(settings.max_age_s, settings.browser_memory),
         apart=apart,
+        copies=apart.root.path / "scratch" if apart.root is not None else None,
     )
 
 

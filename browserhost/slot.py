@@ -55,7 +55,7 @@ class Slot:
     @property
     def scratch(self) -> Path:
         """Where an inspection may put its copies."""
-        return self._workshop.tmp_root
+        return self._workshop.scratch
 
     async def drive(
         self,

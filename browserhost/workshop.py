@@ -102,11 +102,17 @@ class Workshop:
     lock_wait_s: float = 20.0
     lifetime: Lifetime = field(default_factory=Lifetime)
     apart: Apart = HERE
+    copies: Path | None = None
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     snapshots: Policy = field(default_factory=Policy)
     import_limit: int = 2 << 30
     installed: Installed = field(default_factory=Installed)
+
+    @property
+    def scratch(self) -> Path:
+        """Where copies are put that are looked at; `copies` is emptied when the host starts."""
+        return self.copies or self.tmp_root
 
     async def upstream(self, key: str, profile: ProfileName) -> Upstream | None:
         """A proxy key's, for one profile; None for no proxy. Raises ProxyDown: never opened without it.

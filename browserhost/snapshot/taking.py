@@ -173,7 +173,7 @@ class Snapshots:
     def _check(self, packed: Packed) -> Inspection:
         folder = self.store.unpack(packed.path, packed.digest)
         try:
-            return inspect(folder, self._premises.workshop.tmp_root)
+            return inspect(folder, self._premises.workshop.scratch)
         finally:
             self.store.clear(folder)
 

@@ -29,8 +29,9 @@ from tests.soak.ledger import Ledger
 from tests.soak.person import Person
 from tests.soak.remains import Remains, look, strays
 
-KILLS = ("chrome", "xvfb", "keeper", "host")
-_WEIGHTS = (4, 3, 3, 2)
+HOST, BOTH = "host", "keeper and host"
+KILLS = ("chrome", "xvfb", "keeper", HOST, BOTH)
+_WEIGHTS = (4, 3, 3, 2, 1)
 _CYCLE_S = 180.0
 _LOST_S = 60.0
 _QUIET_S = 90.0
@@ -201,29 +202,30 @@ class Soak:
     # --- kills ---------------------------------------------------------------------------
 
     async def _kill(self, play: Play) -> None:
-        if play.kill == "host":
-            async with self._host_kills:
-                old = self._system.part("browserhost")
-                if not old:
-                    return
-                os.kill(old, signal.SIGKILL)
-                self._ledger.counts["killed host"] += 1
-                await self._until(lambda: self._system.part("browserhost") not in (0, old), "a new host")
-            return
         try:
-            browser = browser_of(self._system, play.profile)
-            kill(browser.named(play.kill))
+            async with self._host_kills:
+                if play.kill != HOST:
+                    browser = browser_of(self._system, play.profile)
+                    kill(browser.keeper if play.kill == BOTH else browser.named(play.kill))
+                if play.kill in (HOST, BOTH):
+                    await self._kill_host()
         except (ValueError, AssertionError, ProcessLookupError):
             self._ledger.counts["nothing to kill"] += 1  # evicted, or another's kill came first
             return
         self._ledger.counts[f"killed {play.kill}"] += 1
+
+    async def _kill_host(self) -> None:
+        old = self._system.part("browserhost")
+        if old:
+            os.kill(old, signal.SIGKILL)
+        await self._until(lambda: self._system.part("browserhost") not in (0, old), "a new host")
 
     async def _end_of(self, session: Session, play: Play) -> None:
         """Wait for the loss of a hold whose browser was killed; after a host's end it may also go on."""
         deadline = time.monotonic() + _LOST_S
         while time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)  # cancelled by the loss
-            if play.kill == "host" and await self._goes_on(session, play.profile):
+            if play.kill == HOST and await self._goes_on(session, play.profile):
                 self._ledger.counts["holds that outlived their host"] += 1
                 return
         self._ledger.violations.append(f"{play} ended no hold within {_LOST_S:g} s")
