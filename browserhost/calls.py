@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from browserhost.frames import Piece
 
+_SHORT = 4 << 10
+"""Characters up to which writing parameters anew costs less than finding where they stand."""
 _value = json.JSONDecoder().raw_decode
 _blank = re.compile(r"[ \t\n\r]*").match
 
@@ -32,8 +35,10 @@ def parse(message: Piece | str) -> Call | None:
     """
     try:
         text = message if isinstance(message, str) else str(message, "utf-8")
-        fields, (begin, end) = _members(text)
+        fields, written = (json.loads(text), None) if len(text) < _SHORT else _members(text)
     except (ValueError, IndexError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
         return None
     params, session = fields.get("params") or {}, fields.get("sessionId") or ""
     number, method = fields.get("id"), fields.get("method")
@@ -41,7 +46,16 @@ def parse(message: Piece | str) -> Call | None:
         return None
     if not isinstance(number, int) or not isinstance(method, str):
         return None
-    return Call(number, method, params, session, text[begin:end].encode() if params else b"{}")
+    if not params:
+        return Call(number, method, params, session)
+    return Call(
+        number, method, params, session, text[slice(*written)].encode() if written else encode(params)
+    )
+
+
+def encode(params: Mapping[str, Any]) -> bytes:
+    """Parameters, written anew."""
+    return json.dumps(params, separators=(",", ":")).encode()
 
 
 def _members(text: str) -> tuple[dict[str, Any], tuple[int, int]]:

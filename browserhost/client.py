@@ -72,6 +72,7 @@ class Client:
         self._issued, self._socket, self._target = issued, socket, target
         self._mux: CdpMux = issued.browser.mux
         self._uploads = os.path.realpath(issued.browser.uploads)
+        self._downloads = str(issued.browser.downloads)
         self._backlog = Backlog(socket, self._may_pass, self._hold, lambda: self.close("SLOW_CLIENT"))
         self._over = asyncio.Event()
         self._reason = ""
@@ -160,7 +161,7 @@ class Client:
     def _room(self) -> Room:
         return Room(
             uploads=self._uploads,
-            downloads=str(self._issued.browser.downloads),
+            downloads=self._downloads,
             real=os.path.realpath,
             hidden=lambda name: self.member is not None and self._mux.is_hidden(self.member, name),
             now=time.time(),
@@ -183,7 +184,7 @@ def _judged(call: Call, verdict: Verdict) -> Call:
     if verdict.params is None and not policy.reads(call.method):
         return call
     params = call.params if verdict.params is None else verdict.params
-    return replace(call, written=json.dumps(params, separators=(",", ":")).encode())
+    return replace(call, written=calls.encode(params))
 
 
 def _refused(call: Call, verdict: Verdict) -> list[Result]:

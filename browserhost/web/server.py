@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 import structlog
 from websockets.datastructures import Headers, MultipleValuesError
@@ -143,10 +144,9 @@ class _Connection(asyncio.Protocol):
         self._lost = self._served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=AHEAD_BYTES)
-        self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, transport.abort)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+        self._transport.set_write_buffer_limits(high=AHEAD_BYTES)
+        self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self._transport.abort)
         self._server.came(self)
 
     def data_received(self, data: bytes) -> None:

@@ -68,7 +68,7 @@ class WebSocket:
             self._transport.resume_reading()
 
     def send(self, *pieces: BytesLike, binary: bool = False) -> None:
-        """Send one message, whose content is these pieces; large ones are not copied. Lost once it is over."""
+        """Send one message, whose content is these pieces; large ones are not copied. Lost if it is over."""
         if self._protocol.state is not OPEN or self._transport.is_closing():
             return
         size = sum(map(len, pieces))
