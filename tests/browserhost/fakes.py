@@ -112,7 +112,7 @@ class FakeBrowser:
         self.observer = observer
 
     async def close(self) -> CloseReport:
-        await self._chrome.at("close")
+        await self._chrome.closes()
         clean = self._chrome.dies_clean and self.runs
         if clean:
             self.flushed_at = time.time()
@@ -162,6 +162,8 @@ class FakeChrome:
     unsafe: bool = False
     side_by_side: int = 0
     most_side_by_side: int = 0
+    closing: int = 0
+    most_closing: int = 0
     two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def launch(self, spec: LaunchSpec) -> FakeBrowser:
@@ -176,6 +178,14 @@ class FakeChrome:
         browser = FakeBrowser(spec, self)
         self.launched.append(browser)
         return browser
+
+    async def closes(self) -> None:
+        self.closing += 1
+        self.most_closing = max(self.most_closing, self.closing)
+        try:
+            await self.at("close")
+        finally:
+            self.closing -= 1
 
     async def at(self, step: str) -> None:
         self.reached.setdefault(step, asyncio.Event()).set()

@@ -73,6 +73,14 @@ async def test_one_that_nobody_used_for_long_is_closed_cleanly(machine: Machine)
     assert machine.host.cache.taken == 2
 
 
+async def test_a_long_hold_counts_as_use_to_its_end(machine: Machine) -> None:
+    await machine.open(41)
+    machine.profile().slot.last_used = time.monotonic() - 3600
+    await machine.profile().close_hold(41)
+    await Scale(machine, Bounds(8, idle_s=60)).sweeper.sweep()
+    assert not machine.browser().closed
+
+
 async def test_rule_18_holds_for_the_sweeper_too(machine: Machine) -> None:
     """Not what the host remembers decides but the lock service: this one was granted anew."""
     await released(machine)
