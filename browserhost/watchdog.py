@@ -48,6 +48,11 @@ class Watchdog:
         self._tasks = Tasks()
         self._watched: dict[str, _Watched] = {}
 
+    @property
+    def silent(self) -> list[str]:
+        """Those that have not answered yet, by the profile's name."""
+        return [key for key, each in self._watched.items() if not each.asked.done()]
+
     async def look(self) -> None:
         """One look: who has answered what the last one asked; each that has is asked anew."""
         live = {key: browser for key, browser in self._browsers().items() if not browser.ended.done()}
