@@ -7,8 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockservice.core.hold import Hold
 from lockservice.core.record import Origin, Record, State
+from lockservice.core.settings import Look, look_of
 from lockservice.core.snapshot import Waiter
 from lockservice.core.steps import Stored
+from lockservice.core.stored import Settings
 from tenure import token as tokens
 from tenure.names import ProfileName
 from tenure.v1 import hold_pb2, profile_pb2, profile_service_pb2
@@ -62,7 +64,23 @@ def hold_message(hold: Hold, lease_remaining_s: float | None) -> hold_pb2.Hold:
     )
 
 
-def profile_message(profile: ProfileName, record: Record, mod: int, waiters: int) -> profile_pb2.Profile:
+def config_message(look: Look) -> profile_pb2.BrowserConfig:
+    """How a browser looks."""
+    return profile_pb2.BrowserConfig(
+        viewport_width=look.width,
+        viewport_height=look.height,
+        locale=look.locale,
+        time_zone=look.time_zone,
+        accept_languages=look.accept_languages,
+        extensions=[
+            profile_pb2.BrowserExtension(name=name, sha256=sha256) for name, sha256 in look.extensions
+        ],
+    )
+
+
+def profile_message(
+    profile: ProfileName, record: Record, mod: int, waiters: int, settings: Settings | None = None
+) -> profile_pb2.Profile:
     """A profile as stored."""
     message = profile_pb2.Profile(
         name=str(profile),
@@ -81,6 +99,10 @@ def profile_message(profile: ProfileName, record: Record, mod: int, waiters: int
         message.hold.CopyFrom(hold_message(hold, None))
     if record.state is State.RESUME_PENDING and record.holding is not None:
         message.workflow_id = record.holding.workflow_id
+    if settings is not None:
+        message.labels.update(settings.labels)
+        if (look := look_of(settings)) != Look():
+            message.browser_config.CopyFrom(config_message(look))
     return message
 
 

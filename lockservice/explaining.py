@@ -86,13 +86,14 @@ async def gather(replica: Replica, workers: Workers, profile: ProfileName, deadl
         decided=decided.outcome if decided else "",
         reason=decided.reason if decided else "",
         last_move=decode(Move, moved.value) if moved else None,
+        settings=replica.mirror.settings(profile),
     )
 
 
 def message(facts: Facts, explained: Explanation) -> pb.ExplainProfileResponse:
     """The answer."""
     answer = pb.ExplainProfileResponse(
-        profile=profile_message(facts.profile, facts.record, facts.mod, len(facts.queue)),
+        profile=profile_message(facts.profile, facts.record, facts.mod, len(facts.queue), facts.settings),
         queue=[waiter_message(position, waiter) for position, waiter in enumerate(facts.queue, 1)],
         next=explained.next,
         next_time=timestamp(explained.next_ms),

@@ -9,7 +9,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
-from lockservice import asking, fields
+from lockservice import asking, configs, fields
 from lockservice.calls import deadline
 from lockservice.core import schedule
 from lockservice.core.document import decode
@@ -56,7 +56,9 @@ class LockServicer(IncidentServicer):
         home = host_id(request.home_hint, "home_hint") if request.home_hint else ""
         wanted = asking.acquire(request.acquire, current_identity(), home)
         hold, checkpoint = await self._public.acquire(wanted)
-        return pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
+        response = pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
+        configs.tell(self._replica, wanted.profile, response)
+        return response
 
     async def RegisterImplicitWorker(
         self, request: pb.RegisterImplicitWorkerRequest, context: _Context
@@ -170,7 +172,7 @@ class LockServicer(IncidentServicer):
             return pb.LocateProfileResponse(hosts=hosts)
         record = decode(Record, found.value)
         seen = Snapshot(epoch=epoch_seen(None), record=record, mod=found.mod_revision)
-        return pb.LocateProfileResponse(
+        response = pb.LocateProfileResponse(
             home=host_name(record.home),
             state=state_of(record.state),
             fencing_token=seen.token() if record.state is State.HELD else 0,
@@ -179,6 +181,8 @@ class LockServicer(IncidentServicer):
             revision=found.mod_revision,
             epoch=record.epoch,
         )
+        configs.tell(replica, profile, response)
+        return response
 
     async def RegisterHost(
         self, request: pb.RegisterHostRequest, context: _Context

@@ -29,7 +29,7 @@ from lockservice.core.snapshot import (
     waiter_seen,
     worker_seen,
 )
-from lockservice.core.stored import Epoch, Schedule
+from lockservice.core.stored import Epoch, Schedule, Settings
 from lockservice.etcd.txn import NOTHING, Op
 from lockservice.queue_log import QueueLog
 from lockservice.records import Records, Seen
@@ -72,6 +72,8 @@ class Mirror:
         self.workers: dict[str, WorkerSeen] = {}
         self.hosts: dict[str, KeyValue] = {}
         self.schedules: dict[str, Schedule] = {}
+        # Few profiles have any.
+        self._settings: dict[ProfileName, tuple[Settings, int]] = {}
         self._records = Records()
         self._lost: dict[str, list[Hold]] = {}
         self._queues: dict[ProfileName, list[Waiter]] = {}
@@ -211,6 +213,11 @@ class Mirror:
         """A profile's record with its mod_revision."""
         return self._records.get(profile)
 
+    def settings(self, profile: ProfileName) -> Settings | None:
+        """How a profile's browser looks, and its labels; None when nobody said."""
+        found = self._settings.get(profile)
+        return found[0] if found else None
+
     def profiles(self, tenant: str) -> list[ProfileName]:
         """All of a tenant's that are stored."""
         return self._records.of(tenant)
@@ -297,6 +304,8 @@ class Mirror:
                         self.workers[worker] = seen
                 case ("h", host):
                     self.hosts[host] = kv
+                case ("s", tenant, profile):
+                    return self._put_settings(ProfileName(tenant, profile), kv)
                 case ("x", host):
                     self.schedules[host] = schedule.UNKNOWN
                     self.schedules[host] = schedule.read(kv.value)
@@ -339,6 +348,12 @@ class Mirror:
         if lost is not None and lost.holding.worker in self.workers:
             self._lost.setdefault(lost.holding.worker, []).append(lost)
         return [Touched(profile)]
+
+    def _put_settings(self, profile: ProfileName, kv: KeyValue) -> list[Touched]:
+        known = self._settings.get(profile)
+        if known is None or known[1] < kv.mod_revision:
+            self._settings[profile] = (decode(Settings, kv.value), kv.mod_revision)
+        return []
 
     def _put_consumed(self, worker: str, profile: str, consumed: Consumed) -> None:
         known = self._consumed.get((worker, profile))

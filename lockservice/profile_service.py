@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 import structlog
 
-from lockservice import explaining, fields, paging
+from lockservice import configs, explaining, fields, paging
 from lockservice.calls import deadline
 from lockservice.core import cursor, usage
 from lockservice.core.cursor import Scope
@@ -20,6 +20,7 @@ from lockservice.core.document import decode
 from lockservice.core.explain import explain
 from lockservice.core.record import Record, State
 from lockservice.core.snapshot import Sight, Snapshot
+from lockservice.core.stored import Settings
 from lockservice.encode import profile_message, waiter_message
 from lockservice.etcd.txn import KeyRange
 from lockservice.granter import now_ms
@@ -52,11 +53,7 @@ class ProfileServicer(ProfileServiceServicer):
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: _Context) -> pb.GetProfileResponse:
         profile = fields.profile(request.profile, current_identity())
-        replica = self._replica
-        found = await replica.committer.read(replica.etcd.kv.get(replica.keys.record(profile), _left()))
-        if found is None:
-            raise NotFound(name=str(profile))
-        return pb.GetProfileResponse(profile=self._message(found))
+        return pb.GetProfileResponse(profile=await self._read(profile))
 
     async def ListProfiles(
         self, request: pb.ListProfilesRequest, context: _Context
@@ -82,7 +79,7 @@ class ProfileServicer(ProfileServiceServicer):
             page = await self._replica.committer.read(read)
             more = page.more
             for kv in page.kvs:
-                message = self._message(kv)
+                message = self._message(kv, self._replica.mirror.settings(self._named(kv)))
                 start = kv.key + b"\0"
                 if request.state in (hold_pb2.PROFILE_STATE_UNSPECIFIED, message.state):
                     profiles.append(message)
@@ -125,7 +122,7 @@ class ProfileServicer(ProfileServiceServicer):
         if (seen := mirror.seen(item.profile)) is None:
             return None
         queue = mirror.queue(item.profile)
-        message = profile_message(item.profile, *seen, len(queue))
+        message = profile_message(item.profile, *seen, len(queue), mirror.settings(item.profile))
         shown = islice(queue, MAX_SHOWN if queues else 0)
         return pb.WatchProfilesResponse(
             snapshot=message if item.first else None,
@@ -138,7 +135,24 @@ class ProfileServicer(ProfileServiceServicer):
     ) -> pb.UpdateProfileResponse:
         identity = require_role("admin")
         profile = fields.profile(request.profile.name, identity)
-        wanted, seen = _wanted(request), fields.revision(request.profile.etag, "profile.etag")
+        seen = fields.revision(request.profile.etag, "profile.etag")
+        match frozenset(request.update_mask.paths):
+            case paths if paths == {"state"}:
+                await self._switch(profile, _wanted(request.profile), seen, identity.subject)
+            case paths if paths and paths <= {"labels", "browser_config"}:
+                wanted = configs.wanted(request.profile, paths, seen, identity.subject)
+                await configs.change(self._replica, profile, wanted, deadline())
+            case _:
+                raise InvalidField(
+                    field="update_mask",
+                    value=",".join(request.update_mask.paths),
+                    problem="names what cannot be changed, or not together",
+                    remedy="send 'state' alone; or 'labels', 'browser_config' or both",
+                )
+        return pb.UpdateProfileResponse(profile=await self._read(profile))
+
+    async def _switch(self, profile: ProfileName, wanted: State, seen: int, by: str) -> None:
+        """Take a profile out of use, or back into it."""
         replica = self._replica
 
         def decide(snapshot: Snapshot) -> Decision[State]:
@@ -147,11 +161,17 @@ class ProfileServicer(ProfileServiceServicer):
             )
 
         await replica.committer.settle(Sight(keys=replica.keys, profile=profile), decide, deadline())
-        _log.info("profile switched", profile=str(profile), state=wanted.value, by=identity.subject)
-        found = await replica.committer.read(replica.etcd.kv.get(replica.keys.record(profile), _left()))
+        _log.info("profile switched", profile=str(profile), state=wanted.value, by=by)
+
+    async def _read(self, profile: ProfileName) -> profile_pb2.Profile:
+        """A profile as etcd has it. Raises NotFound, StoreUnavailable."""
+        kv, keys, read = self._replica.etcd.kv, self._replica.keys, self._replica.committer.read
+        found, settings = await asyncio.gather(
+            read(kv.get(keys.record(profile), _left())), read(kv.get(keys.settings(profile), _left()))
+        )
         if found is None:
             raise NotFound(name=str(profile))
-        return pb.UpdateProfileResponse(profile=self._message(found))
+        return self._message(found, decode(Settings, settings.value) if settings else None)
 
     async def ExplainProfile(
         self, request: pb.ExplainProfileRequest, context: _Context
@@ -160,31 +180,27 @@ class ProfileServicer(ProfileServiceServicer):
         facts = await explaining.gather(self._replica, self._workers, profile, deadline())
         return explaining.message(facts, explain(facts, now_ms()))
 
-    def _message(self, kv: wire.KeyValue) -> profile_pb2.Profile:
-        _, tenant, name = self._replica.keys.split(kv.key)
-        profile = ProfileName(tenant, name)
+    def _message(self, kv: wire.KeyValue, settings: Settings | None) -> profile_pb2.Profile:
+        profile, mirror = self._named(kv), self._replica.mirror
         record = decode(Record, kv.value)
-        return profile_message(profile, record, kv.mod_revision, len(self._replica.mirror.queue(profile)))
+        return profile_message(profile, record, kv.mod_revision, len(mirror.queue(profile)), settings)
+
+    def _named(self, kv: wire.KeyValue) -> ProfileName:
+        _, tenant, name = self._replica.keys.split(kv.key)
+        return ProfileName(tenant, name)
 
 
-def _wanted(request: pb.UpdateProfileRequest) -> State:
+def _wanted(profile: profile_pb2.Profile) -> State:
     """The state that an update asks for. Raises InvalidField."""
-    if list(request.update_mask.paths) != ["state"]:
-        raise InvalidField(
-            field="update_mask",
-            value=",".join(request.update_mask.paths),
-            problem="names what cannot be changed",
-            remedy="send 'state' alone: labels and browser_config are not stored yet",
-        )
     named = {hold_pb2.ProfileState.Value(f"PROFILE_STATE_{each.value}"): each for each in usage.SWITCHED}
-    if request.profile.state not in named:
+    if profile.state not in named:
         raise InvalidField(
             field="profile.state",
-            value=str(int(request.profile.state)),
+            value=str(int(profile.state)),
             problem="is not one that a profile can be switched to",
             remedy="send PROFILE_STATE_DISABLED or PROFILE_STATE_AVAILABLE",
         )
-    return named[request.profile.state]
+    return named[profile.state]
 
 
 def _left() -> float:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from lockservice.core.record import Holding, Record, State
 from lockservice.core.snapshot import Waiter
 from lockservice.core.steps import Stored
-from lockservice.core.stored import Incident, Move
+from lockservice.core.stored import Incident, Move, Settings
 from tenure.names import ProfileName
 
 CAUSES: Mapping[str, str] = MappingProxyType(
@@ -63,6 +63,7 @@ class Facts:
     decided: str = ""
     reason: str = ""
     last_move: Move | None = None
+    settings: Settings | None = None
 
     @property
     def incident_name(self) -> str:

@@ -17,6 +17,7 @@
     v/{tenant}/{profile}/{t}/{n}            a person's verdicts on it: a second one only where a workflow that
                                             a person let go on did not come
     h/{host}                                a host; on its lease
+    s/{tenant}/{profile}                    how a profile's browser looks, and its labels
     x/{host}                                whether it takes new profiles, and who said so; outlives its lease
     m/{tenant}/{profile}/{revision}         a move to another home, by the revision of p that it was begun on
     a/{tenant}/{profile}/{n}                the worker of a request that named none; outlives it by a day
@@ -56,14 +57,14 @@ class Keys:
 
     @property
     def watched(self) -> KeyRange:
-        """One range with everything that `listed` has: epoch, h, i, k, m, p, q, v, w, x."""
+        """One range with everything that `listed` has: epoch, h, i, k, m, p, q, s, v, w, x."""
         return KeyRange(self.epoch, self._key("y"))
 
     @property
     def listed(self) -> tuple[KeyRange, ...]:
         """What a replica mirrors."""
         epoch = KeyRange(self.epoch, self.epoch + b"\0")
-        return (epoch, *(prefix(self._key(f"{kind}/")) for kind in "hkpqwx"))
+        return (epoch, *(prefix(self._key(f"{kind}/")) for kind in "hkpqswx"))
 
     def record(self, profile: ProfileName) -> bytes:
         return self._key(f"p/{profile.tenant}/{profile.profile}")
@@ -71,6 +72,9 @@ class Keys:
     def records(self, tenant: str = "") -> KeyRange:
         """The records of a tenant, or of all."""
         return prefix(self._key(f"p/{tenant}/" if tenant else "p/"))
+
+    def settings(self, profile: ProfileName) -> bytes:
+        return self._key(f"s/{profile.tenant}/{profile.profile}")
 
     def worker(self, worker: str) -> bytes:
         return self._key(f"w/{worker}")

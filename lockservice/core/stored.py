@@ -154,3 +154,21 @@ class Move:
     move_ms: int
     digest: str = ""
     attested: bool = False
+
+
+@named_value
+class Settings:
+    """`s/{tenant}/{profile}`: how a profile's browser looks, what people sort it by, and who said so last.
+
+    The numbers are 0 and the texts "" where nobody said. `extensions` are digests by name, in order.
+    """
+
+    by: str
+    since_ms: int
+    width: int = 0
+    height: int = 0
+    locale: str = ""
+    time_zone: str = ""
+    accept_languages: str = ""
+    extensions: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
