@@ -9,6 +9,8 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from browserhost.tree import Exit, ProcessTree, StartFailed
+from browserhost.keepers import Called, Keepers
+from browserhost.note import Note
+from browserhost.tree import Exit, Kept, NotTheSame, ProcessTree, StartFailed
 from tenure import processes
-from tests.fixtures.chrome import all_gone
+from tests.fixtures.chrome import all_gone, until
 
 XVFB = "echo 7 >&3; exec sleep 60"
 # Like Chrome, it ends by itself once its pipe is closed.
@@ -32,10 +36,42 @@ class Made:
     tree: ProcessTree
     ends: list[int]
     lock: Path
+    keepers: Keepers
+    keeper: subprocess.Popen[bytes] | None
 
     def close_pipe(self) -> None:
         while self.ends:
             os.close(self.ends.pop())
+
+    def host_dies(self) -> None:
+        """As far as keeper and Chrome can tell: all that it had of them is closed."""
+        loop = asyncio.get_running_loop()
+        for descriptor in (self.tree._life, self.tree._keeper_end):
+            loop.remove_reader(descriptor)
+        self.tree._life.close()
+        os.close(self.tree._keeper_end)
+        for child in self.tree._children.values():
+            os.close(child.pidfd)
+        self.close_pipe()
+
+    async def next_host(self) -> Called:
+        """Who calls first."""
+        called: list[Called] = []
+        async with asyncio.timeout(30):
+            while not called:
+                called = await self.keepers.call()
+        return called[0]
+
+    async def buried(self) -> None:
+        """The keeper was this process's child all along."""
+        assert self.keeper is not None
+        await asyncio.to_thread(self.keeper.wait)
+
+    async def ended(self) -> None:
+        """Return once nothing of it is left, seen from outside."""
+        await self.buried()
+        await until(lambda: not self.tree.directory.exists() and not self.is_locked())
+        assert list(self.keepers.folder.iterdir()) == []
 
     def is_locked(self) -> bool:
         with self.lock.open() as lock:
@@ -72,12 +108,18 @@ class Nursery:
         xvfb: str = XVFB,
         user: tuple[int, int] | None = None,
         cgroup: str = "",
+        wait_s: float = 0.0,
     ) -> Made:
         lock_path = self.folder / "lock"
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
+        keepers = Keepers(self.folder / "keepers", wait_s)
+        called, path = keepers.listen("k")
+        way_out = socket.create_server(("127.0.0.1", 0))
+        self.port = way_out.getsockname()[1]
+        kept = Kept(ours_out, ours_in, way_out.fileno(), called.fileno(), wait_s, path)
         try:
             tree = ProcessTree.start(
                 directory=self.folder / "tmp",
@@ -89,16 +131,21 @@ class Nursery:
                 pipe=(theirs_in, theirs_out),
                 user=user,
                 cgroup=cgroup,
+                kept=kept if wait_s else None,
             )
         finally:
             for end in (theirs_in, theirs_out, lock):
                 os.close(end)
-        made = Made(tree, [ours_in, ours_out], lock_path)
+            called.close()
+            way_out.close()
+        made = Made(tree, [ours_in, ours_out], lock_path, keepers, tree._keeper)
         self.made.append(made)
         return made
 
-    async def started(self, chrome: str = CHROME, xvfb: str = XVFB, cgroup: str = "") -> Made:
-        made = self.start(chrome, xvfb, cgroup=cgroup)
+    async def started(
+        self, chrome: str = CHROME, xvfb: str = XVFB, cgroup: str = "", wait_s: float = 0.0
+    ) -> Made:
+        made = self.start(chrome, xvfb, cgroup=cgroup, wait_s=wait_s)
         await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
         return made
 
@@ -110,7 +157,9 @@ async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
     for each in made.made:
         each.tree.kill()
         each.close_pipe()
-        await asyncio.wait_for(asyncio.shield(each.tree.gone), 20)
+        if each.tree._life.fileno() >= 0:
+            await asyncio.wait_for(asyncio.shield(each.tree.gone), 20)
+        await each.buried()
 
 
 async def test_chrome_is_told_its_display_and_gets_the_pipe_on_three_and_four(nursery: Nursery) -> None:
@@ -291,3 +340,129 @@ async def test_a_control_group_that_cannot_be_joined_is_told_and_chrome_never_st
     await made.gone()
     assert not (nursery.folder / "witness").exists()
     assert not (nursery.folder / "group").exists()
+
+
+# --- a next host ---------------------------------------------------------------------
+
+NOTE = Note("/data/alice", "/tmp/keeper", "/tmp/keeper/t", turn=3, sessions=("S",))
+ECHO = 'while read line <&3; do echo "$line" >&4; done; exit 0'
+
+
+async def kept(nursery: Nursery, chrome: str = ECHO, wait_s: float = 60.0) -> Made:
+    """A browser whose keeper has a note and waits that long for a next host."""
+    made = await nursery.started(chrome, wait_s=wait_s)
+    made.tree.remember(NOTE.text())
+    return made
+
+
+def go_on(called: Called, made: Made) -> ProcessTree:
+    tree = ProcessTree.adopt(called.life, called.reports, made.tree.directory, made.tree.own)
+    made.ends = [called.read, called.write]
+    called.write = called.read = -1
+    made.tree = tree
+    return tree
+
+
+async def test_a_next_host_gets_the_live_browser_with_all_that_was_said_of_it(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    before, keeper = made.tree.chrome.result(), made.tree.keeper_pid
+    made.host_dies()
+    called = await made.next_host()
+    assert (called.note, called.chrome) == (NOTE, before)
+    with socket.socket(fileno=called.way_out) as way_out:
+        assert way_out.getsockname()[1] == nursery.port
+    called.way_out = -1
+    tree = go_on(called, made)
+    assert (await tree.chrome, tree.keeper_pid, tree.display) == (before, keeper, ":7")
+    os.write(made.ends[1], b"hello\n")
+    assert await asyncio.to_thread(os.read, made.ends[0], 100) == b"hello\n"
+    assert made.is_locked()
+    tree.keep_for_nobody()
+    made.close_pipe()
+    assert (await made.gone()).clean
+    assert list(made.keepers.folder.iterdir()) == []
+
+
+async def test_a_browser_that_no_host_calls_for_in_time_ends_cleanly(nursery: Nursery) -> None:
+    made = await kept(nursery, "while read line <&3; do :; done; touch $WITNESS", wait_s=0.3)
+    made.host_dies()
+    await made.ended()
+    assert (nursery.folder / "witness").exists()
+
+
+async def test_while_its_host_lives_a_keeper_answers_nobody(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(made.keepers.folder / "k"))
+        os.write(made.ends[1], b"1\n")
+        assert await asyncio.to_thread(os.read, made.ends[0], 10) == b"1\n"
+        caller.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            caller.recv(1)
+        made.host_dies()
+        caller.setblocking(True)
+        # It is the one that waited: now, and not before.
+        assert await asyncio.to_thread(caller.recv, 1) == b"k"
+        caller.sendall(b"kill\n")
+        await made.ended()
+
+
+async def test_a_browser_that_is_kept_for_nobody_ends_with_its_host(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    made.tree.keep_for_nobody()
+    made.host_dies()
+    await made.ended()
+
+
+async def test_a_browser_of_which_nothing_was_said_ends_with_its_host(nursery: Nursery) -> None:
+    made = await nursery.started(ECHO, wait_s=60.0)
+    made.host_dies()
+    await made.ended()
+
+
+async def test_a_host_that_dies_while_it_takes_over_leaves_the_browser_to_the_next(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    made.host_dies()
+    first = await made.next_host()
+    for descriptor in (first.write, first.read, first.way_out):
+        os.close(descriptor)
+    first.life.close()  # without a word
+    second = await made.next_host()
+    assert second.chrome == first.chrome
+    second.close()
+    await made.ended()
+
+
+async def test_who_calls_and_does_not_want_it_ends_it(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    made.host_dies()
+    (await made.next_host()).close()
+    await made.ended()
+
+
+async def test_a_dead_keeper_of_another_hosts_is_noticed_and_its_browser_ended(nursery: Nursery) -> None:
+    made = await kept(nursery, "sleep 60 & while read line <&3; do :; done")
+    made.host_dies()
+    called = await made.next_host()
+    family = processes.below(made.tree.keeper_pid, processes.table())
+    tree = go_on(called, made)
+    os.kill(tree.keeper_pid, signal.SIGKILL)
+    tree.on_orphaned = made.close_pipe
+    await asyncio.wait_for(asyncio.shield(tree.gone), 30)
+    await all_gone(family)
+    assert tree.exit.result().how == "keeper"
+
+
+async def test_a_keeper_whose_chrome_has_ended_is_not_gone_on_with(nursery: Nursery) -> None:
+    made = await kept(nursery)
+    made.host_dies()
+    called = await made.next_host()
+    reports = (*called.reports, "end 0 itself -")
+    with pytest.raises(NotTheSame):
+        ProcessTree.adopt(called.life, reports, made.tree.directory, made.tree.own)
+    os.kill(called.chrome[0], signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{called.chrome[0]}").exists())
+    with pytest.raises(NotTheSame, match="chrome"):
+        ProcessTree.adopt(called.life, called.reports, made.tree.directory, made.tree.own)
+    called.close()
+    await made.ended()
