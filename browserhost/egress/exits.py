@@ -119,7 +119,7 @@ class Exits:
         """The upstream's; None when nothing is to be proven."""
         if upstream.exit is None:
             return None
-        name = f"{upstream.fingerprint} {upstream} {upstream.exit}"
+        name = f"{upstream.fingerprint} {upstream}"
         if name not in self._proofs:
             self._proofs[name] = Proof(upstream, upstream.exit, egress, self._now)
         return self._proofs[name]

@@ -78,6 +78,8 @@ class Proxies:
             [upstream.scheme, upstream.host, upstream.port, upstream.ca_file],
             [upstream.geo.time_zone, *upstream.geo.languages],
             [shown.user, shown.password] if shown is not None else [],
+            # The live browser's forwarder goes by the rule that it was started with.
+            str(upstream.exit),
         ]
         return hmac.new(self._salt, json.dumps(facts).encode(), hashlib.sha256).hexdigest()
 

@@ -146,10 +146,12 @@ def test_a_fingerprint_changes_with_whatever_an_upstream_is(file: Path, password
     for old, new in changes:
         replace(file, text.replace(old, new))
         seen.add(fingerprint())
+    replace(file, text.replace("exit_every_s = 60", "exit_every_s = 61"))
+    seen.add(fingerprint())
     replace(file, text)
     password.write_text("other")
     seen.add(fingerprint())
-    assert len(seen) == len(changes) + 2
+    assert len(seen) == len(changes) + 3
     assert not any("hunter2" in each for each in seen)
 
 
