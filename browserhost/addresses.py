@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 
+LONGEST_TTL_S = 3600
+
 
 class Kind(Enum):
     """Named as `tenure.internal.v1.AddressKind`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from browserhost.addresses import Addresses
+from browserhost.addresses import Addresses, Kind
 from browserhost.verifier import Proof
 from browserhost.whereabouts import Whereabouts
 from tenure.names import ProfileName
@@ -32,6 +32,8 @@ class Endpoint(Protocol):
         on_call: Callable[[str], None],
         addresses: Addresses | None = None,
     ) -> GrantLike: ...
+
+    def issue_further(self, main: str, kind: Kind, until: float) -> str: ...
 
     def addresses(self, main: str) -> Addresses | None: ...
 

@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 
 from browserhost import evidence
+from browserhost.addresses import Kind
 from browserhost.admission import Admission
 from browserhost.adoption import Adoption
 from browserhost.ending import Ending
@@ -164,6 +165,12 @@ class Profile:
             if browser is None or watch is None:
                 raise BrowserCrashed(profile=str(self.name), problem="it ended by itself")
             yield Use(browser, partial(self._fence.gate, token), watch.touched, partial(self._keep, token))
+
+    async def issue_address(self, token: int, kind: Kind, until: float) -> str:
+        """A further secret of the token's open session, to connect with before `until`. Raises as `using`."""
+        self._refuse_when_stopping()
+        await self._fence.admit(token)
+        return self._sitting.issue_further(token, kind, until)
 
     async def close_hold(self, token: int, *, passed_on: bool = False) -> Closed:
         """End a token here (rule 16). Idempotent; a late one never touches a later hold. `passed_on`: its

@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc.aio
 
-from browserhost import evidence, policy
+from browserhost import config, evidence, policy
 from browserhost.acting.service import ActingServicer
+from browserhost.addresses_service import AddressesServicer
 from browserhost.host import Host
 from browserhost.opening import Opening
 from browserhost.paths import parse_evidence, parse_profile
@@ -30,7 +31,7 @@ CHUNK = 1 << 20
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class BrowserHost(ActingServicer, CustodyServicer):
+class BrowserHost(ActingServicer, AddressesServicer, CustodyServicer):
     """`reuse` is what an absent `reuse_session` means; where it is False, no request can turn it on."""
 
     def __init__(self, host: Host, *, reuse: bool) -> None:
@@ -44,6 +45,7 @@ class BrowserHost(ActingServicer, CustodyServicer):
             url=_start_url(request.start_url),
             proxy_key=check_proxy_key(request.proxy_key),
             reuse=self._reuse and wanted,
+            look=config.read(request.config, request.config_generation),
         )
         opened = await self._host.profile(parse_profile(request.profile)).open(opening)
         response = pb.OpenBrowserResponse(

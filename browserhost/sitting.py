@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
-from browserhost.addresses import Addresses
+from browserhost.addresses import Addresses, Kind
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.neighbours import Endpoint
 from browserhost.note import Seat
@@ -80,6 +80,18 @@ class Sitting:
             self._witness.resume()
             session.state = State.OPEN
         return session
+
+    def issue_further(self, token: int, kind: Kind, until: float) -> str:
+        """A further secret of the token's open session, to connect with before `until` (seconds since 1970).
+
+        Raises NotFound when there is none; what `gate` does, or BrowserCrashed, when it is cut.
+        """
+        session = self.of(token)
+        if session is None or session.state is not State.OPEN or not session.secret:
+            raise self._why_cut(token)
+        secret = self._endpoint.issue_further(session.secret, kind, until)
+        self.remember()
+        return secret
 
     def of(self, token: int) -> Session | None:
         """The token's session, as it is or ended."""

@@ -43,7 +43,7 @@ class HttpServer:
         views = Views(backends, client)
         server = cls(relay, views, client)
         app = web.Application()
-        app.router.add_get("/cdp/{host}/{secret}", relay.serve)
+        app.add_routes(relay.routes())
         app.router.add_get("/healthz", healthz)
         app.add_routes(views.routes())
         # A log of its paths would be a log of secrets.

@@ -1,4 +1,4 @@
-"""DevTools WebSockets through the gateway: `/cdp/{host}/{secret}`, passed on to that host.
+"""DevTools through the gateway: `/cdp/{host}/{secret}` and what is below it, passed on to that host.
 
 The host's fence is the only judge: what it lets through comes through, and when it closes with a
 code and a reason the client gets both at once, also one that is slow to read. Nothing of a secret
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -23,17 +24,23 @@ from tenure.v1.session_pb2 import Session
 
 CONNECT_S = 5.0
 """For asking where the host is, and again for reaching it."""
+_HEADERS = {"Cache-Control": "no-store"}
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 def through_gateway(address: str, session: Session) -> str:
     """The session's DevTools address at the gateway's HTTP `address`; empty when it has none."""
     secret = session.cdp_url.rpartition("/cdp/")[2]
-    return f"ws://{address}/cdp/{session.host.removeprefix('hosts/')}/{secret}" if secret else ""
+    return gateway_url("ws", address, session.host, secret) if secret else ""
+
+
+def gateway_url(scheme: str, address: str, host: str, secret: str) -> str:
+    """Where the gateway at `address` serves what the host has under the secret."""
+    return f"{scheme}://{address}/cdp/{host.removeprefix('hosts/')}/{secret}"
 
 
 class Relay:
-    """Serves the route, until `end`."""
+    """Serves the routes, until `end`."""
 
     def __init__(self, backends: Backends, http: aiohttp.ClientSession) -> None:
         self._backends = backends
@@ -41,15 +48,26 @@ class Relay:
         self._pairs: set[Pair] = set()
         self._stopping = False
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    def routes(self) -> list[web.RouteDef]:
+        """What an HTTP server is to serve of this."""
+        below = "/cdp/{host}/{secret}"
+        return [
+            web.get(below, self._serve),
+            web.get(f"{below}/{{rest:page/[A-Za-z0-9_-]+}}", self._serve),
+            web.get(f"{below}/{{rest:json(?:/(?:version|list))?/?}}", self._tell),
+        ]
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one client: an HTTP error, or its socket until either side ends."""
-        if "Origin" in request.headers:
-            # Only pages send one, and no page has business here, whatever secret it came by.
-            raise web.HTTPForbidden(text="DevTools clients only.\n")
-        if not is_here(request.host):
-            # A site whose own name was made to lead here has that name in it.
-            raise web.HTTPForbidden(text="Connect to an IP address or localhost.\n")
-        upstream = await self._connect(request.match_info["host"], request.match_info["secret"])
+        _check(request)
+        async with self._upstream(request, "ws") as url:
+            upstream = await self._http.ws_connect(
+                url,
+                max_msg_size=MAX_MESSAGE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                autoclose=False,
+                decode_text=False,
+            )
         client = web.WebSocketResponse(
             max_msg_size=MAX_MESSAGE, compress=False, timeout=CLOSE_S, autoclose=False, decode_text=False
         )
@@ -66,15 +84,33 @@ class Relay:
                 request.transport.abort()  # a client that never read on must not keep its buffers
         return client
 
+    async def _tell(self, request: web.Request) -> web.Response:
+        """What a tool asks before it connects, with the addresses in it made ours."""
+        _check(request)
+        async with self._upstream(request, "http") as url, self._http.get(url) as answer:
+            answer.raise_for_status()
+            told = await answer.json()
+        secret = request.match_info["secret"]
+        ours = gateway_url("ws", request.host, request.match_info["host"], secret)
+        for each in told if isinstance(told, list) else [told]:
+            _, _, rest = each["webSocketDebuggerUrl"].partition(f"/cdp/{secret}")
+            each["webSocketDebuggerUrl"] = ours + rest
+        return web.json_response(told, headers=_HEADERS)
+
     def end(self) -> None:
         """Have every socket closed as GATEWAY_STOPPING, and let no more in. Idempotent."""
         self._stopping = True
         for pair in self._pairs:
             pair.end("GATEWAY_STOPPING")
 
-    async def _connect(self, host: str, secret: str) -> aiohttp.ClientWebSocketResponse[Any]:
-        """The host's side. Raises HTTP errors; none quotes the address, because the secret is in it."""
+    @asynccontextmanager
+    async def _upstream(self, request: web.Request, scheme: str) -> AsyncIterator[str]:
+        """The host's address for it, to be asked within CONNECT_S.
+
+        What is raised inside becomes HTTP errors; none quotes the address, because the secret is in it.
+        """
         self._refuse_when_stopping()
+        host, secret = request.match_info["host"], request.match_info["secret"]
         if not _SECRET.fullmatch(secret):
             raise _no_such_session()
         try:
@@ -84,16 +120,11 @@ class Relay:
         address = next((each.cdp_address for each in hosts if each.name == f"hosts/{host}"), "")
         if not address:
             raise _no_such_session()
+        rest = request.match_info.get("rest", "")
         try:
             async with asyncio.timeout(CONNECT_S):
-                return await self._http.ws_connect(
-                    f"ws://{address}/cdp/{secret}",
-                    max_msg_size=MAX_MESSAGE,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                    autoclose=False,
-                    decode_text=False,
-                )
-        except aiohttp.WSServerHandshakeError as refused:
+                yield f"{scheme}://{address}/cdp/{secret}" + (f"/{rest}" if rest else "")
+        except aiohttp.ClientResponseError as refused:
             if refused.status == web.HTTPNotFound.status_code:
                 raise _no_such_session() from None
             raise web.HTTPBadGateway(text=f"The host answered {refused.status}.\n") from None
@@ -103,6 +134,15 @@ class Relay:
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
             raise web.HTTPServiceUnavailable(text="The gateway is stopping.\n")
+
+
+def _check(request: web.Request) -> None:
+    if "Origin" in request.headers:
+        # Only pages send one, and no page has business here, whatever secret it came by.
+        raise web.HTTPForbidden(text="DevTools clients only.\n")
+    if not is_here(request.host):
+        # A site whose own name was made to lead here has that name in it.
+        raise web.HTTPForbidden(text="Connect to an IP address or localhost.\n")
 
 
 def _no_such_session() -> web.HTTPNotFound:

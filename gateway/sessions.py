@@ -12,11 +12,13 @@ from gateway.backends import Backends, repeatable
 from gateway.opening import Opening
 from gateway.relay import through_gateway
 from gateway.release import Releaser
+from gateway.session_addresses import SessionAddresses, under_token
 from gateway.validate import plan_open
+from gateway.view_urls import ViewUrls
 from gateway.workers import ImplicitWorkers
 from servicekit.call import current_identity
 from tenure import names, token
-from tenure.errors import HostUnreachable, InvalidField, NotFound
+from tenure.errors import HostUnreachable, NotFound
 from tenure.internal.v1.browser_host_service_pb2 import (
     ActInBrowserRequest,
     CaptureBrowserRequest,
@@ -25,7 +27,7 @@ from tenure.internal.v1.browser_host_service_pb2 import (
     ShutdownProfileBrowserRequest,
 )
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
-from tenure.names import ProfileName, SessionName
+from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import ProfileState
 from tenure.v1.host_pb2 import Host
 from tenure.v1.session_pb2 import Session
@@ -45,14 +47,13 @@ from tenure.v1.session_service_pb2 import (
     ShutdownBrowserRequest,
     ShutdownBrowserResponse,
 )
-from tenure.v1.session_service_pb2_grpc import SessionServiceServicer
 
 DESCRIBE_S = 5.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Sessions(SessionServiceServicer):
+class Sessions(SessionAddresses, ViewUrls):
     """Browsers under holds, each at its profile's host."""
 
     def __init__(self, backends: Backends, releaser: Releaser, http: str) -> None:
@@ -100,7 +101,7 @@ class Sessions(SessionServiceServicer):
         return ListSessionsResponse(sessions=page, next_page_token=following)
 
     async def CloseSession(self, request: CloseSessionRequest, context: Context) -> CloseSessionResponse:
-        name = _session_under_token(request.session, request.fencing_token)
+        name = under_token(request.session, request.fencing_token)
         result = fields.run_result(request.result)
         if not request.keep_hold:
             released, closed = await self._releaser.release(name.profile, name.fencing_token, result)
@@ -144,7 +145,7 @@ class Sessions(SessionServiceServicer):
         self, request: ActRequest | CaptureScreenshotRequest
     ) -> tuple[str, BrowserHostServiceStub]:
         """The home of the request's session, whose name becomes canonical."""
-        name = _session_under_token(request.session, request.fencing_token)
+        name = under_token(request.session, request.fencing_token)
         request.session = str(name)
         return await self._at_home(name.profile, str(name))
 
@@ -164,18 +165,6 @@ class Sessions(SessionServiceServicer):
         except HostUnreachable as error:
             return error
         return list(answer.sessions)
-
-
-def _session_under_token(session: str, fencing_token: int) -> SessionName:
-    name = names.resolve_session(session, current_identity().tenant)
-    if token.check(fencing_token) != name.fencing_token:
-        raise InvalidField(
-            field="fencing_token",
-            value=str(fencing_token),
-            problem=f"is not the token of {name}",
-            remedy="send the token of the hold that the session was opened under",
-        )
-    return name
 
 
 def _without_secret(session: Session) -> Session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from browserhost import lock
-from browserhost.addresses import Addresses
+from browserhost.addresses import Addresses, Kind
 from browserhost.browser import BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.clock import boottime
 from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import Grant
 from browserhost.host import Host
+from browserhost.keepers import Called
 from browserhost.neighbours import LockService
 from browserhost.note import Note
 from browserhost.opening import Opened, Opening
@@ -59,6 +61,7 @@ class FakeBrowser:
         self.runs = True
         self.note = Note(str(spec.profile_dir), "/nowhere", "/nowhere")
         self.kept_for_nobody = False
+        self.life: socket.socket | None = None
         self._chrome = chrome
         # The keeper and Chrome hold the lock through copies of the host's descriptor.
         self._lock = os.dup(spec.lock_fd)
@@ -138,6 +141,19 @@ class FakeBrowser:
         """End as after a kill."""
         self._end(BrowserEnd(False, "was killed by SIGKILL"))
 
+    def called(self) -> Called:
+        """Its keeper's answer to a next host."""
+        ours, self.life = socket.socketpair()
+        reports = ("keeper 1 1", "xvfb 2 1 7", f"chrome {self.pid} {self.start_ticks}")
+        return Called(ours, -1, -1, -1, reports, self.note)
+
+    def was_let_go(self) -> bool:
+        """Whether the next host told the keeper to end it, and ends it if so."""
+        told = self.life.recv(100) if self.life is not None else b""
+        if told.startswith(b"drop"):
+            self.vanish()
+        return told.startswith(b"drop")
+
     def vanish(self) -> None:
         """End with the host that would have been told."""
         if self.runs:
@@ -165,6 +181,13 @@ class FakeChrome:
     closing: int = 0
     most_closing: int = 0
     two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def adopt(self, spec: LaunchSpec, called: Called) -> FakeBrowser:
+        await self.at("adopt")
+        (found,) = [each for each in self.launched if each.runs and each.spec.profile_dir == spec.profile_dir]
+        called.life.close()
+        found.ended = asyncio.get_running_loop().create_future()
+        return found
 
     async def launch(self, spec: LaunchSpec) -> FakeBrowser:
         self.side_by_side += 1
@@ -210,6 +233,7 @@ class FakeEndpoint:
     on_calls: dict[str, Callable[[str], None]] = field(default_factory=dict)
     on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
     cuts: list[tuple[str, str]] = field(default_factory=list)
+    further: list[tuple[str, Kind, float]] = field(default_factory=list)
     slow: asyncio.Event | None = None
     """What each cut waits for."""
 
@@ -224,6 +248,10 @@ class FakeEndpoint:
         secret = addresses.main if addresses is not None else f"s{len(self.gates)}"
         self.gates[secret], self.on_ends[secret], self.on_calls[secret] = gate, on_end, on_call
         return Grant(f"ws://127.0.0.1:1/cdp/{secret}", secret)
+
+    def issue_further(self, main: str, kind: Kind, until: float) -> str:
+        self.further.append((main, kind, until))
+        return f"{main}-{len(self.further)}"
 
     def addresses(self, main: str) -> Addresses | None:
         return Addresses(main) if main in self.gates else None
@@ -324,6 +352,7 @@ class Machine:
         profiles: dict[str, Profile] = {}
         workshop = Workshop(
             launch=self.chrome.launch,
+            adopt=self.chrome.adopt,
             chrome="chromium",
             xvfb="Xvfb",
             sandbox=False,
@@ -369,6 +398,15 @@ class Machine:
             browser.vanish()
         self.endpoint = FakeEndpoint()
         self.host = self._host()
+
+    async def left(self) -> list[Called]:
+        """As `killed`, but the browsers live on, and their keepers answer the next host."""
+        for profile in self.host.known():
+            profile.witness.stop()
+            await profile._tasks.aclose()
+        self.endpoint = FakeEndpoint()
+        self.host = self._host()
+        return [each.called() for each in self.chrome.launched if each.runs]
 
     def is_locked(self, name: ProfileName = ALICE) -> bool:
         descriptor = lock.try_lock(self.root.profile(name).lock)

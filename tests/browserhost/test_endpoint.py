@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from browserhost.addresses import Kind
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from browserhost.frames import Piece
@@ -34,11 +36,13 @@ NESTS = "Target.sendMessageToTarget"
 
 
 class Chrome:
-    """Answers every call with its own parameters; not those whose method is in `silent`."""
+    """Answers calls with `results`, or with their own parameters; not those whose method is in `silent`."""
 
     def __init__(self) -> None:
         self.silent: set[str] = set()
-        self.asked: list[str] = []
+        self.results: dict[str, dict[str, Any]] = {}
+        self.errors: set[str] = set()
+        self.calls: list[dict[str, Any]] = []
         self.full = False
         self.paused: set[object] = set()
         self.mux = CdpMux(self)
@@ -51,14 +55,26 @@ class Chrome:
 
     def write(self, *pieces: Piece) -> None:
         call: dict[str, Any] = json.loads(b"".join(pieces))
-        self.asked.append(call["method"])
-        if call["method"] not in self.silent:
-            result = (
-                {"sessionId": "S"} if call["method"] == "Target.attachToBrowserTarget" else call["params"]
-            )
+        self.calls.append(call)
+        method = call["method"]
+        if method not in self.silent:
+            result = self.results.get(method, call["params"])
+            if method == "Target.attachToBrowserTarget":
+                number = self.asked.count(method)
+                result = {"sessionId": "S" if number == 1 else f"S{number}"}
+            said = {"error": {"code": -1, "message": "no"}} if method in self.errors else {"result": result}
             session = {"sessionId": call["sessionId"]} if "sessionId" in call else {}
-            answer = {"id": call["id"], "result": result, **session}
-            self.mux.received(json.dumps(answer, separators=(",", ":")).encode())
+            self._say({"id": call["id"], **said, **session})
+
+    def tell(self, method: str, params: dict[str, Any], session: str) -> None:
+        self._say({"method": method, "params": params, "sessionId": session})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self.mux.received(json.dumps(message, separators=(",", ":")).encode())
+
+    @property
+    def asked(self) -> list[str]:
+        return [call["method"] for call in self.calls]
 
     async def _rest(self) -> None:
         return
@@ -269,3 +285,150 @@ async def test_what_cannot_be_read_inside_a_call_is_refused_outside(grant: Grant
         with pytest.raises(CdpError, match="its inner message cannot be read"):
             await client.call(NESTS, {"sessionId": "PAGE", "message": "{"})
     assert NESTS not in chrome.asked
+
+
+SHOWN = {"targetId": "T1", "type": "page", "url": "https://a.example/", "title": "A"}
+HIDDEN = {"targetId": "X1", "type": "page", "url": "chrome://settings/", "title": "X"}
+TAB = {"targetId": "B1", "type": "tab", "url": "https://a.example/", "title": ""}
+
+
+@pytest.fixture
+async def paged(chrome: Chrome, grant: Grant) -> Grant:
+    """A grant on a browser in which there are pages."""
+    chrome.mux.watch()
+    await until(lambda: "Target.setDiscoverTargets" in chrome.asked)
+    for info in (SHOWN, HIDDEN, TAB):
+        chrome.tell("Target.targetCreated", {"targetInfo": info}, session="S")
+    return grant
+
+
+def http(grant: Grant, path: str = "") -> str:
+    return grant.url.replace("ws:", "http:") + path
+
+
+async def asked(url: str, **headers: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        return answer.status, await (answer.json() if answer.status == 200 else answer.text())
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_tools_that_ask_get_addresses_with_their_secret(
+    paged: Grant, chrome: Chrome, slash: str
+) -> None:
+    chrome.results["Browser.getVersion"] = {
+        "product": "Chrome/156",
+        "protocolVersion": "1.3",
+        "revision": "@1",
+    }
+    _, version = await asked(http(paged, f"/json/version{slash}"))
+    assert version["webSocketDebuggerUrl"] == paged.url
+    assert (version["Browser"], version["Protocol-Version"]) == ("Chrome/156", "1.3")
+    for path in ("/json", "/json/list"):
+        _, [page] = await asked(http(paged, f"{path}{slash}"))
+        assert (page["id"], page["type"], page["title"]) == ("T1", "page", "A")
+        assert page["webSocketDebuggerUrl"] == f"{paged.url}/page/T1"
+
+
+async def test_the_name_that_a_tool_came_by_is_the_one_it_is_told(paged: Grant) -> None:
+    port = paged.url.removeprefix("ws://127.0.0.1:").partition("/")[0]
+    _, version = await asked(http(paged, "/json/version"), Host=f"localhost:{port}")
+    assert version["webSocketDebuggerUrl"] == f"ws://localhost:{port}/cdp/{paged.secret}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/json/new", "/json/version/x", "/json/close/T1", "/page/X1", "/page/B1", "/page/none", "/page", "/x"],
+)
+async def test_what_is_not_there_is_not_found(paged: Grant, path: str) -> None:
+    assert (await asked(http(paged, path)))[0] == 404
+
+
+async def test_who_may_act_no_more_is_told_nothing(endpoint: CdpEndpoint, chrome: Chrome) -> None:
+    def gate() -> None:
+        raise TokenSuperseded(profile="p", token=1)
+
+    grant = endpoint.issue(chrome.browser, gate, lambda: None, lambda _: None)
+    for path in ("/json/version", "/json/list"):
+        assert (await asked(http(grant, path)))[0] == 403
+    await endpoint.cut(grant.secret, "TOKEN_SUPERSEDED")
+    assert (await asked(http(grant, "/json/version")))[0] == 404
+
+
+async def test_a_chrome_that_is_gone_is_a_bad_gateway(grant: Grant, chrome: Chrome) -> None:
+    chrome.mux.lost("BROWSER_CRASHED")
+    assert (await asked(http(grant, "/json/version")))[0] == 502
+
+
+async def test_a_page_of_the_web_may_not_ask(paged: Grant) -> None:
+    assert (await asked(http(paged, "/json/list"), Origin="http://127.0.0.1"))[0] == 403
+
+
+async def test_a_client_of_one_page_believes_itself_alone_on_it(paged: Grant, chrome: Chrome) -> None:
+    chrome.results["Target.attachToTarget"] = {"sessionId": "PAGE"}
+    heard: list[tuple[str, str]] = []
+    async with connect(f"{paged.url}/page/T1") as client:
+        client.listen(lambda method, _, session: heard.append((method, session)))
+        assert await client.call("Runtime.evaluate", {"expression": "1"}) == {"expression": "1"}
+        assert chrome.calls[-1]["sessionId"] == "PAGE"
+        with pytest.raises(CdpError, match="Session with given id not found"):
+            await client.call("Browser.getVersion", session="S2")
+        chrome.tell("Page.loadEventFired", {}, session="PAGE")
+        chrome.tell("Target.targetCreated", {"targetInfo": SHOWN}, session="S2")
+        over = asyncio.get_running_loop().create_future()
+        client.when_lost(over.set_result)
+        chrome.tell("Target.detachedFromTarget", {"sessionId": "PAGE", "targetId": "T1"}, session="S2")
+        assert (await asyncio.wait_for(over, 30)).code == 1000
+    assert heard == [("Page.loadEventFired", ""), ("Inspector.detached", "")]
+    assert [call["params"] for call in chrome.calls if call["method"] == "Target.detachFromTarget"] == [
+        {"sessionId": "S2"}
+    ]
+
+
+async def test_a_page_that_closes_while_a_client_comes_ends_it(paged: Grant, chrome: Chrome) -> None:
+    chrome.errors.add("Target.attachToTarget")
+    async with connect(f"{paged.url}/page/T1") as client:
+        with pytest.raises(CdpClosed) as closed:
+            await client.call("Runtime.neverAnswered", timeout=30)
+    assert (closed.value.code, closed.value.reason) == (1000, "PAGE_CLOSED")
+    await until(lambda: "Target.detachFromTarget" in chrome.asked)
+
+
+async def test_a_further_address_connects_until_its_time_is_over_and_is_cut_with_the_session(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    further = grant.url.replace(grant.secret, endpoint.issue_further(grant.secret, Kind.CDP, now + 60))
+    view = grant.url.replace(grant.secret, endpoint.issue_further(grant.secret, Kind.VIEW, now + 60))
+    async with connect(further) as early, connect(grant.url) as first:
+        monkeypatch.setattr(time, "time", lambda: now + 61)
+        for address in (further, view):
+            with pytest.raises(CdpClosed):
+                async with connect(address):
+                    pass
+        assert (await asked(http(Grant(further, ""), "/json/version")))[0] == 404
+        await early.call("Browser.getVersion")
+        lost: list[CdpClosed] = []
+        for client in (early, first):
+            client.when_lost(lost.append)
+        await endpoint.cut(grant.secret, "TOKEN_SUPERSEDED")
+        await until(lambda: len(lost) == 2)
+        assert {why.code for why in lost} == {4002}
+    monkeypatch.setattr(time, "time", lambda: now)
+    for secret, kind in ((further, Kind.CDP), (view, Kind.VIEW), (grant.url, Kind.CDP)):
+        assert endpoint.find(secret.rpartition("/")[2], kind) is None
+    with pytest.raises(KeyError):
+        endpoint.issue_further(grant.secret, Kind.CDP, now + 60)
+
+
+async def test_a_grant_is_let_in_again_under_the_secrets_that_it_had(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
+) -> None:
+    further = endpoint.issue_further(grant.secret, Kind.CDP, time.time() + 60)
+    kept = endpoint.addresses(grant.secret)
+    assert kept is not None
+    await endpoint.cut(grant.secret, "HOST_STOPPING")
+    again = endpoint.issue(chrome.browser, lambda: None, lambda: None, lambda _: None, kept)
+    assert again == grant
+    for secret in (grant.secret, further):
+        async with connect(grant.url.replace(grant.secret, secret)) as client:
+            assert await client.call("Browser.getVersion") == {}

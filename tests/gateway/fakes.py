@@ -359,6 +359,12 @@ class FakeHost(BrowserHostServiceServicer):
         await self.record.record(request)
         return host_pb.WitnessStepResponse()
 
+    async def IssueAddress(self, request: Any, context: Any) -> host_pb.IssueAddressResponse:
+        await self.record.record(request)
+        response = host_pb.IssueAddressResponse(secret=SECRET)
+        response.expire_time.FromSeconds(1_000_000 + request.ttl_s)
+        return response
+
     async def DescribeSessions(self, request: Any, context: Any) -> host_pb.DescribeSessionsResponse:
         await self.record.record(request)
         wanted = request.profile or request.parent
@@ -380,6 +386,8 @@ class FakeDevTools:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/cdp/{secret}", self._handle)
+        app.router.add_get("/cdp/{secret}/page/{target}", self._handle)
+        app.router.add_get("/cdp/{secret}/json{which:.*}", self._tell)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -390,11 +398,21 @@ class FakeDevTools:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+    def _check(self, request: web.Request) -> None:
         if self.refuses:
             raise web.HTTPServiceUnavailable
         if request.match_info["secret"] != SECRET:
             raise web.HTTPNotFound
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        self._check(request)
+        at, which = f"ws://{self.address}/cdp/{SECRET}", request.match_info["which"].strip("/")
+        if which == "version":
+            return web.json_response({"Browser": "Fake/1", "webSocketDebuggerUrl": at})
+        return web.json_response([{"id": "T", "webSocketDebuggerUrl": f"{at}/page/T"}])
+
+    async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+        self._check(request)
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, timeout=1)
         await socket.prepare(request)
         try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -43,6 +44,59 @@ async def test_an_opened_session_says_where_the_gateway_serves_its_browser(
     async with http.ws_connect(opened.session.gateway_cdp_url) as socket:
         await socket.send_str("hello")
         assert await socket.receive_str() == "hello"
+
+
+async def told(http: aiohttp.ClientSession, address: str, **headers: str) -> tuple[int, Any]:
+    async with http.get(address.replace("ws:", "http:"), headers=headers) as answer:
+        return answer.status, await (answer.json() if answer.status == 200 else answer.text())
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_tools_that_ask_get_addresses_that_lead_through_the_gateway(
+    system: System, http: aiohttp.ClientSession, slash: str
+) -> None:
+    _, version = await told(http, f"{url(system)}/json/version{slash}")
+    assert version == {"Browser": "Fake/1", "webSocketDebuggerUrl": url(system)}
+    for path in ("/json/list", "/json"):
+        _, [page] = await told(http, f"{url(system)}{path}{slash}")
+        assert page["webSocketDebuggerUrl"] == f"{url(system)}/page/T"
+        async with http.ws_connect(page["webSocketDebuggerUrl"]) as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "hello"
+
+
+async def test_the_address_that_a_tool_came_by_is_the_one_it_is_told(
+    system: System, http: aiohttp.ClientSession
+) -> None:
+    _, version = await told(http, f"{url(system)}/json/version", Host="localhost:9")
+    assert version["webSocketDebuggerUrl"] == f"ws://localhost:9/cdp/a/{SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "expected"),
+    [
+        ("/json/version", {"Origin": "http://127.0.0.1"}, 403),
+        ("/json/version", {"Host": "evil.example"}, 403),
+        ("/json/new", {}, 404),
+        ("/page/..%2Fx", {}, 404),
+        ("wrong/json/version", {}, 404),
+    ],
+)
+async def test_who_may_not_connect_may_not_ask_either(
+    system: System, http: aiohttp.ClientSession, path: str, headers: dict[str, str], expected: int
+) -> None:
+    assert (await told(http, f"{url(system)}{path}", **headers))[0] == expected
+
+
+async def test_a_question_to_a_host_that_refuses_or_is_away_is_a_bad_gateway(
+    system: System, http: aiohttp.ClientSession
+) -> None:
+    system.host.devtools.refuses = True
+    assert (await told(http, f"{url(system)}/json/version"))[0] == 502
+    system.lock.hosts[0].cdp_address = "127.0.0.1:1"
+    code, text = await told(http, f"{url(system)}/json/version")
+    assert code == 502
+    assert SECRET not in text
 
 
 async def test_only_the_opener_is_told_the_address(system: System) -> None:

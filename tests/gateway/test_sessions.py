@@ -7,10 +7,10 @@ from tenure import errors
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, EndSessionRequest
 from tenure.internal.v1.lock_service_pb2 import ReleaseDrainedRequest
 from tenure.v1.hold_pb2 import ProfileState, RunResult
+from tenure.v1.profile_service_pb2 import CreateProfileRequest
 from tenure.v1.session_service_pb2 import (
     CloseSessionRequest,
     GetSessionRequest,
-    IssueCdpUrlRequest,
     ListSessionsRequest,
     OpenSessionRequest,
     OpenSessionResponse,
@@ -129,7 +129,7 @@ async def test_a_browser_is_shut_down_under_its_token(system: System) -> None:
 
 async def test_what_is_not_served_yet_says_so(system: System) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await system.sessions.IssueCdpUrl(IssueCdpUrlRequest())
+        await system.profiles.CreateProfile(CreateProfileRequest())
     error = reason(caught)
     assert isinstance(error, errors.Unimplemented)
-    assert error.method == "/tenure.v1.SessionService/IssueCdpUrl"
+    assert error.method == "/tenure.v1.ProfileService/CreateProfile"
