@@ -122,6 +122,7 @@ class Admission:
             opening.proxy_key,
             opening.reuse,
             used_elsewhere=self._fence.used_elsewhere,
+            look=opening.look,
         )
         self._witness.recording(token).opens(opening.url)
         driven = await self._slot.drive(

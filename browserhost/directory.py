@@ -6,10 +6,12 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
 from browserhost import durable, lock, starting, version
+from browserhost.config import Look
 from browserhost.inspect.profile import inspect
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
@@ -18,7 +20,7 @@ from browserhost.snapshot.manifest import Manifest
 from browserhost.snapshot.store import Store
 from browserhost.tasks import in_thread
 from browserhost.workshop import Workshop
-from tenure.errors import BrowserOutdated, ProfileCorrupt, ProfileMissing
+from tenure.errors import BrowserOutdated, ConfigUnmet, ProfileCorrupt, ProfileMissing
 
 _log = structlog.get_logger("directory")
 
@@ -68,6 +70,20 @@ class Directory:
             raise BrowserOutdated(
                 profile=self._key, last_version=wrote, version=installed, host=self._workshop.host
             )
+
+    def refuse_unmet(self, look: Look) -> None:
+        """Return when this machine has what a look asks for. Raises ConfigUnmet.
+
+        A zone that is not known here would make pages see Etc/Unknown, which no account has had before.
+        """
+        zone = look.geo.time_zone
+        try:
+            if zone:
+                ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ConfigUnmet(
+                profile=self._key, host=self._workshop.host, lacking=f"the time zone {zone} (tzdata)"
+            ) from None
 
     async def look(self, marker: Marker | None, token: int, timings: dict[str, float]) -> None:
         """Return when a browser may start on it under `token`; what is to be said of it goes on record.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from browserhost import durable
 from browserhost.browser import LaunchSpec
+from browserhost.egress.geo import Geo
 from browserhost.egress.upstream import Upstream
 from browserhost.marker import Marker
 from browserhost.note import Note
@@ -37,11 +38,11 @@ class Launching:
             chrome=shop.chrome,
             xvfb=shop.xvfb,
             sandbox=shop.sandbox,
-            width=shop.width,
-            height=shop.height,
+            width=wanted.look.width or shop.width,
+            height=wanted.look.height or shop.height,
             least_free=shop.least_free,
             egress=shop.egress,
-            geo=upstream.geo.over(shop.geo) if upstream is not None else shop.geo,
+            geo=wanted.look.geo.over(upstream.geo if upstream is not None else Geo()).over(shop.geo),
             keepers=shop.keepers,
         )
 
@@ -62,6 +63,7 @@ class Launching:
             flushed_at=before.flushed_at if before else None,
             used=wanted.used_elsewhere or (before is not None and before.used),
             driven=wanted.token,
+            config_generation=wanted.look.generation,
         )
 
     async def launch(self, spec: LaunchSpec, marker: Marker) -> LiveBrowser:

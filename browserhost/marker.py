@@ -24,7 +24,7 @@ class Marker:
     since 1970) is on disk. `report`: the cause of a suspicion that the lock service has not
     yet confirmed, as a name of SuspicionCause; `suspected`: it has confirmed one for `token`,
     so any later hold of the profile was granted by a decision. `driven`: the last token under which
-    a browser was opened; None where that is not known.
+    a browser was opened; None where that is not known. `config_generation` stands for how the browser looks.
     """
 
     token: int
@@ -40,6 +40,7 @@ class Marker:
     detail: str = ""
     suspected: bool = False
     driven: int | None = None
+    config_generation: int = 0
 
 
 def load(path: Path) -> Marker | None:

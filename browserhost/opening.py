@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from browserhost.config import Look
 from browserhost.session import Session
 from browserhost.workshop import LiveBrowser
 
@@ -17,6 +18,7 @@ class Opening:
     url: str
     proxy_key: str
     reuse: bool
+    look: Look = field(default_factory=Look)
 
 
 @dataclass(frozen=True, slots=True)

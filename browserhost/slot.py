@@ -206,6 +206,9 @@ class Slot:
     def _fits(self, wanted: Wanted, upstream: Upstream | None) -> bool:
         if self.browser is None or not wanted.reuse or self.record.known.proxy_key != wanted.proxy_key:
             return False
+        if self.record.known.config_generation != wanted.look.generation:
+            _log.info("its configuration was changed", profile=self._key)
+            return False
         if self.browser.fingerprint == (upstream.fingerprint if upstream is not None else ""):
             return True
         _log.info("its proxy was changed", profile=self._key, proxy=wanted.proxy_key)
@@ -257,6 +260,7 @@ class Slot:
         before = self.record.marker
         question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
         await self.directory.refuse_older_browser()
+        self.directory.refuse_unmet(wanted.look)
         await self._workshop.cache.reserve(self._key)
         try:
             lock_fd = await self.directory.lock(timings)

@@ -13,6 +13,7 @@ from browserhost.apart import HERE, Apart
 from browserhost.browser import Browser, BrowserEnd, CloseReport, LaunchSpec
 from browserhost.cache import Cache
 from browserhost.chrome import LEAST_FREE
+from browserhost.config import Look
 from browserhost.egress.egress import Egress
 from browserhost.egress.exits import WrongExit
 from browserhost.egress.geo import Geo
@@ -147,6 +148,7 @@ class Wanted:
     proxy_key: str
     reuse: bool
     used_elsewhere: bool
+    look: Look = field(default_factory=Look)
 
 
 @dataclass(slots=True)

@@ -71,6 +71,7 @@ class Opening:
         self._unanswered = False
         self._acquired: Hold | None = None
         self._checkpoint: Checkpoint | None = None
+        self._config: AcquireForSessionResponse | LocateProfileResponse = AcquireForSessionResponse()
         self._started = time.monotonic()
 
     async def run(self) -> OpenSessionResponse:
@@ -101,6 +102,7 @@ class Opening:
         hosts = list(located.hosts)
         if plan.fencing_token:
             phase, hold = "verify", await self._verify()
+            self._config = located
         else:
             phase, hold = "acquire", await self._acquire(located, hosts)
         if not hold.home:
@@ -163,6 +165,7 @@ class Opening:
             self._acquired = answer.hold
         if answer.HasField("checkpoint"):
             self._checkpoint = answer.checkpoint
+        self._config = answer
         return answer.hold
 
     async def _ask_by_implicit(self, request: AcquireForSessionRequest) -> AcquireForSessionResponse:
@@ -207,7 +210,10 @@ class Opening:
             start_url=plan.start_url,
             proxy_key=plan.proxy_key,
             reuse_session=plan.reuse_session,
+            config_generation=self._config.config_generation,
         )
+        if self._config.HasField("config"):
+            request.config.CopyFrom(self._config.config)
         # The list is as old as the wait for the hold; look again only if that was long.
         if time.monotonic() - self._started > 1:
             hosts = await self._backends.alive_hosts()

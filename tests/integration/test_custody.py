@@ -13,6 +13,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 import tenure
+from browserhost import chrome
+from browserhost.chrome import LaunchSpec
 from tenure import errors
 from tenure.client import Client
 from tenure.custody import InUse
@@ -24,6 +26,7 @@ from tenure.v1.profile_service_pb2 import (
     TakeSnapshotRequest,
     UpdateProfileRequest,
 )
+from tenure.v1.session_service_pb2 import OpenSessionRequest
 from tests.fixtures.etcd import Store
 from tests.fixtures.sound import logged_in, sound
 from tests.fixtures.town import Town, TownHost, town_in
@@ -149,6 +152,59 @@ async def test_what_is_not_there_or_not_said_is_refused(town: Town, client: Clie
         await town.call(town.profiles.RestoreProfile, other)
     with pytest.raises(errors.NotFound):
         await client.snapshots("nobody")
+
+
+# --- how its browser looks ------------------------------------------------------------------------
+
+
+async def test_a_profile_looks_the_same_at_its_next_home(town: Town, client: Client) -> None:
+    home = await signed_in(town)
+    plain = home.machine.browser().spec
+    config = profile_pb2.BrowserConfig(
+        viewport_width=1024, viewport_height=768, locale="de-CH", time_zone="Europe/Zurich"
+    )
+    changed = await client.configure(await read(town), browser=config, labels={"team": "mail"})
+    assert (changed.browser_config, dict(changed.labels)) == (config, {"team": "mail"})
+    # The warm browser looks otherwise, so it is exchanged when it is handed over.
+    opened = await town.open()
+    assert not opened.reused_session
+    here = home.machine.browser().spec
+    assert argv(here) != argv(plain)
+    await town.close(opened)
+    again = await town.open()
+    assert again.reused_session
+    await town.close(again)
+    [other] = [host for host in town.hosts if host is not home]
+    await client.move("alice", other.name, "room")
+    opened = await town.open()
+    assert opened.hold.home == other.name
+    assert argv(other.machine.browser().spec) == argv(here)
+    assert "--window-size=1024,768" in argv(here)
+    assert "--accept-lang=de-CH,de" in argv(here)
+    assert chrome.environment({}, here.geo)["TZ"] == "Europe/Zurich"
+    await town.close(opened)
+
+
+def argv(spec: LaunchSpec) -> list[str]:
+    """What Chrome is started with, but for where its profile is."""
+    arguments = chrome.arguments(spec, "chrome", 0, "http://127.0.0.1:1")
+    return [each for each in arguments if not each.startswith("--user-data-dir")]
+
+
+async def test_a_hold_that_was_taken_before_is_opened_as_the_profile_looks(
+    town: Town, client: Client
+) -> None:
+    """A session that is opened under a token of an earlier Acquire is told the same."""
+    home = await signed_in(town)
+    opened = await town.open()
+    await client.configure(await read(town), browser=profile_pb2.BrowserConfig(viewport_width=1111))
+    await town.shut_down(opened)
+    token = opened.hold.fencing_token
+    request = OpenSessionRequest(profile="alice", fencing_token=token)
+    again = await town.call(town.sessions.OpenSession, request)
+    assert not again.reused_session
+    assert home.machine.browser().spec.width == 1111
+    await town.close(again)
 
 
 # --- import ---------------------------------------------------------------------------------------
