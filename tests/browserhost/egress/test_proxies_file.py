@@ -220,3 +220,10 @@ def test_a_place_that_makes_another_address_is_refused_when_it_is_filled_in(tmp_
     assert str(proxies.find("a.example__x", ALICE)) == "a.example:8080"
     with pytest.raises(ProxyDown, match="the address of its upstream is not scheme"):
         proxies.find("new york__ny", ALICE)
+
+
+def test_the_example_of_the_readme_is_one() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    example = re.search(r"```toml\n(# --proxies-file.*?)```", readme, re.DOTALL)
+    assert example is not None
+    assert proxies_file.parse(example[1]).keys() == {"miami__fl", "*"}
