@@ -111,6 +111,12 @@ class FakeBrowser:
         self.pictures += 1
         return Picture(f"picture {self.pictures} of {self.url}".encode(), wish.media_type, 800, 600)
 
+    def begin_files(self, token: int) -> None:
+        self.files_of = token
+
+    def end_files(self, token: int) -> None:
+        self.files_of = 0
+
     def watch(self, observer: Observer) -> None:
         self.observer = observer
 
@@ -182,11 +188,13 @@ class FakeChrome:
     most_closing: int = 0
     two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def adopt(self, spec: LaunchSpec, called: Called) -> FakeBrowser:
+    async def adopt(self, spec: LaunchSpec, called: Called, *, for_good: bool) -> FakeBrowser:
         await self.at("adopt")
         (found,) = [each for each in self.launched if each.runs and each.spec.profile_dir == spec.profile_dir]
         called.life.close()
         found.ended = asyncio.get_running_loop().create_future()
+        found.tainted = True
+        await found.still(for_good=for_good)
         return found
 
     async def launch(self, spec: LaunchSpec) -> FakeBrowser:
@@ -346,6 +354,7 @@ class Machine:
         self.endpoint = FakeEndpoint()
         self.chrome = FakeChrome()
         self._capacity, self._launches, self._lock_wait_s = capacity, launches, lock_wait_s
+        self.proxies = Proxies({"miami__fl": "http://127.0.0.1:3128"})
         self.host = self._host()
 
     def _host(self) -> Host:
@@ -361,7 +370,7 @@ class Machine:
             tmp_root=Path("/tmp"),
             host=self.name,
             boot_id=self.boot_id,
-            proxies=Proxies({"miami__fl": "http://127.0.0.1:3128"}),
+            proxies=self.proxies,
             launching=asyncio.Semaphore(self._launches),
             cache=Cache(self._capacity, profiles),
             lock_wait_s=self._lock_wait_s,

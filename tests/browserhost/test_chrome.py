@@ -9,6 +9,7 @@ import pytest
 
 from browserhost import chrome
 from browserhost.chrome import LaunchSpec
+from browserhost.egress.geo import Geo
 from browserhost.egress.upstream import Upstream
 from tenure.errors import BrowserMissing, DiskFull
 
@@ -53,11 +54,27 @@ def test_a_flag_is_there_only_when_it_is_needed(
 
 def test_the_environment_has_no_settings_of_ours_and_no_other_display() -> None:
     inherited = {"PATH": "/bin", "TENURE_TOKEN": "secret", "DISPLAY": ":0", "XAUTHORITY": "/x", "DBUS_X": "y"}
+    inherited |= {
+        "GATE_PASSWORD": "secret",
+        "http_proxy": "http://u:p@h:1",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
     assert chrome.environment(inherited) == {
         "PATH": "/bin",
         "HOME": "/nonexistent",
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
     }
+
+
+def test_zone_and_languages_are_in_the_environment_and_the_flags(spec: LaunchSpec) -> None:
+    geo = Geo("Europe/Berlin", ("de-DE", "de"))
+    assert chrome.environment({"TZ": "UTC"}, geo).items() >= {
+        ("TZ", "Europe/Berlin"),
+        ("LANGUAGE", "de_DE:de"),
+    }
+    argv = chrome.arguments(dataclasses.replace(spec, geo=geo), "/chrome", 1 << 40, PROXY)
+    assert "--accept-lang=de-DE,de" in argv
+    assert chrome.environment({"TZ": "UTC"})["TZ"] == "UTC"
 
 
 def test_a_missing_program_is_named() -> None:
