@@ -4,10 +4,13 @@ everything else is real.
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -31,6 +34,7 @@ from tests.fixtures.etcd import Store
 from tests.fixtures.sound import logged_in, sound
 from tests.fixtures.town import Town, TownHost, town_in
 from tests.lockservice import incidents
+from tests.tenure.cli.test_commands import tenure as tenure_command
 
 
 @pytest.fixture
@@ -255,3 +259,54 @@ async def test_a_directory_that_is_in_use_is_not_sent(client: Client, tmp_path: 
         await client.import_profile("bob", theirs, "his desktop")
     with pytest.raises(errors.InvalidField):
         await client.import_profile("bob", tmp_path, "no profile")
+
+
+# --- on the command line --------------------------------------------------------------------------
+
+
+async def told(town: Town, *command: str) -> list[dict[str, Any]]:
+    """What a command that must succeed says to programs."""
+    status, out, err = await tenure_command(*command, "--json", "-a", town.address)
+    assert status == 0, out + err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+async def test_a_person_on_call_puts_a_login_back_by_the_line_that_why_tells(town: Town) -> None:
+    home = await signed_in(town)
+    [taken] = await told(town, "snapshot", "take", "alice", "--reason", "before the change")
+    assert (taken["cookies"], taken["verified"]) == (12, True)
+    [listed] = await told(town, "snapshot", "list", "alice")
+    assert listed == taken
+    status, out, _ = await tenure_command("snapshot", "list", "alice", "-a", town.address)
+    assert (status, taken["snapshot"] in out) == (0, True)
+    [before] = await told(town, "why", "alice")
+    assert "snapshot restore" not in json.dumps(before)
+    await switch(town, hold_pb2.PROFILE_STATE_DISABLED)
+    shutil.rmtree(home.place("alice"))
+    [why] = await told(town, "why", "alice")
+    [line] = [each["command"] for each in why["advice"] if "snapshot restore" in each.get("command", "")]
+    assert f" {taken['snapshot']} " in line
+    status, out, err = await tenure_command(*shlex.split(line)[1:])
+    assert status == 0, out + err
+    assert logged_in(home.place("alice")) == "signed in"
+
+
+async def test_a_desktops_profile_is_imported_and_configured(town: Town, tmp_path: Path) -> None:
+    theirs = tmp_path / "chromium"
+    sound(theirs, cookies=2)
+    [came] = await told(town, "import", "bob:mail", str(theirs), "--reason", "his desktop")
+    assert (came["cookies"], came["unreadable_cookies"]) == (2, 0)
+    change = ("--locale", "de-CH", "--viewport", "1366x768", "--label", "team=mail")
+    [changed] = await told(town, "config", "bob:mail", *change)
+    assert (changed["locale"], changed["viewport_width"], changed["labels"]) == (
+        "de-CH",
+        1366,
+        {"team": "mail"},
+    )
+    # What is not named stays.
+    [changed] = await told(town, "config", "bob:mail", "--time-zone", "Europe/Zurich", "--label", "team=")
+    assert (changed["locale"], changed["time_zone"], changed["labels"]) == ("de-CH", "Europe/Zurich", {})
+    [shown] = await told(town, "config", "bob:mail")
+    assert shown == changed
+    status, _, err = await tenure_command("config", "bob:mail", "--viewport", "wide", "-a", town.address)
+    assert (status, "--viewport" in err) == (2, True)
