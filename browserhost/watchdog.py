@@ -55,7 +55,7 @@ class Watchdog:
 
     async def look(self) -> None:
         """One look: who has answered what the last one asked; each that has is asked anew."""
-        live = {key: browser for key, browser in self._browsers().items() if not browser.ended.done()}
+        live = dict(self._browsers())
         self._watched = {
             key: watched for key, watched in self._watched.items() if watched.browser is live.get(key)
         }

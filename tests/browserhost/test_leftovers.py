@@ -29,10 +29,9 @@ def left_by(host: str, tmp_path: Path) -> Path:
     return made
 
 
-def process(running: ExitStack, tmpdir: Path, *words: str, ends: bool = False) -> subprocess.Popen[bytes]:
-    """One whose temporary files are in `tmpdir`, and whose arguments are `words`."""
-    wait = "pass" if ends else "sys.stdin.read()"
-    script = f"import sys; print(flush=True); {wait}"
+def process(running: ExitStack, tmpdir: Path, *words: str) -> subprocess.Popen[bytes]:
+    """One whose temporary files are in `tmpdir`, and whose arguments are `words`; it ends with its input."""
+    script = "import sys; print(flush=True); sys.stdin.read()"
     started = running.enter_context(
         subprocess.Popen(
             [sys.executable, "-c", script, *words],
@@ -74,12 +73,23 @@ async def test_another_hosts_are_its_own(tmp_path: Path, running: ExitStack) -> 
     assert inside.poll() is None
 
 
-async def test_a_chrome_that_ends_by_itself_is_not_killed(tmp_path: Path, running: ExitStack) -> None:
+async def test_a_chrome_that_ends_by_itself_is_not_killed(
+    tmp_path: Path, running: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left = left_by(HOST, tmp_path)
-    chrome = process(running, left, "--user-data-dir=/p", ends=True)
+    chrome = process(running, left, "--user-data-dir=/p")
     xvfb = process(running, left)
-    found = leftovers.find(tmp_path, HOST, None)
-    await leftovers.clear(found)
+    real, looks = leftovers._chrome_ends, iter(range(1, 1000))
+
+    def look(left: Leftovers) -> bool:
+        if next(looks) == 2:
+            assert chrome.stdin is not None
+            chrome.stdin.close()
+            chrome.wait(30)
+        return real(left)
+
+    monkeypatch.setattr(leftovers, "_chrome_ends", look)
+    await leftovers.clear(leftovers.find(tmp_path, HOST, None))
     assert (chrome.wait(30), xvfb.wait(30)) == (0, -9)
 
 
@@ -96,5 +106,7 @@ async def test_one_that_does_not_end_in_time_is(
 async def test_only_the_main_process_is_waited_for(tmp_path: Path, running: ExitStack) -> None:
     left = left_by(HOST, tmp_path)
     renderer = process(running, left, "--user-data-dir=/p", "--type=renderer")
-    await leftovers.clear(leftovers.find(tmp_path, HOST, None))
+    found = leftovers.find(tmp_path, HOST, None)
+    assert not leftovers._chrome_ends(found)
+    await leftovers.clear(found)
     assert renderer.wait(30) == -9
