@@ -42,6 +42,8 @@ class Apart:
     root: DataRoot | None = None
     ids: Uids | None = None
     groups: Path | None = None
+    tenants: range = range(0)
+    """The ids that tenants may have, though none is given any now."""
 
     @classmethod
     def found(
@@ -78,7 +80,8 @@ class Apart:
             remedy=plan.remedy or None,
             cgroup=str(place) if place is not None else None,
         )
-        return cls(plan, root, Uids(root.path / "uids.json", ids) if per_tenant else None, place)
+        given = Uids(root.path / "uids.json", ids) if per_tenant else None
+        return cls(plan, root, given, place, ids)
 
     def room(self, paths: ProfilePaths) -> Room:
         """Make ready for a browser on a profile: its files are its user's. Blocks; nothing may run there.
@@ -89,9 +92,9 @@ class Apart:
         if self.groups is not None:
             group = str(self.groups / f"{paths.name.tenant}.{paths.name.profile}.{secrets.token_hex(4)}")
         if self.ids is None or self.root is None:
-            # A tenant may have had it: whoever has the folder has everything in it, or a next time would
-            # pass over what is made from now on.
-            if os.geteuid() == 0:
+            # One that a tenant had is taken back whole: whoever has the folder has everything in it, or a
+            # next time would pass over what is made from now on.
+            if os.geteuid() == 0 and paths.profile_dir.stat().st_uid in self.tenants:
                 uids.own(paths.profile_dir, 0)
             return Room(cgroup=group)
         uid = self.ids.of(paths.name.tenant)
