@@ -14,6 +14,7 @@ import pytest
 
 from browserhost.egress import exits, socks
 from browserhost.egress.egress import Egress
+from browserhost.egress.end import End
 from browserhost.egress.exits import AGAIN_S, Exits, Proof, WrongExit, judge
 from browserhost.egress.forwarder import Forwarder
 from browserhost.egress.socks import Destination
@@ -38,6 +39,7 @@ class Ground:
     answer: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     serving: int = 0
+    heard: bytes = b""
 
     def __post_init__(self) -> None:
         self.answer.set()
@@ -80,7 +82,7 @@ class Ground:
     async def keep(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.serving += 1
         with suppress(ConnectionError):
-            await reader.read()
+            self.heard += await reader.read()
         writer.close()
         self.serving -= 1
 
@@ -198,6 +200,34 @@ async def test_an_exit_that_turns_out_wrong_cuts_what_went_out_there(ground: Gro
     await until(lambda: forwarder.connections == 0)
     assert other.connections == 2
     assert (await ground.ask(forwarder))[0] == socks.FAILED
+
+
+async def test_what_was_being_connected_while_the_exit_turned_out_wrong_says_nothing_there(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwarder = await ground.forwarder()
+    await ground.proof().wait()
+    dialled, go_on, dial = asyncio.Event(), asyncio.Event(), forwarder._way.dial
+
+    async def slowly(to: Destination) -> End:
+        dialled.set()
+        await go_on.wait()
+        return await dial(to)
+
+    monkeypatch.setattr(forwarder._way, "dial", slowly)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(forwarder.url.rpartition(":")[2]))
+    ground.writers.append(writer)
+    writer.write(socks.GREETING + socks.call5(Destination("shop.test", 80)) + b"what must not go out")
+    await dialled.wait()
+    ground.says = b"198.51.100.1"
+    ground.now += HERE.every_s * 0.6
+    await ground.proof().wait()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(3)
+    go_on.set()
+    await until(lambda: "shop.test:80" in ground.gate.asked)
+    await until(lambda: not forwarder.connections and not ground.serving)
+    assert ground.heard == b""
 
 
 async def test_the_exit_is_asked_over_tls_within_the_upstreams(
