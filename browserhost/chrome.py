@@ -11,6 +11,7 @@ from pathlib import Path
 from browserhost.egress.egress import Egress
 from browserhost.egress.geo import Geo
 from browserhost.egress.upstream import Upstream
+from browserhost.files.ledger import Limits
 from browserhost.keepers import NOBODY, Keepers
 from tenure.errors import BrowserMissing, DiskFull
 
@@ -82,6 +83,7 @@ class LaunchSpec:
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     keep_hands: bool = True
+    files: Limits = field(default_factory=Limits)
     keepers: Keepers = NOBODY
 
     def __post_init__(self) -> None:
@@ -99,6 +101,15 @@ def chrome_path(program: str) -> str:
     found = program_path(program)
     behind = _BEHIND_WRAPPER.get(found)
     return str(behind) if behind is not None and os.access(behind, os.X_OK) else found
+
+
+def stamp(program: str) -> str:
+    """Which executable it is now; another text once another is installed. Empty where there is none."""
+    try:
+        status = Path(chrome_path(program)).stat()
+    except (BrowserMissing, OSError):
+        return ""
+    return f"{status.st_dev}.{status.st_ino}.{status.st_mtime_ns}"
 
 
 def program_path(program: str) -> str:

@@ -28,15 +28,15 @@ def why(
     """Why it is not handed on, in words; empty when it is.
 
     `size` in bytes as last measured. `config`, `upstream` and `chrome` are each what it was launched with
-    and what a launch now would have: the configuration's generation, what the proxy's key stands for, the
-    installed Chrome's version. An empty version is not known, and says nothing.
+    and what a launch now would have: the configuration's generation, what the proxy's key stands for, which
+    program it is. An empty program is not known, and says nothing.
     """
     if config[0] != config[1]:
         return "its configuration was changed"
     if upstream[0] != upstream[1]:
         return "its proxy was changed"
     if all(chrome) and chrome[0] != chrome[1]:
-        return f"Chrome {chrome[1]} was installed meanwhile"
+        return "another Chrome was installed meanwhile"
     if lifetime.age_s and age_s > lifetime.age_s:
         return "it is old"
     if lifetime.bytes and size > lifetime.bytes:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import structlog
 
+from browserhost import fitting, start_url, starting
 from browserhost import marker as marks
-from browserhost import start_url, starting
 from browserhost.browser import CloseReport, LaunchSpec
 from browserhost.directory import Directory
 from browserhost.egress.upstream import Upstream
+from browserhost.fitting import Born
 from browserhost.keepers import Called
 from browserhost.launching import Launching
 from browserhost.paths import ProfilePaths
@@ -46,6 +47,7 @@ class Slot:
         self.record = record
         self.keep_warm = True
         self.last_used = 0.0
+        self._born = Born(0.0)
         self.directory = Directory(paths, workshop)
         self._launching = Launching(paths, workshop, record)
         self._paths = paths
@@ -110,6 +112,7 @@ class Slot:
             self._workshop.cache.free(self._key)
             raise
         self.browser, self.keep_warm = browser, called.note.keep_warm
+        self._born = Born(called.note.launched_at)
         self.last_used = time.monotonic()
         browser.ended.add_done_callback(lambda _: on_end(browser))
 
@@ -204,15 +207,13 @@ class Slot:
     # --- a live browser -----------------------------------------------------------------
 
     def _fits(self, wanted: Wanted, upstream: Upstream | None) -> bool:
-        if self.browser is None or not wanted.reuse or self.record.known.proxy_key != wanted.proxy_key:
+        if self.browser is None:
             return False
-        if self.record.known.config_generation != wanted.look.generation:
-            _log.info("its configuration was changed", profile=self._key)
-            return False
-        if self.browser.fingerprint == (upstream.fingerprint if upstream is not None else ""):
-            return True
-        _log.info("its proxy was changed", profile=self._key, proxy=wanted.proxy_key)
-        return False
+        known, shop = self.record.known, self._workshop
+        why = fitting.why_not(self._key, self.browser, self._born, known, wanted, upstream, shop)
+        if why:
+            _log.info("not handed on", profile=self._key, why=why)
+        return not why
 
     async def _proven(self, upstream: Upstream | None, timings: dict[str, float]) -> None:
         """Wait for the proof of where the upstream comes out. Raises ProxyDown; a browser stays."""
@@ -282,6 +283,7 @@ class Slot:
         browser = await self._launching.launch(spec, marker)
         # All at once, before anything is awaited: whoever cancels this leaves a browser that is watched.
         self.browser, self.keep_warm = browser, wanted.reuse
+        self._born = Born.now(self._workshop)
         browser.remember(keep_warm=wanted.reuse)
         browser.ended.add_done_callback(lambda _: on_end(browser))
         try:

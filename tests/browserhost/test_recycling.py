@@ -29,7 +29,7 @@ def test_one_within_every_bound_is_handed_on() -> None:
         ({"config": (4, 3)}, "configuration"),
         ({"upstream": ("x", "y")}, "proxy"),
         ({"upstream": ("x", "")}, "proxy"),
-        ({"chrome": ("156.0.1", "156.0.2")}, "156.0.2"),
+        ({"chrome": ("156.0.1", "156.0.2")}, "another Chrome"),
     ],
 )
 def test_each_change_alone_is_enough(change: dict[str, Any], word: str) -> None:
@@ -37,7 +37,7 @@ def test_each_change_alone_is_enough(change: dict[str, Any], word: str) -> None:
 
 
 @pytest.mark.parametrize("chrome", [("", "156.0.1"), ("156.0.1", "")])
-def test_a_version_that_is_not_known_says_nothing(chrome: tuple[str, str]) -> None:
+def test_a_program_that_is_not_known_says_nothing(chrome: tuple[str, str]) -> None:
     assert reason(chrome=chrome) == ""
 
 
