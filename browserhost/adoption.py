@@ -19,7 +19,7 @@ from browserhost.browser import NotAdopted
 from browserhost.gatekeeper import Gatekeeper
 from browserhost.keepers import Called
 from browserhost.marker import Marker
-from browserhost.note import Seat
+from browserhost.note import Note, Seat
 from browserhost.paths import ProfilePaths
 from browserhost.session import Session, State
 from browserhost.sitting import Sitting
@@ -85,7 +85,7 @@ class Adoption:
         except BaseException:
             called.close()
             raise
-        marker, note = self._slot.record.known, called.note
+        marker, seat = self._slot.record.known, self._seat_of(called.note)
         _log.info("adopted", profile=str(self._paths.name), pid=marker.pid, held=marker.held)
         if not marker.held:
             return
@@ -97,8 +97,8 @@ class Adoption:
             self._witness.stop()
         if marker.suspected or self._fence.is_over(token):
             return
-        if note.seat is not None and note.seat.token == token:
-            self._seat(note.seat)
+        if seat is not None:
+            self._sit(seat)
         self._tasks.spawn(self._admit(token), detached=True)
 
     async def _take(self, called: Called) -> None:
@@ -114,7 +114,17 @@ class Adoption:
             raise NotAdopted(f"its proxy is not there any more: {error}") from error
         if called.note.fingerprint != (upstream.fingerprint if upstream is not None else ""):
             raise NotAdopted("its proxy's upstream is another one now")
-        await self._slot.adopt(called, upstream, self._on_end)
+        # Only what may be let in again is to go on as it was.
+        for_good = self._seat_of(called.note) is None
+        await self._slot.adopt(called, upstream, self._on_end, for_good=for_good)
+        if self._slot.browser is not None:
+            self._slot.browser.begin_files(0 if for_good else marker.token)
+
+    def _seat_of(self, note: Note) -> Seat | None:
+        """The session that was open, if as far as is known here its hold goes on."""
+        marker, seat = self._slot.record.known, note.seat
+        over = not marker.held or marker.suspected or self._fence.is_over(marker.token)
+        return None if over or seat is None or seat.token != marker.token else seat
 
     def _is_free(self) -> bool:
         """Whether the profile's lock can be had: then no browser has it. Blocks."""
@@ -124,16 +134,17 @@ class Adoption:
         os.close(descriptor)
         return True
 
-    def _seat(self, seat: Seat) -> None:
+    def _sit(self, seat: Seat) -> None:
         try:
             addresses = Addresses.from_dict(seat.addresses)
         except (KeyError, TypeError, ValueError) as error:
             _log.warning("its address ends", profile=str(self._paths.name), why=str(error))
             return
         name = SessionName(self._paths.name, seat.token)
-        page = self._slot.browser
-        session = Session(name, self._workshop.host, seat.proxy_key, seat.opened_at, page, State.CUT)
-        self._sitting.adopt(session, addresses)
+        browser = self._slot.browser
+        if browser is not None:
+            session = Session(name, self._workshop.host, seat.proxy_key, seat.opened_at, browser, State.CUT)
+            self._sitting.adopt(session, browser, addresses)
 
     async def _admit(self, token: int) -> None:
         """Let the token in again once it is proven; not at all when it is not current any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -13,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from browserhost import autopsy, beginning, start_url, vitals
+from browserhost import autopsy, beginning, durable, start_url, vitals
 from browserhost.autopsy import Cause
 from browserhost.beginning import Parts
 from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
+from browserhost.files.store import Files
 from browserhost.flushing import Flushing
 from browserhost.handing import Handing
 from browserhost.hands_host import KeptHands
@@ -33,7 +33,7 @@ from tenure.errors import BrowserCrashed
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec", "NotAdopted"]
 
-ADOPT_S = 5.0
+ADOPT_S = 8.0
 """How long a browser that another host left may take to answer; what nobody has read comes first."""
 CLOSE_S = 10.0
 """How long Chrome may take to end by itself; with 15 tabs it needs 0.4 s."""
@@ -82,7 +82,10 @@ class Browser:
         self._camera = Camera(mux.root, self._pages)
         self._flushing = Flushing(mux.root, self._pages)
         self._stilling = Stilling(mux.root, self._pages)
-        self._handing = Handing(mux.root, self._pages, self._stilling, parts.forwarder, self.downloads)
+        self.files = Files(mux.root, lambda: self.own, spec.user, spec.files)
+        self._handing = Handing(
+            mux.root, self._pages, self._stilling, parts.forwarder, self.files.keep_downloads
+        )
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         self._closing: asyncio.Task[CloseReport] | None = None
         self._given_up = ""
@@ -96,7 +99,7 @@ class Browser:
             fingerprint=spec.fingerprint,
             launched_at=time.monotonic(),
         )
-        mux.on_change = self.remember
+        mux.on_change, mux.on_leave = self.remember, self.files.keep_downloads
         tree.on_orphaned = self._ask_to_end
         tree.gone.add_done_callback(lambda _: self._gone())
 
@@ -113,17 +116,18 @@ class Browser:
         return browser
 
     @classmethod
-    async def adopt(cls, spec: LaunchSpec, called: Called) -> Self:
+    async def adopt(cls, spec: LaunchSpec, called: Called, *, for_good: bool) -> Self:
         """Go on with a browser that another host left. Its clients' sessions end with that host.
 
-        `spec` is what it would be started with now. Raises NotAdopted, with nothing kept of it: it ends.
+        Its pages are still, and tainted; `for_good` as in `still`. `spec` is what it would be started with
+        now. Raises NotAdopted, with nothing kept of it: it ends.
         """
         try:
             parts = await beginning.go_on(spec, called)
         except (NotTheSame, OSError) as error:
             raise NotAdopted(str(error)) from error
         browser = cls(spec, parts, called.note)
-        await browser._resume()
+        await browser._resume(for_good=for_good)
         return browser
 
     @property
@@ -154,13 +158,25 @@ class Browser:
 
     @property
     def uploads(self) -> Path:
-        """The only folder that clients may choose files from. It is there from the start to the end."""
-        return self.own / "uploads"
+        """The only folder that the session's clients may choose files from."""
+        return self.files.uploads
 
     @property
     def downloads(self) -> Path:
-        """Where whatever is downloaded goes; Chrome makes it when there is something."""
-        return self.own / "downloads"
+        """Where whatever the session downloads goes."""
+        return self.files.downloads
+
+    def begin_files(self, token: int) -> None:
+        """Give the token, whose session begins, folders of its own. Raises BrowserCrashed, DiskFull."""
+        try:
+            with durable.disk_full_is_refused(self.own):
+                self.files.begin(token)
+        except OSError as error:
+            raise BrowserCrashed(problem=f"its folders cannot be made: {error}") from error
+
+    def end_files(self, token: int) -> None:
+        """Take away what sessions up to the token's put there, and downloaded. Idempotent; does not raise."""
+        self.files.end(token)
 
     @property
     def display(self) -> dict[str, str]:
@@ -293,12 +309,12 @@ class Browser:
         version = self.mux.root.post("Browser.getVersion")
         self._pages.follow()
         self.mux.watch()
-        self._handing.keep_downloads()
+        self.files.keep_downloads()
         try:
             async with asyncio.timeout(self.spec.answer_s):
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
-                self._make_uploads()
+                self.begin_files(0)
                 self.timings["launch"] = time.monotonic() - begun
                 first = await asyncio.shield(self._pages.first)
                 self._handing.begin(first)
@@ -311,14 +327,12 @@ class Browser:
             await self._kill()
             raise
 
-    async def _resume(self) -> None:
+    async def _resume(self, *, for_good: bool) -> None:
         """Speak to a browser that another host spoke to."""
         note, post = self._note, self.mux.root.post
         version = post("Browser.getVersion")
-        for session in note.sessions:
-            post("Target.detachFromTarget", {"sessionId": session})
         self.mux.watch()
-        self._handing.keep_downloads()
+        self.files.keep_downloads()
         self._handing.resume(note.window)
         self._flushing.at = note.flushed_at
         try:
@@ -326,6 +340,13 @@ class Browser:
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
                 await version
                 await self._pages.resume(note.context)
+                # Whatever was set up in them, nobody knows.
+                self.taint()
+                await self.still(for_good=for_good)
+                ends = [post("Target.detachFromTarget", {"sessionId": each}) for each in note.sessions]
+                await asyncio.gather(*ends, return_exceptions=True)
+                # Once more: with another's session ended what that had stilled too.
+                await self.still(for_good=for_good)
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             await self._kill()
             raise NotAdopted(str(error) or "it does not answer") from error
@@ -337,11 +358,6 @@ class Browser:
     def _saw_window(self, answer: asyncio.Future[Result]) -> None:
         if not answer.cancelled() and answer.exception() is None:
             self.remember(window=answer.result())
-
-    def _make_uploads(self) -> None:
-        self.uploads.mkdir(mode=0o700)
-        if self.spec.user is not None:
-            os.chown(self.uploads, *self.spec.user)
 
     async def _failed_start(self, error: Exception) -> BrowserCrashed:
         await self._kill()
@@ -408,6 +424,7 @@ class Browser:
     def _gone(self) -> None:
         self._flushing.stop()
         self.hands.drop()
+        self.files.close()
         self._pipe.close()
         # Not before: its port would be anybody's, and Chrome would go on sending there.
         self._forwarder.close()

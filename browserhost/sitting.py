@@ -52,9 +52,9 @@ class Sitting:
         self.session = session
         self._issue(session, browser)
 
-    def adopt(self, session: Session, addresses: Addresses) -> None:
+    def adopt(self, session: Session, browser: LiveBrowser, addresses: Addresses) -> None:
         """An earlier host's session, cut until it is proven: `again` lets it in, under its old addresses."""
-        self.session, self._kept = session, (session, addresses)
+        self.session, self._browser, self._kept = session, browser, (session, addresses)
 
     def remember(self) -> None:
         """Have the browser's keeper remember who is let in to it, and by what addresses, at once."""

@@ -100,14 +100,17 @@ class Slot:
             raise
         return Driven(browser, reused=False, timings=timings)
 
-    async def adopt(self, called: Called, upstream: Upstream | None, on_end: OnEnd) -> None:
+    async def adopt(
+        self, called: Called, upstream: Upstream | None, on_end: OnEnd, *, for_good: bool
+    ) -> None:
         """Go on with a browser that another host left, which is the one that the marker names.
 
-        Raises NotAdopted: it ends.
+        Its pages are still: `for_good`, or until it is woken. Raises NotAdopted: it ends.
         """
         self._workshop.cache.take(self._key)
         try:
-            browser = await self._workshop.adopt(self._launching.adopted(called.note, upstream), called)
+            spec = self._launching.adopted(called.note, upstream)
+            browser = await self._workshop.adopt(spec, called, for_good=for_good)
         except BaseException:
             self._workshop.cache.free(self._key)
             raise

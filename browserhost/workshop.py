@@ -19,6 +19,7 @@ from browserhost.egress.exits import WrongExit
 from browserhost.egress.geo import Geo
 from browserhost.egress.proxies import Proxies
 from browserhost.egress.upstream import Upstream
+from browserhost.files.ledger import Limits
 from browserhost.keepers import NOBODY, Called, Keepers
 from browserhost.page import Observer
 from browserhost.picture import Picture, Wish
@@ -66,6 +67,10 @@ class LiveBrowser(Protocol):
 
     async def picture(self, wish: Wish = ...) -> Picture: ...
 
+    def begin_files(self, token: int) -> None: ...
+
+    def end_files(self, token: int) -> None: ...
+
     def watch(self, observer: Observer) -> None: ...
 
     def put_down(self, why: str) -> None: ...
@@ -78,7 +83,12 @@ class LiveBrowser(Protocol):
 
 
 Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
-Adopt = Callable[[LaunchSpec, Called], Awaitable[LiveBrowser]]
+
+
+class Adopt(Protocol):
+    """As `Browser.adopt`."""
+
+    def __call__(self, spec: LaunchSpec, called: Called, *, for_good: bool) -> Awaitable[LiveBrowser]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,8 @@ class Workshop:
     geo: Geo = field(default_factory=Geo)
     snapshots: Policy = field(default_factory=Policy)
     import_limit: int = 2 << 30
+    keep_hands: bool = True
+    files: Limits = field(default_factory=Limits)
     installed: Installed = field(default_factory=Installed)
 
     @property

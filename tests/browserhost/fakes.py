@@ -61,7 +61,7 @@ class FakeBrowser:
         self.runs = True
         self.note = Note(str(spec.profile_dir), "/nowhere", "/nowhere")
         self.kept_for_nobody = False
-        self.life: socket.socket | None = None
+        self.lives: list[socket.socket] = []
         self._chrome = chrome
         # The keeper and Chrome hold the lock through copies of the host's descriptor.
         self._lock = os.dup(spec.lock_fd)
@@ -149,19 +149,22 @@ class FakeBrowser:
 
     def called(self) -> Called:
         """Its keeper's answer to a next host."""
-        ours, self.life = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self.lives.append(theirs)
         reports = ("keeper 1 1", "xvfb 2 1 7", f"chrome {self.pid} {self.start_ticks}")
         return Called(ours, -1, -1, -1, reports, self.note)
 
     def was_let_go(self) -> bool:
-        """Whether the next host told the keeper to end it, and ends it if so."""
-        told = self.life.recv(100) if self.life is not None else b""
-        if told.startswith(b"drop"):
-            self.vanish()
-        return told.startswith(b"drop")
+        """Whether the next host told the keeper to end it. It ends with that."""
+        told = [each.recv(100) for each in self.lives]
+        self.vanish()
+        return told == [b"drop\n"]
 
     def vanish(self) -> None:
         """End with the host that would have been told."""
+        for life in self.lives:
+            life.close()
+        self.lives.clear()
         if self.runs:
             self.runs = False
             os.close(self._lock)
