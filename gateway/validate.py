@@ -93,6 +93,13 @@ def _check_who(request: OpenSessionRequest) -> None:
             problem="came together with worker",
             remedy="leave it out: the worker named has its own lease",
         )
+    if request.keep_page:
+        raise InvalidField(
+            field="keep_page",
+            value="true",
+            problem="is not served yet: what a worker left in a page is never handed on",
+            remedy="leave it out, and send the address as start_url",
+        )
     if not request.fencing_token:
         return
     own = {

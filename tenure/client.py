@@ -15,7 +15,6 @@ from tenure.duration import to_duration, to_seconds
 from tenure.errors import TenureError, Unavailable
 from tenure.hold import HeldProfile, Result
 from tenure.holding import CLEAN_UP_S, Ways, holding
-from tenure.overseeing import Overseeing
 from tenure.request_id import mint
 from tenure.retry import call_again, shielded
 from tenure.session import Session
@@ -23,9 +22,9 @@ from tenure.v1 import (
     hold_service_pb2,
     session_pb2,
     session_service_pb2,
-    session_service_pb2_grpc,
     worker_service_pb2_grpc,
 )
+from tenure.viewing import Viewing
 from tenure.worker import Worker
 
 DEFAULT_TARGET = "127.0.0.1:7433"
@@ -75,13 +74,12 @@ async def connect(
             await shielded(client.aclose(), timeout=CLEAN_UP_S)
 
 
-class Client(Overseeing):
+class Client(Viewing):
     """A connected worker, and all that needs none. Made by `connect`; use it from the loop that made it."""
 
     def __init__(self, channel: grpc.aio.Channel, lease_ttl: float, labels: Mapping[str, str]) -> None:
         super().__init__(channel)
         self._workers = worker_service_pb2_grpc.WorkerServiceStub(channel)
-        self._sessions = session_service_pb2_grpc.SessionServiceStub(channel)
         self._lease_ttl = lease_ttl
         self._labels = labels
         self._worker: Worker | None = None
@@ -183,6 +181,35 @@ class Client(Overseeing):
             await self.release(held.profile, held.fencing_token, result)
 
         ways = Ways(acquire, release, HeldProfile.disconnect, partial(self._cancel_wait, profile))
+        return self._held(ways)
+
+    def take_over(
+        self, profile: str, reason: str, *, run_id: str = "", timeout: float = OPEN_TIMEOUT_S
+    ) -> AbstractAsyncContextManager[Session]:
+        """Have the hold that there is on a profile transferred to this client, and go on where it stood.
+
+        Its worker is cut off, and told that its token was superseded; whoever waits keeps waiting. The page
+        is opened anew, at the address where it was, in the same browser. `reason` is for the record.
+        Otherwise as `open`. Raises NotFound when no session is open on the profile.
+        """
+        transfer = hold_service_pb2.TransferHoldRequest(profile=profile, run_id=run_id, reason=reason)
+        request = session_service_pb2.OpenSessionRequest(profile=profile)
+
+        async def acquire(worker: str, request_id: str) -> Session:
+            if not transfer.fencing_token:
+                # Once: a transfer that is asked for again is of the same hold.
+                shown = await self.session_of(profile)
+                transfer.fencing_token, request.start_url = shown.fencing_token, shown.url
+                city, _, state = shown.proxy_key.partition("__")
+                if shown.proxy_key:
+                    request.proxy.CopyFrom(session_pb2.Proxy(city=city, state=state))
+            transfer.to_worker, transfer.request_id = worker, request_id
+            hold = (await call_again(self._holds.TransferHold, transfer, timeout=timeout)).hold
+            request.fencing_token = hold.fencing_token
+            opened = await call_again(self._sessions.OpenSession, request, timeout=timeout)
+            return Session(self._holds, self._sessions, opened)
+
+        ways = Ways(acquire, self._close, Session.disconnect, partial(self._cancel_wait, profile))
         return self._held(ways)
 
     async def release(

@@ -90,6 +90,15 @@ class Session(HeldProfile):
         )
         return (await call(self._sessions.CaptureScreenshot, request, timeout=CALL_TIMEOUT_S)).screenshot
 
+    async def view_url(self, *, control: bool = False, ttl: float = 60.0) -> str:
+        """An address where a person sees the session in a browser of their own; with `control`, drives it
+        too, under this session's hold. It has a secret in it, and may be used to connect for `ttl` seconds.
+        """
+        request = session_service_pb2.IssueViewUrlRequest(
+            session=self.name, fencing_token=self.fencing_token, control=control, ttl=to_duration(ttl)
+        )
+        return (await call(self._sessions.IssueViewUrl, request, timeout=CALL_TIMEOUT_S)).url
+
     async def disconnect(self) -> None:
         """Close the DevTools clients that `cdp` made. Idempotent; the session goes on."""
         await self._clients.aclose()

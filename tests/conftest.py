@@ -27,7 +27,8 @@ pytest_plugins = [
     "tests.fixtures.host_process",
     "tests.fixtures.lair",
     "tests.fixtures.etcd",
-    "tests.fixtures.pyppeteer",
+    "tests.fixtures.clients",
+    "tests.fixtures.fenced",
     "tests.fixtures.system",
     "tests.fixtures.scene",
     "tests.fixtures.second_chance",
@@ -52,6 +53,7 @@ STARTS_BROWSERS = (
     "sdk",
     "soak",
     "system",
+    "view",
 )
 # These are named alike, and start none.
 STARTS_NONE = ("host_schedule", "incident_wire")

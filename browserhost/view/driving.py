@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, cast
 
 from browserhost.acting import act, plan
@@ -21,6 +22,8 @@ from tenure.v1.session_pb2 import Action
 
 AHEAD = 100
 """How much may wait to be done; a person who is that far ahead has long stopped to look."""
+FINISH_S = 5.0
+"""How long one who has left is still worked for."""
 ANSWER_S = 5.0
 """How long a dialog may take to go."""
 
@@ -32,7 +35,8 @@ class Driving:
         self.viewer: Viewer
         self._profile, self._token, self._show = profile, token, show
         self._due: deque[Action | Dialog | Done] = deque()
-        self._arrived = asyncio.Event()
+        self._arrived, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
 
     def heard(self, message: Any) -> None:
         """Take one message. The pointer's moves that nobody came to are left out but for the last."""
@@ -44,7 +48,14 @@ class Driving:
             self._due.pop()
         if len(self._due) < AHEAD:
             self._due.append(said)
+            self._idle.clear()
             self._arrived.set()
+
+    async def finish(self) -> None:
+        """Return once all that was heard is done, or after a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await self._idle.wait()
 
     async def run(self) -> None:
         """Do what is heard, in order. Ends, with its viewer, when the session does."""
@@ -55,10 +66,13 @@ class Driving:
                 try:
                     await self._do(self._due.popleft())
                 except InvalidField as refused:
-                    self.viewer.hear({"type": "refused", "problem": str(refused)})
+                    said = f"Not done: it {refused.problem}; {refused.remedy}."
+                    self.viewer.hear({"type": "refused", "problem": said})
                 except TenureError as over:
                     self.viewer.close(over.reason)
+                    self._idle.set()
                     return
+            self._idle.set()
 
     async def _do(self, said: Action | Dialog | Done) -> None:
         if isinstance(said, Done):

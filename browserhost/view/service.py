@@ -60,7 +60,8 @@ class Views:
             await viewer.run()
         finally:
             issued.clients.discard(viewer)
-            if driving is not None:
+            if drives is not None and driving is not None:
+                await drives.finish()
                 driving.cancel()
                 await asyncio.gather(driving, return_exceptions=True)
             await show.leave(viewer)

@@ -8,10 +8,12 @@ import typer
 
 import tenure
 from tenure.cli import (
+    config,
     demo,
     doctor,
     host,
     importing,
+    login,
     move,
     profiles,
     release,
@@ -20,6 +22,7 @@ from tenure.cli import (
     session,
     snapshot,
     up,
+    view,
     watch,
     why,
 )
@@ -57,6 +60,8 @@ def _root(
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("open")(session.open_session)
+app.command("view")(view.view)
+app.command("login")(login.login)
 app.command("profiles")(profiles.profiles)
 app.command("watch")(watch.watch)
 app.command("why")(why.why)
@@ -67,6 +72,7 @@ app.add_typer(host.host)
 app.command("move")(move.move)
 app.add_typer(snapshot.snapshot)
 app.command("import")(importing.import_profile)
+app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 

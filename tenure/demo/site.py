@@ -1,4 +1,5 @@
-"""A small shop to sign in to: sign-in form, account page, checkout. The world outside, for demo and tests.
+"""A small shop to sign in to: sign-in form, second factor, account page, checkout. The world outside, for
+demo and tests.
 
 It remembers who is signed in by a persistent cookie, as real sites do: the login is in
 the browser's profile and nowhere else.
@@ -6,8 +7,10 @@ the browser's profile and nowhere else.
 
 from __future__ import annotations
 
+import hmac
 import html
 import secrets
+import time
 from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +20,8 @@ from aiohttp import web
 
 PASSWORD = "open sesame"
 COOKIE = "shop_login"
+_ASKED = "shop_asked"
+TOTP_STEP_S = 30
 _COOKIE_AGE_S = 30 * 24 * 3600
 _STYLE = Path(__file__).with_name("style.css")
 
@@ -45,6 +50,14 @@ _SIGN_IN = """<h1>Sign in</h1>
 <button id="sign-in">Sign in</button>
 </form>"""
 
+_TOTP = """<h1>One more step</h1>
+<p>Enter the six digits that your authenticator shows.</p>
+{problem}
+<form method="post" action="/totp">
+<label>Code<input id="code" name="code" autocomplete="one-time-code" autofocus required></label>
+<button id="verify">Verify</button>
+</form>"""
+
 _ACCOUNT = """<h1>Hello, <span id="who">{name}</span></h1>
 <p>You are signed in on this browser.</p>
 <dl><dt>Orders so far</dt><dd id="orders">{orders}</dd><dt>Member since</dt><dd>March 2021</dd></dl>
@@ -70,7 +83,10 @@ class DemoSite:
         self.url = ""
         self.orders: dict[str, int] = defaultdict(int)
         """How many orders each name has confirmed."""
+        self.authenticators: dict[str, bytes] = {}
+        """Names that need a second factor, a time-based code (RFC 6238), each with its shared secret."""
         self._logins: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,6 +97,8 @@ class DemoSite:
                 web.get("/style.css", self._style),
                 web.get("/sign-in", self._sign_in_form),
                 web.post("/sign-in", self._sign_in),
+                web.get("/totp", self._totp_form),
+                web.post("/totp", self._totp),
                 web.post("/sign-out", self._sign_out),
                 web.get("/account", self._account),
                 web.get("/checkout", self._checkout),
@@ -118,11 +136,35 @@ class DemoSite:
         if not name or password != PASSWORD:
             problem = '<p class="problem" id="problem">Name and password do not match.</p>'
             return _page("Sign in", _SIGN_IN.format(problem=problem), status=403)
+        if name in self.authenticators:
+            asked = secrets.token_urlsafe(24)
+            self._asked[asked] = name
+            answer = web.HTTPSeeOther("/totp")
+            answer.set_cookie(_ASKED, asked, httponly=True, samesite="Lax")
+            raise answer
+        raise self._signed_in_as(name)
+
+    async def _totp_form(self, request: web.Request) -> web.StreamResponse:
+        return _page("One more step", _TOTP.format(problem=""))
+
+    async def _totp(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        name = self._asked.get(request.cookies.get(_ASKED, ""), "")
+        now = time.time()
+        # Whoever types takes a moment: the code before is good too.
+        good = {totp(self.authenticators[name], now - late) for late in (0, TOTP_STEP_S)} if name else set()
+        if str(form.get("code", "")).strip() not in good:
+            problem = '<p class="problem" id="problem">That is not the code.</p>'
+            return _page("One more step", _TOTP.format(problem=problem), status=403)
+        del self._asked[request.cookies[_ASKED]]
+        raise self._signed_in_as(name)
+
+    def _signed_in_as(self, name: str) -> web.HTTPSeeOther:
         login = secrets.token_urlsafe(24)
         self._logins[login] = name
         answer = web.HTTPSeeOther("/account")
         answer.set_cookie(COOKIE, login, max_age=_COOKIE_AGE_S, httponly=True, samesite="Lax")
-        raise answer
+        return answer
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         self._logins.pop(request.cookies.get(COOKIE, ""), None)
@@ -149,6 +191,15 @@ class DemoSite:
         if name is None:
             raise web.HTTPSeeOther("/sign-in")
         return name
+
+
+def totp(secret: bytes, now: float) -> str:
+    """The six digits of a time-based one-time password (RFC 6238) at `now`, in seconds since 1970."""
+    step = int(now // TOTP_STEP_S).to_bytes(8, "big")
+    digest = hmac.digest(secret, step, "sha1")
+    start = digest[-1] & 0xF
+    number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
+    return f"{number % 1_000_000:06d}"
 
 
 def _page(title: str, body: str, name: str | None = None, status: int = 200) -> web.Response:
