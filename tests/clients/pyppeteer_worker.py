@@ -1,6 +1,6 @@
 """A worker with pyppeteer, in an environment of its own: `pyppeteer_worker.py CDP_URL SITE_URL`.
 
-Says one JSON object a line: what it did, that it waits inside a page, how its call and its socket ended.
+See tests/clients/README.md.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ async def refusal(call: object) -> str:
 
 async def main(cdp_url: str, site: str) -> None:
     browser = await connect(browserWSEndpoint=cdp_url, defaultViewport=None)
-    [page] = await browser.pages()
+    page = await browser.newPage()
     await page.goto(f"{site}/sign-in")
-    await page.type("input[name=user]", "alice")
+    await page.type("input[name=user]", "pyppeteer")
     await asyncio.gather(page.waitForNavigation(), page.click("button"))
     say(did="signed in", page=await page.evaluate("document.querySelector('p').textContent"))
-    tab = await browser.newPage()
-    await tab.goto(f"{site}/another")
-    say(did="another tab", title=await tab.title(), picture=len(await tab.screenshot()))
-    await tab.close()
+    await page.goto(f"{site}/attached")
+    downloading = asyncio.get_event_loop().create_future()
+    page._client.once("Page.downloadWillBegin", downloading.set_result)
+    await page.click("a")
+    say(did="downloaded", name=(await downloading)["suggestedFilename"])
     say(did="was refused", file=await refusal(page.goto("file:///etc/passwd")))
     say(did="was refused", cookies=await refusal(page._client.send("Network.clearBrowserCookies")))
     acting = asyncio.ensure_future(refusal(page.evaluate("() => new Promise(() => 0)")))
