@@ -35,6 +35,7 @@ from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
 from servicekit.deadlines import REQUIRED
 from servicekit.server import BindError, Server
+from tenure.errors import BrowserMissing
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import add_BrowserHostServiceServicer_to_server
 from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
@@ -78,7 +79,8 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 await server.start()
                 await server.ready()
                 keeping = Tasks()
-                facts = partial(_facts, host, workshop, server, endpoint)
+                version = keeping.spawn(_chrome_version(workshop))
+                facts = partial(_facts, host, workshop, server, endpoint, version)
                 registered = partial(server.available, "registration")
                 keeping.spawn(keep_registered(stub, channels, facts, registered, host.scheduled))
                 await shutdown.wait()
@@ -160,7 +162,16 @@ def _workshop(
     )
 
 
-def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint) -> host_pb2.Host:
+async def _chrome_version(workshop: Workshop) -> str:
+    try:
+        return await workshop.installed.version(workshop.chrome)
+    except BrowserMissing:
+        return ""
+
+
+def _facts(
+    host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint, version: asyncio.Task[str]
+) -> host_pb2.Host:
     return host_pb2.Host(
         name=workshop.host,
         address=server.address,
@@ -172,6 +183,7 @@ def _facts(host: Host, workshop: Workshop, server: Server, endpoint: CdpEndpoint
         emptying=host.cache.draining,
         memory_bytes=host.cache.bounds.most,
         browsers_bytes=host.sweeper.bytes,
+        chrome_version=version.result() if version.done() and not version.cancelled() else "",
         isolation=host_pb2.Isolation.Value(f"ISOLATION_{workshop.apart.plan.isolation.name}"),
         state=host_pb2.HOST_STATE_READY,
     )

@@ -10,6 +10,7 @@ import pytest
 from servicekit.call import DEV_IDENTITY
 from tenure.errors import InvalidField, InvalidId, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
+from tenure.v1.host_pb2 import ISOLATION_UNSPECIFIED
 from tenure.v1.session_pb2 import SESSION_STATE_OPEN
 from tests.fixtures.chrome import Site
 from tests.fixtures.host_process import NAME, Bench, on
@@ -31,7 +32,10 @@ async def test_a_session_is_opened_described_and_closed(bench: Bench, site: Site
         assert closed.used
         assert closed.flushed_at.seconds > 0
         assert closed.session.name == session.name
-        assert bench.fake.registered[0].host.address
+        host = bench.fake.registered[0].host
+        assert host.address
+        assert host.memory_bytes > 0
+        assert host.isolation != ISOLATION_UNSPECIFIED
 
 
 @pytest.mark.parametrize(
