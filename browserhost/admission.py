@@ -126,7 +126,7 @@ class Admission:
         )
         self._witness.recording(token).opens(opening.url)
         driven = await self._slot.drive(
-            wanted, partial(self._fence.gate, token), self.on_browser_end, self._witness.follow
+            wanted, partial(self._fence.gate, token), self.on_browser_end, self._follow
         )
         self._slot.last_used = time.monotonic()
         timings.update(driven.timings)
@@ -134,6 +134,11 @@ class Admission:
         session = Session(name, self._host, opening.proxy_key, time.time(), driven.browser)
         self._sitting.begin(session, driven.browser)
         return Opened(session, driven.reused, timings)
+
+    def _follow(self, token: int, browser: LiveBrowser) -> None:
+        """The browser is about to be sent to the token's URL, with folders of its own, and watched."""
+        browser.begin_files(token)
+        self._witness.follow(token, browser)
 
     async def _expire(self, session: Session) -> None:
         async with self._fence.queue:

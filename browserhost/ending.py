@@ -61,6 +61,8 @@ class Ending:
                 await self._fence.take(fences.ended(self._fence.state, token), State.CLOSED, why)
                 async with self._browser_lock:
                     await self._slot.settle(token)
+                    if self._slot.browser is not None:
+                        self._slot.browser.end_files(token)
         except BrowserCrashed as error:
             await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
             raise

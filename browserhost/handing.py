@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
@@ -22,10 +22,15 @@ class Handing:
     """One browser's. Everything may raise CdpError, CdpClosed, TimeoutError: then it is unusable."""
 
     def __init__(
-        self, root: CdpClient, pages: Pages, stilling: Stilling, forwarder: Forwarder, downloads: Path
+        self,
+        root: CdpClient,
+        pages: Pages,
+        stilling: Stilling,
+        forwarder: Forwarder,
+        keep_downloads: Callable[[], None],
     ) -> None:
         self._root, self._pages, self._stilling, self._forwarder = root, pages, stilling, forwarder
-        self._downloads = downloads
+        self.keep_downloads = keep_downloads
         self._window: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     def begin(self, first: Page) -> None:
@@ -41,11 +46,6 @@ class Handing:
         """As `begin`, of a browser that another host began. Where that had not seen it, it stays as it is."""
         if window is not None:
             self._window.set_result(window)
-
-    def keep_downloads(self) -> None:
-        """Downloads go where they end with the browser, and are told of, so that they can be cancelled."""
-        where = {"behavior": "allow", "downloadPath": str(self._downloads)}
-        self._root.post("Browser.setDownloadBehavior", {**where, "eventsEnabled": True})
 
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took."""

@@ -44,6 +44,8 @@ class Launching:
             egress=shop.egress,
             geo=wanted.look.geo.over(upstream.geo if upstream is not None else Geo()).over(shop.geo),
             keepers=shop.keepers,
+            keep_hands=shop.keep_hands,
+            files=shop.files,
         )
 
     def adopted(self, note: Note, upstream: Upstream | None) -> LaunchSpec:

@@ -42,6 +42,12 @@ class Page:
     """Its renderer crashed, or the tab is gone."""
     closing: bool = False
     """It is about to go; Chrome takes up to 0.2 s for that after it has said yes."""
+    tainted: bool = False
+    """A client may have left something in it: it is not handed on."""
+    still: bool = False
+    """It was stilled, and not woken since."""
+    stuck: bool = False
+    """It did not take notice when it was stilled: it is busy, or was."""
     own: str = ""
     """The document that the host navigated to last, once Chrome has said which that is."""
     unsaid: list[tuple[str, str]] | None = None

@@ -210,6 +210,8 @@ class Pages:
         self._root.post("Target.setAutoAttach", wish, session)
 
     def _frame_attached(self, page: Page, params: Result) -> None:
+        if params["targetInfo"]["type"] != "iframe":
+            return
         session = params["sessionId"]
         page.frames.add(session)
         self._by_frame[session] = page

@@ -305,6 +305,7 @@ async def test_a_session_that_is_let_in_again_is_watched_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "DELAY_S", 0.0)
+    monkeypatch.setattr(watch, "EVERY_S", 0.0)
     await machine.open(41)
     session = machine.profile().session
     assert session is not None

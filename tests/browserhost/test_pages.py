@@ -175,21 +175,6 @@ async def test_an_address_that_differs_in_its_fragment_is_loaded_by_way_of_a_bla
     await asyncio.wait_for(task, 1)
 
 
-@pytest.mark.parametrize(("kind", "accept"), [("alert", False), ("beforeunload", True)])
-async def test_a_dialog_that_stands_is_answered_when_asked_to(
-    chrome: Chrome, page: Page, kind: str, accept: bool
-) -> None:
-    asked = len(chrome.asked)
-    chrome.pages.end_dialog(page)
-    chrome.tell("Page.javascriptDialogOpening", "S-T", type=kind)
-    assert len(chrome.asked) == asked  # it is a client's to answer
-    chrome.pages.end_dialog(page)
-    assert chrome.asked[-1]["params"] == {"accept": accept}
-    chrome.tell("Page.javascriptDialogClosed", "S-T")
-    chrome.pages.end_dialog(page)
-    assert len(chrome.asked) == asked + 1
-
-
 async def test_a_page_that_is_left_is_not_heard(chrome: Chrome, page: Page) -> None:
     task = await start(chrome, page, "http://a/")
     chrome.tell("Page.javascriptDialogOpening", "S-T", type="beforeunload")

@@ -6,22 +6,56 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
+import pytest_asyncio
 
 from browserhost.browser import Browser
 from browserhost.mux import MuxClient
 from browserhost.page import Page
 from tenure.cdp import CdpClient, Params, Result
 from tenure.errors import BrowserCrashed, NavigationFailed
-from tests.fixtures.chrome import Browsers, Site, until
+from tests.fixtures.chrome import Browsers, Site, browsers_in, data_root_made, site_shown, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def browser(browsers: Browsers, site: Site) -> Browser:
-    launched = await browsers.launch()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site() -> AsyncIterator[Site]:
+    async with site_shown() as shown:
+        yield shown
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browsers() -> AsyncIterator[Browsers]:
+    with data_root_made() as root:
+        async with browsers_in(root) as launcher:
+            yield launcher
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(browsers: Browsers) -> Browser:
+    """One browser for all of these: each test is handed it by what it is to prove."""
+    return await browsers.launch()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(shared: Browser, site: Site) -> Browser:
+    await shared.hand_over(f"{site.url}/first")
+    site.requests.clear()
+    site.release.clear()
+    return shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def alone(browsers: Browsers, site: Site) -> AsyncIterator[Browser]:
+    """A browser of the test's own, which it may end."""
+    launched = await browsers.launch("bob")
     await launched.open(f"{site.url}/first")
-    return launched
+    yield launched
+    await launched.close()
 
 
 def front(browser: Browser) -> Page:
@@ -208,17 +242,140 @@ async def test_a_page_that_does_not_load_leaves_the_browser_usable(browser: Brow
     assert browser.url == f"{site.url}/next"
 
 
-async def test_a_browser_that_does_not_answer_is_not_usable(
-    browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+async def test_a_browser_that_does_not_answer_or_ended_is_not_usable(
+    alone: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("browserhost.handing.ANSWER_S", 0.3)
-    os.kill(browser.pid, signal.SIGSTOP)
+    os.kill(alone.pid, signal.SIGSTOP)
     with pytest.raises(BrowserCrashed, match="does not answer"):
-        await browser.hand_over(f"{site.url}/next")
-    os.kill(browser.pid, signal.SIGCONT)
-
-
-async def test_a_browser_that_ended_is_not_usable(browser: Browser, site: Site) -> None:
-    os.kill(browser.pid, signal.SIGKILL)
+        await alone.hand_over(f"{site.url}/next")
+    os.kill(alone.pid, signal.SIGKILL)
     with pytest.raises(BrowserCrashed):
-        await browser.hand_over(f"{site.url}/next")
+        await alone.hand_over(f"{site.url}/next")
+
+
+# --- what a session leaves running --------------------------------------------------------
+
+RUNS = """
+const hit = what => fetch(`/hit?${what}`, {method: 'POST', keepalive: true});
+setInterval(() => hit('timer'), 20);
+(function drawn() { hit('frame'); requestAnimationFrame(drawn) })();
+(async () => { for (;;) { await fetch('/hit?chain', {method: 'POST'}) } })();
+const pipe = new MessageChannel();
+pipe.port1.onmessage = () => hit('message').then(() => pipe.port2.postMessage(0));
+pipe.port2.postMessage(0);
+const source = `setInterval(() => fetch('${location.origin}/hit?worker', {method: 'POST'}), 20)`;
+new Worker(URL.createObjectURL(new Blob([source])));
+for (const what of ['freeze', 'pagehide', 'visibilitychange', 'beforeunload'])
+  addEventListener(what, () => navigator.sendBeacon(`/hit?${what}`), true);
+0"""
+KINDS = ("timer", "frame", "chain", "message", "worker")
+
+
+def hits(site: Site) -> set[str]:
+    return {each.partition("?")[2] for each in site.requests if each.startswith("POST /hit")}
+
+
+async def meanwhile(site: Site, times: int = 200) -> None:
+    """Return once somebody else was served so often that any page that runs had its turn too."""
+    async with aiohttp.ClientSession() as others:
+        for number in range(times):
+            async with others.get(f"{site.url}/turn?{number}") as answer:
+                await answer.read()
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+async def test_nothing_that_a_client_started_runs_once_its_token_is_cut(
+    browser: Browser, site: Site, for_good: bool
+) -> None:
+    client = await Client(browser).join(browser)
+    # Such a page counts as seen whatever is done to it, and so it does not freeze.
+    await client.on_page("Emulation.setFocusEmulationEnabled", {"enabled": True})
+    await client.on_page("Runtime.evaluate", {"expression": RUNS})
+    await until(lambda: hits(site) >= set(KINDS))
+    await client.leave()
+    await browser.still(for_good=for_good)
+    await meanwhile(site)  # what was on its way has come
+    site.requests.clear()
+    await meanwhile(site)
+    assert hits(site) == set()
+    if not for_good:
+        browser.wake()
+        await until(lambda: hits(site) >= set(KINDS))
+
+
+async def test_a_picture_of_a_stilled_page_wakes_nothing_for_longer_than_it_takes(
+    browser: Browser, site: Site
+) -> None:
+    await evaluate(browser, RUNS)
+    await until(lambda: hits(site) >= set(KINDS))
+    await browser.still(for_good=True)
+    assert (await browser.picture()).data
+    await browser.come_to_rest()
+    await meanwhile(site)
+    site.requests.clear()
+    await meanwhile(site)
+    assert hits(site) == set()
+
+
+async def test_a_page_that_a_client_may_have_written_to_is_not_handed_on(
+    browser: Browser, site: Site
+) -> None:
+    left = front(browser).target
+    browser.taint()
+    await evaluate(browser, f"{RUNS}; window.open('{site.url}/popup'); 0")
+    await until(lambda: len(browser._pages.all) == 2)
+    await until(lambda: hits(site) >= set(KINDS))
+    await browser.still(for_good=True)
+    await browser.hand_over(f"{site.url}/next")
+    assert front(browser).target != left
+    await until(lambda: len(browser._pages.all) == 1)
+    await meanwhile(site)
+    site.requests.clear()
+    await meanwhile(site)
+    assert hits(site) == set()
+
+
+@pytest.mark.parametrize("dialog", ["confirm('?')", "location = '/next'", "for (;;);"])
+async def test_what_waits_behind_a_dialog_or_in_a_busy_page_is_never_run(
+    browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch, dialog: str
+) -> None:
+    monkeypatch.setattr("browserhost.stilling.STILL_S", 0.3)
+    client = await Client(browser).join(browser)
+    browser.taint()
+    if dialog.startswith("location"):
+        await evaluate(browser, "addEventListener('beforeunload', event => event.preventDefault())")
+        await evaluate(browser, "document.body.click()")
+    session = front(browser).session
+    script = f"setTimeout(() => {{ {dialog}; navigator.sendBeacon('/hit?behind') }}, 0)"
+    await evaluate(browser, f"{RUNS}; 0" if dialog.startswith("location") else "0")
+    if dialog.startswith("location"):
+        await until(lambda: hits(site) >= set(KINDS))
+    await evaluate(browser, script)
+    if not dialog.startswith("for"):
+        await until(lambda: front(browser).dialog)
+    browser.mux.root.post("Runtime.evaluate", {"expression": "navigator.sendBeacon('/hit?queued')"}, session)
+    await client.leave()
+    site.requests.clear()
+    await browser.still(for_good=True)
+    await browser.hand_over(f"{site.url}/next")
+    await until(lambda: len(browser._pages.all) == 1)
+    await meanwhile(site)
+    assert hits(site) & {"behind", "queued"} == set()
+
+
+async def test_a_tab_made_ready_in_time_is_the_one_that_is_handed_over(browser: Browser, site: Site) -> None:
+    left, prepared = front(browser).target, browser.prepare
+    await prepared()
+    assert front(browser).target == left  # nothing was left in it
+    browser.taint()
+    await evaluate(browser, "localStorage.kept = 'yes'; sessionStorage.left = 'yes'; window.name = 'left'")
+    await evaluate(browser, "history.pushState(0, '', '/deep'); history.pushState(0, '', '/deeper')")
+    await browser.still(for_good=True)
+    await prepared()
+    fresh = front(browser).target
+    assert fresh != left
+    await browser.hand_over(f"{site.url}/next")
+    assert front(browser).target == fresh
+    found = "[localStorage.kept, sessionStorage.length, window.name, history.length, document.hidden]"
+    assert await evaluate(browser, found) == ["yes", 0, "", 2, False]

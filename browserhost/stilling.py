@@ -1,0 +1,123 @@
+"""Stops what a browser's pages do once the token they were driven under is cut, and does away with them.
+
+No one thing of Chrome's is enough (seen on Chrome 156). With scripts off no timer, listener, socket or
+frame of a page runs any more, nor what it would do on being closed; but a promise whose fetch was under
+way goes on: offline it comes to nothing. Workers are not reached by either, so they are paused. Frozen,
+a page stops altogether, but a picture of it, or its coming into view again, thaws it; and one that is
+told of its freezing could act on that. All of these outlast what clients did and none can be undone by
+one. A page that shows a dialog takes notice of nothing; closing it would run what waited behind the
+dialog, so its renderer is ended first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from browserhost.page import Page
+from browserhost.pages import Pages
+from tenure.cdp import CdpClient, CdpError, Result
+
+STILL_S = 1.0
+"""How long a page may take to take notice, before it counts as one that cannot."""
+
+_SCRIPTS, _LIFE = "Emulation.setScriptExecutionDisabled", "Page.setWebLifecycleState"
+_NETWORK = "Network.emulateNetworkConditions"
+_RATES = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+_FOLLOW = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
+_WITH_WORKERS = [{"type": "iframe"}, {"type": "worker"}, {"exclude": True}]
+
+
+class Stilling:
+    """One browser's. `still` when a token is cut, `wake` what is handed on, `end` what is not to stay."""
+
+    def __init__(self, root: CdpClient, pages: Pages) -> None:
+        self._root, self._pages = root, pages
+        self._still = self._silent = False
+        self._workers: set[str] = set()
+        pages.on_attached = self._attached
+        root.listen(self._event)
+
+    def taint(self) -> None:
+        """A client is about to do what may leave something in the pages that are there, or still to come."""
+        self._pages.tainting = True
+        for page in self._pages.all:
+            page.tainted = True
+
+    async def still(self, *, for_good: bool) -> None:
+        """Return once the pages are still, or STILL_S have passed: see `Page.stuck`. Idempotent.
+
+        Without `for_good` they can be woken with nothing lost. What opens meanwhile is stilled too.
+        """
+        self._still, self._silent = True, self._silent or for_good
+        waits = {page: self._post(page) for page in self._pages.all if not (page.broken or page.closing)}
+        able = [each for page, asked in waits.items() if not page.dialog for each in asked]
+        if able:
+            await asyncio.wait(able, timeout=STILL_S)
+        for page, asked in waits.items():
+            page.stuck = not all(each.done() for each in asked)
+
+    def thawed(self) -> None:
+        """A picture was taken, which thaws its page: freeze anew."""
+        for page in self._pages.all:
+            if page.still:
+                self._root.post(_LIFE, {"state": "frozen"}, page.session)
+
+    def over(self) -> None:
+        """What opens from now on is live; what is there stays as it is."""
+        self._still = self._silent = False
+
+    def wake(self, *pages: Page) -> None:
+        """Let pages go on, before whatever is sent to them after. Idempotent."""
+        self.over()
+        for page in pages:
+            if page.still:
+                for session in (page.session, *page.frames):
+                    self._root.post(_SCRIPTS, {"value": False}, session)
+                    self._root.post(_NETWORK, {"offline": False, **_RATES}, session)
+                    self._root.post("Network.disable", {}, session)
+                self._root.post(_LIFE, {"state": "active"}, page.session)
+                # Frozen it counted as hidden, and would go on so.
+                self._root.post("Page.bringToFront", {}, page.session)
+                page.still = False
+        for worker in self._workers:
+            self._root.post("Debugger.disable", {}, worker)
+            self._root.post("Target.detachFromTarget", {"sessionId": worker})
+        self._workers.clear()
+
+    async def end(self, page: Page) -> None:
+        """Close a page so that nothing of it runs any more, not even what waits behind a dialog.
+
+        Raises CdpClosed.
+        """
+        if page.dialog or page.stuck:
+            for session in (*page.frames, page.session):
+                self._root.post("Page.crash", {}, session)
+        with suppress(CdpError):  # it is gone already
+            await self._pages.close(page)
+
+    def _post(self, page: Page) -> list[asyncio.Future[Result]]:
+        page.still, asked = True, []
+        for session in (page.session, *page.frames):
+            if self._silent:
+                asked.append(self._root.post(_SCRIPTS, {"value": True}, session))
+                self._root.post("Network.enable", {}, session)
+                asked.append(self._root.post(_NETWORK, {"offline": True, **_RATES}, session))
+            asked.append(self._follow_workers(session))
+        return [*asked, self._root.post(_LIFE, {"state": "frozen"}, page.session)]
+
+    def _follow_workers(self, session: str) -> asyncio.Future[Result]:
+        return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": _WITH_WORKERS}, session)
+
+    def _event(self, method: str, params: Result, session: str) -> None:
+        if method != "Target.attachedToTarget" or params["targetInfo"]["type"] != "worker" or not session:
+            return
+        worker = params["sessionId"]
+        self._workers.add(worker)
+        self._root.post("Debugger.enable", {}, worker)
+        self._root.post("Debugger.pause", {}, worker)
+        self._follow_workers(worker)
+
+    def _attached(self, page: Page) -> None:
+        if self._still:
+            self._post(page)
