@@ -40,7 +40,10 @@ class Places:
             os.makedirs(self.cgroup, exist_ok=True)
         if self.user is None:
             os.mkdir(directory, 0o700)
-            return {**os.environ, "TMPDIR": directory}
+            # What nobody told Chrome where to download goes to the folder that this names.
+            with open(f"{directory}/user-dirs.dirs", "w") as places:
+                places.write(f'XDG_DOWNLOAD_DIR="{directory}/Downloads"\n')
+            return {**os.environ, "TMPDIR": directory, "XDG_CONFIG_HOME": directory}
         os.mkdir(directory, 0o711)
         os.chmod(directory, 0o711)  # whatever the umask
         own = f"{directory}/t"

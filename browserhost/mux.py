@@ -54,6 +54,7 @@ class CdpMux:
         """`first` is the first id that Chrome sees."""
         self.pipe = pipe
         self.on_change: Callable[[], None] = lambda: None
+        self.on_leave: Callable[[], None] = lambda: None
         """Called before a client's first call may pass, and once it has left."""
         self._ids = itertools.count(first)
         self._bases: set[str] = set()
@@ -146,6 +147,7 @@ class CdpMux:
             client.children.clear()
             self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
             client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.base})
+            self.on_leave()
             client.gone.add_done_callback(lambda _: self._left(client.base))
             self.pipe.resume(client)
         try:

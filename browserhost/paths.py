@@ -21,8 +21,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenure.errors import InvalidId
-from tenure.names import EvidenceName, ProfileName, canonical_id, resolve_evidence, resolve_profile
+from tenure import token as tokens
+from tenure.errors import InvalidField, InvalidId
+from tenure.names import (
+    EvidenceName,
+    ProfileName,
+    SessionName,
+    canonical_id,
+    resolve_evidence,
+    resolve_profile,
+    resolve_session,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,21 @@ class DataRoot:
         """Where something was to come in, by name; what a link leads to is passed over."""
         places = sorted(self.path.glob("tenants/*/incoming/*"))
         return (place for place in places if place.resolve() == place)
+
+
+def parse_session(name: str, token: int) -> SessionName:
+    """The session of a canonical name, under its token. Raises InvalidId, InvalidField."""
+    parts = name.split("/")
+    # Whose tenant it is has been checked where the caller came in.
+    session = resolve_session(name, canonical_id(parts[1], "session") if len(parts) > 1 else "-")
+    if tokens.check(token) != session.fencing_token:
+        raise InvalidField(
+            field="fencing_token",
+            value=str(token),
+            problem=f"is not the token of {session}",
+            remedy="send the token of the hold that the session was opened under",
+        )
+    return session
 
 
 def parse_evidence(text: str) -> EvidenceName:

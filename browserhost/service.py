@@ -15,6 +15,7 @@ from browserhost.egress.egress import Egress
 from browserhost.egress.geo import Geo
 from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import CdpEndpoint
+from browserhost.files.ledger import Limits
 from browserhost.host import Host
 from browserhost.identity import boot_id, fingerprint_salt, host_id, sole_host
 from browserhost.keepers import Called, Keepers
@@ -156,6 +157,13 @@ def _workshop(
         egress=egress,
         snapshots=Policy(settings.snapshots, settings.snapshot_every_s, settings.snapshots_keep),
         import_limit=settings.import_limit,
+        keep_hands=settings.keep_hands == "enabled",
+        files=Limits(
+            settings.upload_limit,
+            settings.download_limit,
+            settings.session_files_limit,
+            settings.least_free,
+        ),
         lifetime=Lifetime(settings.max_age_s, settings.browser_memory),
         apart=apart,
         copies=apart.root.path / "scratch" if apart.root is not None else None,

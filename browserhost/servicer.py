@@ -12,6 +12,7 @@ import grpc.aio
 from browserhost import config, evidence, policy
 from browserhost.acting.service import ActingServicer
 from browserhost.addresses_service import AddressesServicer
+from browserhost.files.service import FilesServicer
 from browserhost.host import Host
 from browserhost.opening import Opening
 from browserhost.paths import parse_evidence, parse_profile
@@ -31,7 +32,7 @@ CHUNK = 1 << 20
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class BrowserHost(ActingServicer, AddressesServicer, CustodyServicer):
+class BrowserHost(ActingServicer, AddressesServicer, CustodyServicer, FilesServicer):
     """`reuse` is what an absent `reuse_session` means; where it is False, no request can turn it on."""
 
     def __init__(self, host: Host, *, reuse: bool) -> None:

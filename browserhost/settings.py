@@ -57,6 +57,7 @@ def check_proxies_file(path: Path | None) -> Path | None:
             raise ValueError(f"cannot be read: {(error.strerror or 'unknown').lower()}") from None
         except ValueError as error:
             raise ValueError(str(error)) from None
+        path = path.absolute()
     return path
 
 
@@ -257,6 +258,29 @@ class BrowserHostSettings(ServiceSettings):
     )
     width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
     height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])
+    keep_hands: Literal["enabled", "disabled"] = Field(
+        default="enabled",
+        description="disabled: every Act starts the program that types and clicks anew",
+        examples=["disabled"],
+    )
+    upload_limit: int = Field(
+        default=100 << 20,
+        ge=1,
+        description="bytes that a file may have that a session gives to its browser",
+        examples=["104857600"],
+    )
+    download_limit: int = Field(
+        default=1 << 30,
+        ge=1,
+        description="bytes at which a download is cancelled",
+        examples=["1073741824"],
+    )
+    session_files_limit: int = Field(
+        default=1 << 30,
+        ge=1,
+        description="bytes that all files of a session may have, given and downloaded",
+        examples=["1073741824"],
+    )
     least_free: int = Field(
         default=LEAST_FREE,
         ge=0,

@@ -13,13 +13,11 @@ from browserhost.acting.act import Guard, Patience, Progress
 from browserhost.browser import Browser
 from browserhost.host import Host
 from browserhost.opening import Use
+from browserhost.paths import parse_session
 from browserhost.picture import NoPicture, Picture
-from tenure import names
-from tenure import token as tokens
-from tenure.errors import BrowserCrashed, InvalidField, TenureError
+from tenure.errors import BrowserCrashed, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceServicer
-from tenure.names import SessionName
 from tenure.v1.session_pb2 import Screenshot
 from tenure.v1.session_service_pb2 import ActResponse, CaptureScreenshotResponse, ScreenshotOptions
 
@@ -40,7 +38,7 @@ class ActingServicer(BrowserHostServiceServicer):
         self, request: pb.ActInBrowserRequest, context: Context
     ) -> pb.ActInBrowserResponse:
         wanted = request.act
-        session = _session(wanted.session, wanted.fencing_token)
+        session = parse_session(wanted.session, wanted.fencing_token)
         actions = list(wanted.actions)
         plan.check(actions)
         patience = Patience(*plan.settle_s(wanted))
@@ -67,27 +65,12 @@ class ActingServicer(BrowserHostServiceServicer):
         self, request: pb.CaptureBrowserRequest, context: Context
     ) -> pb.CaptureBrowserResponse:
         wanted = request.capture
-        session = _session(wanted.session, wanted.fencing_token)
+        session = parse_session(wanted.session, wanted.fencing_token)
         plan.picture(wanted.options)
         using = self._host.profile(session.profile).using(session.fencing_token)
         async with using as use, act.turn(cast("Browser", use.browser)):
             taken = await _screenshot(use, wanted.options)
         return pb.CaptureBrowserResponse(capture=CaptureScreenshotResponse(screenshot=taken))
-
-
-def _session(name: str, token: int) -> SessionName:
-    """The session of a canonical name, under its token. Raises InvalidId, InvalidField."""
-    parts = name.split("/")
-    # Whose tenant it is has been checked where the caller came in.
-    session = names.resolve_session(name, names.canonical_id(parts[1], "session") if len(parts) > 1 else "-")
-    if tokens.check(token) != session.fencing_token:
-        raise InvalidField(
-            field="fencing_token",
-            value=str(token),
-            problem=f"is not the token of {session}",
-            remedy="send the token of the hold that the session was opened under",
-        )
-    return session
 
 
 async def _screenshot(use: Use, options: ScreenshotOptions) -> Screenshot:

@@ -1,0 +1,1 @@
+"""What a session gives to its browser, and what its browser has downloaded."""
