@@ -23,7 +23,7 @@ from browserhost.paths import DataRoot, ProfilePaths
 from browserhost.profile import Profile
 from browserhost.record import Record
 from browserhost.slot import Slot
-from browserhost.snapshot.sweeping import Sweeping
+from browserhost.snapshot.sweeping import Sweeping, clear_halves
 from browserhost.sweeper import Sweeper
 from browserhost.tasks import Tasks
 from browserhost.watchdog import Watchdog
@@ -124,6 +124,7 @@ class Host:
         `called` are the keepers that it left with their browsers.
         """
         await asyncio.to_thread(clear_incoming, self._root)
+        await asyncio.to_thread(clear_halves, self._root)
         marked = {str(each.profile_dir): each for each in await asyncio.to_thread(self._marked)}
         kept = {each.note.profile_dir: each for each in called}
         adopted = [self._adopt(marked.get(place), each) for place, each in kept.items()]

@@ -8,6 +8,7 @@ the floor is above all that was granted up to it before anything moves. What was
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ class Restoring:
         self._snapshots = snapshots
         self._paths = premises.paths
         self._record = premises.slot.record
+        # A request that is repeated while its first copy runs unpacks into the same place.
+        self._restoring = asyncio.Lock()
 
     async def restore(self, revision: int, snapshot: str, reason: str) -> Path | None:
         """Put a snapshot in the directory's place; where that which was there is kept, None for none.
@@ -44,7 +47,11 @@ class Restoring:
         short anywhere it leaves the old directory in its place or aside, and a profile that cannot be started
         on until it was restored. Raises what RestoreDirectory documents.
         """
-        return await self._premises.tasks.whole(self._restore(revision, snapshot, reason))
+        return await self._premises.tasks.whole(self._one_by_one(revision, snapshot, reason))
+
+    async def _one_by_one(self, revision: int, snapshot: str, reason: str) -> Path | None:
+        async with self._restoring:
+            return await self._restore(revision, snapshot, reason)
 
     async def _restore(self, revision: int, snapshot: str, reason: str) -> Path | None:
         store, name = self._snapshots.store, f"{self._premises.name}/snapshots/{snapshot}"

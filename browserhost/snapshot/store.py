@@ -64,11 +64,11 @@ class Store:
         Raises Interrupted once it is wanted, DiskFull, archive.Changed; then nothing is left.
         """
         name = self._free_id(generation)
-        spool, tally = self._folder / f".{name}.new", Tally()
+        spool, tally = self._spool(name), Tally()
         with durable.disk_full_is_refused(self._folder):
             durable.make_directory(self._folder)
             try:
-                with spool.open("wb") as file:
+                with spool.open("xb") as file:
                     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
                     with compressor.stream_writer(file, closefd=False) as compressed:
                         for part in archive.pack(directory, tally):
@@ -135,13 +135,15 @@ class Store:
         return [each.id for each in gone]
 
     def sweep(self) -> None:
-        """Remove what an earlier host left half made. Call it before anything is taken. Does not raise."""
-        if not self._folder.is_dir():
+        """Remove what an earlier host left half made, before anything else is done here. Does not raise."""
+        try:
+            names = {path.name for path in self._folder.iterdir()}
+        except OSError:
             return
-        counted = {self.archive(each).name for each in self.all()}
-        for path in self._folder.iterdir():
-            half = path.name.startswith(".") or (path.name.endswith(".tar.zst") and path.name not in counted)
-            if half:
+        for name in names:
+            archived = name.removesuffix(".tar.zst")
+            if name.startswith(".") or (archived != name and f"{archived}.json" not in names):
+                path = self._folder / name
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
@@ -158,9 +160,15 @@ class Store:
 
     def _free_id(self, generation: int) -> str:
         number = 0
-        while self._manifest(name := manifests.new_id(generation, number)).exists():
+        while True:
+            name = manifests.new_id(generation, number)
+            # One that is being checked has no manifest yet, and may get one any moment.
+            if not any(each.exists() for each in (self._manifest(name), self._spool(name))):
+                return name
             number += 1
-        return name
+
+    def _spool(self, name: str) -> Path:
+        return self._folder / f".{name}.new"
 
     def _manifest(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -49,7 +49,6 @@ class Sweeping:
 
     async def run(self) -> None:
         """Look every LOOK_EVERY_S seconds until cancelled."""
-        await in_thread(self._clear)
         if self._rules.taken != "closed":
             return
         while True:
@@ -89,6 +88,11 @@ class Sweeping:
                 self._done[paths.marker] = written
         return found
 
-    def _clear(self) -> None:
-        for paths in self._root.snapshotted():
-            Store(paths.snapshots_dir).sweep()
+
+def clear_halves(root: DataRoot) -> None:
+    """At the start of a host, before anything is served: remove the halves of an earlier one. Does not raise.
+
+    Not beside the serving: a restore's copy, while it is unpacked, looks like what was left behind.
+    """
+    for paths in root.snapshotted():
+        Store(paths.snapshots_dir).sweep()

@@ -126,6 +126,14 @@ async def test_repeated_it_does_nothing_more(machine: Machine) -> None:
     assert len(aside(machine)) == 1
 
 
+async def test_copies_of_a_request_that_run_at_once_do_it_once(machine: Machine) -> None:
+    snapshot = await taken(machine)
+    kept = await asyncio.gather(*(restore(machine, snapshot) for _ in range(3)))
+    assert [path for path in kept if path is not None] == aside(machine)
+    assert len(aside(machine)) == 1
+    assert logged_in(place(machine)) == "signed in"
+
+
 async def test_the_browser_of_an_incident_is_closed_first(machine: Machine) -> None:
     snapshot = await taken(machine)
     enabled(machine)

@@ -101,6 +101,17 @@ def test_one_of_a_generation_has_a_name_of_its_own(store: Store, profile: Path) 
     assert all(name.startswith("0000000000000041-") for name in names)
 
 
+def test_two_that_are_packed_before_either_counts_do_not_meet(store: Store, profile: Path) -> None:
+    one = store.pack(profile, 41, never)
+    (profile / "Default/Cookies").write_bytes(b"signed out")
+    other = store.pack(profile, 41, never)
+    for packed in (one, other):
+        store.keep(packed, counted(packed))
+    for made in store.all():
+        store.clear(store.unpack(store.archive(made), made.digest))
+    assert {made.digest for made in store.all()} == {one.digest, other.digest}
+
+
 def test_the_newest_comes_first(store: Store, profile: Path) -> None:
     for age in (2.0, 3.0, 1.0):
         take(store, profile, created_at=age)

@@ -341,10 +341,14 @@ async def test_what_is_half_made_is_gone_at_the_next_start(machine: Machine) -> 
     (folder / ".half.new").touch()
     (folder / "0000000000000001-0.tar.zst").touch()
     (folder.parent / "link").symlink_to("/etc")
-    sweeping = Sweeping(machine.root, Policy(taken="never"), lambda name: machine.profile(name).snapshots)
-    await sweeping.run()
+    await machine.killed()
+    await machine.host.start()
     assert left(machine) == []
     assert list(folder.iterdir()) == []
+
+
+async def test_a_host_that_takes_none_looks_for_none(machine: Machine) -> None:
+    await Sweeping(machine.root, Policy(taken="never"), lambda name: machine.profile(name).snapshots).run()
 
 
 async def test_while_a_snapshot_is_packed_the_directory_is_locked(
