@@ -44,6 +44,7 @@ class Chrome:
         self.errors: set[str] = set()
         self.calls: list[dict[str, Any]] = []
         self.full = False
+        self.waiting: list[Callable[[], None]] = []
         self.paused: set[object] = set()
         self.mux = CdpMux(self)
 
@@ -80,7 +81,7 @@ class Chrome:
         return
 
     def when_room(self, tell: Callable[[], None]) -> None:
-        tell()
+        self.waiting.append(tell)
 
     def pause(self, who: object) -> None:
         self.paused.add(who)
@@ -432,3 +433,54 @@ async def test_a_grant_is_let_in_again_under_the_secrets_that_it_had(
     for secret in (grant.secret, further):
         async with connect(grant.url.replace(grant.secret, secret)) as client:
             assert await client.call("Browser.getVersion") == {}
+
+
+async def unread(grant: Grant) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that connects, and reads nothing by itself."""
+    host, _, path = grant.url.removeprefix("ws://").partition("/")
+    name, _, port = host.rpartition(":")
+    reader, writer = await asyncio.open_connection(name, int(port), limit=1024)
+    head = f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    writer.write(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_slow_client_stops_the_pipe_and_then_itself_only(
+    grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("browserhost.backlog.STALL_S", 0.1)
+    _, writer = await unread(grant)
+    await until(lambda: "Target.attachToBrowserTarget" in chrome.asked)
+    async with connect(grant.url) as other:
+        await other.call("Browser.getVersion")
+        sent = 0
+        async with asyncio.timeout(30):
+            while not chrome.paused:
+                chrome.tell("Page.screencastFrame", {"data": "x" * (1 << 20)}, session="S")
+                sent += 1
+                await asyncio.sleep(0)
+        assert sent < 64
+        # Whatever was read before still goes both ways, and then everything again.
+        await other.call("Browser.getVersion")
+        await until(lambda: not chrome.paused)
+        await until(lambda: "Target.detachFromTarget" in chrome.asked)
+        await other.call("Browser.getVersion")
+    detached = [call["params"] for call in chrome.calls if call["method"] == "Target.detachFromTarget"]
+    assert detached[0] == {"sessionId": "S"}
+    writer.close()
+
+
+async def test_a_client_waits_while_chrome_takes_no_more(grant: Grant, chrome: Chrome) -> None:
+    async with connect(grant.url) as client:
+        await client.call("Browser.getVersion")
+        chrome.full = True
+        first = client.post("Runtime.evaluate", {"number": 1})
+        await until(lambda: chrome.waiting)
+        second = client.post("Runtime.evaluate", {"number": 2})
+        assert await first == {"number": 1}
+        assert not second.done()
+        assert chrome.asked.count("Runtime.evaluate") == 1
+        chrome.full = False
+        chrome.waiting.pop()()
+        assert await asyncio.wait_for(second, 30) == {"number": 2}
