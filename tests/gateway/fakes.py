@@ -156,6 +156,16 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         return lock_pb.ReleaseDrainedResponse(release=self._release(request.release))
 
+    async def TransferDrained(self, request: Any, context: Any) -> lock_pb.TransferDrainedResponse:
+        await self.record.record(request)
+        wanted = request.transfer
+        profile = self.profiles[wanted.profile]
+        if profile.token != wanted.fencing_token:
+            raise errors.TokenSuperseded(profile=wanted.profile, token=wanted.fencing_token)
+        hold = Hold(profile=wanted.profile, worker=wanted.to_worker, fencing_token=next(self._tokens))
+        profile.holds.append(hold)
+        return lock_pb.TransferDrainedResponse(hold=hold)
+
     async def ReleaseHold(self, request: Any, context: Any) -> hold_pb.ReleaseHoldResponse:
         await self.record.record(request)
         return self._release(request)
