@@ -133,7 +133,7 @@ class Admission:
         name = SessionName(self._name, token)
         session = Session(name, self._host, opening.proxy_key, time.time(), driven.browser)
         self._sitting.begin(session, driven.browser)
-        return Opened(session, driven.reused, timings)
+        return Opened(session, driven.reused, timings, driven.prewarmed)
 
     def _follow(self, token: int, browser: LiveBrowser) -> None:
         """The browser is about to be sent to the token's URL, with folders of its own, and watched."""

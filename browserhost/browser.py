@@ -220,9 +220,14 @@ class Browser:
         self._stilling.wake(*self._pages.all)
 
     async def prepare(self) -> None:
-        """Have a tab ready for the next session where none of the last one is handed on. Raises BrowserCrashed."""
+        """Have a tab ready for the next session where the last one left none. Raises BrowserCrashed."""
         async with self._usable():
             await self._handing.prepare()
+
+    async def warm_up(self) -> None:
+        """Have what a first navigation needs running, without a trace in the profile. Does not raise."""
+        with suppress(CdpError, CdpClosed, TimeoutError):
+            await self._handing.warm_up()
 
     async def come_to_rest(self) -> None:
         """Return once the pages have come to all that was sent to them before. The caller bounds it."""

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
 from browserhost.page import Page
-from browserhost.pages import Pages
+from browserhost.pages import BLANK, Pages
 from browserhost.stilling import Stilling
 from tenure.cdp import CdpClient, CdpError, Result
 from tenure.errors import NavigationFailed, ProxyDown
 
+WARM_URL = "http://warm.invalid/"
+"""Leads nowhere: the forwarder has no address for it."""
 ANSWER_S = 3.0
 """How long a warm browser may take to prove that it answers."""
 
@@ -62,7 +64,7 @@ class Handing:
         return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
 
     async def _navigate(self, page: Page, url: str) -> None:
-        """As Pages.navigate; a failure has the forwarder's word on it, and is ProxyDown if it is the proxy's."""
+        """As Pages.navigate; a failure has the forwarder's word on it, and is ProxyDown if the proxy's."""
         began = time.monotonic()
         try:
             await self._pages.navigate(page, url)
@@ -76,6 +78,21 @@ class Handing:
 
     async def _front(self) -> Page:
         return self._pages.front or await self._pages.open_tab()
+
+    async def warm_up(self) -> None:
+        """Load a page that nobody serves in a context of its own, which is then done away with.
+
+        The network's process, the way through the forwarder and a renderer are there after that.
+        """
+        context = (await self._root.call("Target.createBrowserContext"))["browserContextId"]
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                wish = {"url": BLANK, "browserContextId": context, "background": True}
+                made = await self._root.post("Target.createTarget", wish)
+                page = await self._pages.arrival(made["targetId"])
+                await self._root.post("Page.navigate", {"url": WARM_URL}, page.session)
+        finally:
+            self._root.post("Target.disposeBrowserContext", {"browserContextId": context})
 
     async def prepare(self) -> None:
         """After a session: what a client may have left something in goes, and a fresh tab waits instead.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from browserhost import durable
@@ -68,6 +69,21 @@ class Launching:
             config_generation=wanted.look.generation,
         )
 
+    def marker_ahead(self, wanted: Wanted) -> Marker:
+        """What the marker says while a browser starts that nobody drives yet.
+
+        It may die and nobody loses anything: what was to be saved of the hold before is on disk, or was found
+        not to be when the directory was judged.
+        """
+        marker, before = self.marker(wanted), self._record.marker
+        return replace(
+            marker,
+            token=before.token if before is not None else wanted.token,
+            driven=before.driven if before is not None else 0,
+            held=False,
+            flushed_at=time.time(),
+        )
+
     async def launch(self, spec: LaunchSpec, marker: Marker) -> LiveBrowser:
         """Start it. Raises BrowserMissing, DiskFull, BrowserCrashed, with the marker as it was before,
         but for an end that is unproven where Chrome may have touched the directory.
@@ -90,7 +106,8 @@ class Launching:
 
     async def launched(self, browser: LiveBrowser, marker: Marker) -> None:
         """Name the browser that runs now on disk. Raises DiskFull: the marker in memory names it alone."""
-        marker = replace(marker, used=True, pid=browser.pid, start_ticks=browser.start_ticks)
+        used = marker.used or marker.held
+        marker = replace(marker, used=used, pid=browser.pid, start_ticks=browser.start_ticks)
         try:
             await self._record.put(marker)
         except DiskFull:

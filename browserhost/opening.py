@@ -28,6 +28,7 @@ class Opened:
     session: Session
     reused: bool
     timings: dict[str, float]
+    prewarmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

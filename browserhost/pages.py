@@ -94,12 +94,16 @@ class Pages:
         """Open an empty tab. Raises CdpError, CdpClosed, TimeoutError."""
         async with asyncio.timeout(_NEW_TAB_S):
             made = await self._root.post("Target.createTarget", {"url": BLANK})
-            while True:
-                for page in self._by_session.values():
-                    if page.target == made["targetId"]:
-                        return page
-                self._arrived.clear()
-                await self._arrived.wait()
+            return await self.arrival(made["targetId"])
+
+    async def arrival(self, target: str) -> Page:
+        """The page of that target, once it is there. The caller bounds it."""
+        while True:
+            for page in self._by_session.values():
+                if page.target == target:
+                    return page
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def come_to_rest(self) -> None:
         """Return once every page has come to what was sent to it before; one that shows a dialog cannot.

@@ -29,6 +29,7 @@ from browserhost.neighbours import Endpoint, LockService
 from browserhost.opening import Closed, Opened, Opening, Quarantined, Use
 from browserhost.paths import ProfilePaths
 from browserhost.premises import Premises
+from browserhost.prewarming import Prewarming
 from browserhost.session import Session, State
 from browserhost.sitting import Sitting
 from browserhost.slot import Slot
@@ -113,6 +114,7 @@ class Profile:
             self._tasks,
             self._refuse_when_stopping,
         )
+        self.prewarming = Prewarming(premises, self._admission.on_browser_end, self._refuse_when_stopping)
         self._unheld = Unheld(
             paths.name,
             host,
@@ -218,9 +220,9 @@ class Profile:
 
     def standing(self) -> Standing:
         """Its claim to stay in the cache; an incident's browser has none but what `evict` finds."""
-        return Standing(
-            str(self.name), self._unheld.held, self._busy or self._fence.queue.locked(), self.slot.last_used
-        )
+        busy = self._busy or self._fence.queue.locked()
+        slot = self.slot
+        return Standing(str(self.name), self._unheld.held, busy, slot.last_used, prewarmed=slot.prewarmed)
 
     @property
     def warm(self) -> bool:

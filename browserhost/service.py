@@ -158,6 +158,7 @@ def _workshop(
         snapshots=Policy(settings.snapshots, settings.snapshot_every_s, settings.snapshots_keep),
         import_limit=settings.import_limit,
         keep_hands=settings.keep_hands == "enabled",
+        prewarm=settings.prewarm == "enabled",
         files=Limits(
             settings.upload_limit,
             settings.download_limit,

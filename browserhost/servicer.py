@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -49,14 +49,22 @@ class BrowserHost(ActingServicer, AddressesServicer, CustodyServicer, FilesServi
             look=config.read(request.config, request.config_generation),
         )
         opened = await self._host.profile(parse_profile(request.profile)).open(opening)
-        response = pb.OpenBrowserResponse(
-            session=opened.session.message(with_cdp_url=True), reused_session=opened.reused
+        return pb.OpenBrowserResponse(
+            session=opened.session.message(with_cdp_url=True),
+            reused_session=opened.reused,
+            prewarmed=opened.prewarmed,
+            timings=_phases(opened.timings),
         )
-        for phase, seconds in opened.timings.items():
-            timing = PhaseTiming(phase=phase)
-            timing.duration.FromNanoseconds(round(seconds * 1e9))
-            response.timings.append(timing)
-        return response
+
+    async def PrewarmBrowser(
+        self, request: pb.PrewarmBrowserRequest, context: Context
+    ) -> pb.PrewarmBrowserResponse:
+        prewarming = self._host.profile(parse_profile(request.profile)).prewarming
+        look = config.read(request.config, request.config_generation)
+        done = await prewarming.prewarm(check_proxy_key(request.proxy_key), look)
+        return pb.PrewarmBrowserResponse(
+            prewarmed=done.warm, already_warm=done.before, timings=_phases(done.timings)
+        )
 
     async def CloseHold(self, request: pb.CloseHoldRequest, context: Context) -> pb.CloseHoldResponse:
         token = tokens.check(request.fencing_token)
@@ -165,6 +173,13 @@ class BrowserHost(ActingServicer, AddressesServicer, CustodyServicer, FilesServi
             and str(profile.name).startswith(below)
         ]
         return pb.DescribeSessionsResponse(sessions=sessions)
+
+
+def _phases(timings: Mapping[str, float]) -> list[PhaseTiming]:
+    phases = [PhaseTiming(phase=phase) for phase in timings]
+    for phase, seconds in zip(phases, timings.values(), strict=True):
+        phase.duration.FromNanoseconds(round(seconds * 1e9))
+    return phases
 
 
 def _incident(profile: str, token: int) -> IncidentName:

@@ -258,6 +258,11 @@ class BrowserHostSettings(ServiceSettings):
     )
     width: int = Field(default=1280, ge=320, le=7680, description="display's width", examples=["1280"])
     height: int = Field(default=800, ge=240, le=4320, description="display's height", examples=["800"])
+    prewarm: Literal["enabled", "disabled"] = Field(
+        default="enabled",
+        description="disabled: no browser is launched ahead, whoever asks for it",
+        examples=["disabled"],
+    )
     keep_hands: Literal["enabled", "disabled"] = Field(
         default="enabled",
         description="disabled: every Act starts the program that types and clicks anew",

@@ -23,6 +23,7 @@ from browserhost.egress.upstream import Upstream
 from browserhost.fitting import Born
 from browserhost.keepers import Called
 from browserhost.launching import Launching
+from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
 from browserhost.record import Record
 from browserhost.workshop import Driven, LiveBrowser, Wanted, Workshop
@@ -40,13 +41,16 @@ _log = structlog.get_logger("slot")
 
 
 class Slot:
-    """Holds at most one live browser. `keep_warm`: it stays when its session ends, unless the host drains."""
+    """Holds at most one live browser. `keep_warm`: it stays when its session ends, unless the host drains.
+    `prewarmed`: it was launched ahead, and nobody has used it since.
+    """
 
     def __init__(self, paths: ProfilePaths, workshop: Workshop, record: Record) -> None:
         self.browser: LiveBrowser | None = None
         self.record = record
         self.keep_warm = True
         self.last_used = 0.0
+        self.prewarmed = False
         self._born = Born(0.0)
         self.directory = Directory(paths, workshop)
         self._launching = Launching(paths, workshop, record)
@@ -100,6 +104,26 @@ class Slot:
             raise
         return Driven(browser, reused=False, timings=timings)
 
+    async def prewarm(self, wanted: Wanted, on_end: OnEnd, timings: dict[str, float]) -> bool:
+        """Have a browser ready that fits what is wanted, with no page opened; whether it was there before.
+
+        The caller has seen to it that nobody holds the profile. Raises as `drive` does.
+        """
+        upstream = await self._workshop.upstream(wanted.proxy_key, self._paths.name)
+        if self.browser is not None and self.browser.ended.done():
+            await self.lost(self.browser.ended.result().how)
+        if self.browser is not None and self._fits(wanted, upstream):
+            return True
+        await self.close()
+        browser = await self._start(wanted, upstream, timings, on_end, ahead=True)
+        timings.update(browser.timings)
+        self.prewarmed, self.last_used = True, time.monotonic()
+        browser.remember(prewarmed=True)
+        began = time.monotonic()
+        await browser.warm_up()
+        timings["warm_up"] = time.monotonic() - began
+        return False
+
     async def adopt(
         self, called: Called, upstream: Upstream | None, on_end: OnEnd, *, for_good: bool
     ) -> None:
@@ -116,6 +140,7 @@ class Slot:
             raise
         self.browser, self.keep_warm = browser, called.note.keep_warm
         self._born = Born(called.note.launched_at)
+        self.prewarmed = called.note.prewarmed
         self.last_used = time.monotonic()
         browser.ended.add_done_callback(lambda _: on_end(browser))
 
@@ -166,6 +191,7 @@ class Slot:
         elif self.browser is not None:
             await self.close()
         if self.browser is not None:
+            self.last_used = time.monotonic()
             marker = replace(self.record.known, held=False, flushed_at=self.browser.flushed_at)
         elif self.record.known.end == marks.CLEAN or self.record.known.flushed_at is not None:
             marker = replace(self.record.known, held=False)
@@ -250,7 +276,10 @@ class Slot:
             # Nothing was done under the new hold yet, so the end is judged as that of the old one.
             await self.record.put(replace(before, end=self.record.known.end))
             return None
-        return Driven(browser, reused=True, timings=timings)
+        ahead, self.prewarmed = self.prewarmed, False
+        if ahead:
+            browser.remember(prewarmed=False)
+        return Driven(browser, reused=not ahead, timings=timings, prewarmed=ahead)
 
     # --- a new browser ------------------------------------------------------------------
 
@@ -260,6 +289,8 @@ class Slot:
         upstream: Upstream | None,
         timings: dict[str, float],
         on_end: OnEnd,
+        *,
+        ahead: bool = False,
     ) -> LiveBrowser:
         before = self.record.marker
         question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
@@ -272,7 +303,8 @@ class Slot:
                 if question is starting.Start.INSPECT:
                     await self.directory.look(self.record.marker, wanted.token, timings)
                 spec = self._launching.spec(wanted, upstream, lock_fd)
-                return await self._launch(wanted, spec, on_end)
+                begin = self._launching.marker_ahead if ahead else self._launching.marker
+                return await self._launch(begin(wanted), spec, on_end, keep_warm=wanted.reuse)
             finally:
                 # From here on keeper and Chrome have it; see browserhost.lock.
                 os.close(lock_fd)
@@ -281,13 +313,15 @@ class Slot:
                 self._workshop.cache.free(self._key)
             raise
 
-    async def _launch(self, wanted: Wanted, spec: LaunchSpec, on_end: OnEnd) -> LiveBrowser:
-        before, marker = self.record.marker, self._launching.marker(wanted)
+    async def _launch(
+        self, marker: Marker, spec: LaunchSpec, on_end: OnEnd, *, keep_warm: bool
+    ) -> LiveBrowser:
+        before = self.record.marker
         browser = await self._launching.launch(spec, marker)
         # All at once, before anything is awaited: whoever cancels this leaves a browser that is watched.
-        self.browser, self.keep_warm = browser, wanted.reuse
+        self.browser, self.keep_warm, self.prewarmed = browser, keep_warm, False
         self._born = Born.now(self._workshop)
-        browser.remember(keep_warm=wanted.reuse)
+        browser.remember(keep_warm=keep_warm)
         browser.ended.add_done_callback(lambda _: on_end(browser))
         try:
             await self._launching.launched(browser, marker)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from browserhost.page import Page
 from browserhost.pages import Pages
@@ -25,7 +26,8 @@ _SCRIPTS, _LIFE = "Emulation.setScriptExecutionDisabled", "Page.setWebLifecycleS
 _NETWORK = "Network.emulateNetworkConditions"
 _RATES = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 _FOLLOW = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
-_WITH_WORKERS = [{"type": "iframe"}, {"type": "worker"}, {"exclude": True}]
+_FRAMES: list[dict[str, Any]] = [{"type": "iframe"}, {"exclude": True}]
+_FRAMES_AND_WORKERS = [{"type": "worker"}, *_FRAMES]
 
 
 class Stilling:
@@ -76,6 +78,7 @@ class Stilling:
                     self._root.post(_SCRIPTS, {"value": False}, session)
                     self._root.post(_NETWORK, {"offline": False, **_RATES}, session)
                     self._root.post("Network.disable", {}, session)
+                    self._follow(session, _FRAMES)
                 self._root.post(_LIFE, {"state": "active"}, page.session)
                 # Frozen it counted as hidden, and would go on so.
                 self._root.post("Page.bringToFront", {}, page.session)
@@ -103,11 +106,11 @@ class Stilling:
                 asked.append(self._root.post(_SCRIPTS, {"value": True}, session))
                 self._root.post("Network.enable", {}, session)
                 asked.append(self._root.post(_NETWORK, {"offline": True, **_RATES}, session))
-            asked.append(self._follow_workers(session))
+            asked.append(self._follow(session, _FRAMES_AND_WORKERS))
         return [*asked, self._root.post(_LIFE, {"state": "frozen"}, page.session)]
 
-    def _follow_workers(self, session: str) -> asyncio.Future[Result]:
-        return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": _WITH_WORKERS}, session)
+    def _follow(self, session: str, kinds: list[dict[str, Any]]) -> asyncio.Future[Result]:
+        return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": kinds}, session)
 
     def _event(self, method: str, params: Result, session: str) -> None:
         if method != "Target.attachedToTarget" or params["targetInfo"]["type"] != "worker" or not session:
@@ -116,7 +119,7 @@ class Stilling:
         self._workers.add(worker)
         self._root.post("Debugger.enable", {}, worker)
         self._root.post("Debugger.pause", {}, worker)
-        self._follow_workers(worker)
+        self._follow(worker, _FRAMES_AND_WORKERS)
 
     def _attached(self, page: Page) -> None:
         if self._still:

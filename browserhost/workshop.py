@@ -61,6 +61,8 @@ class LiveBrowser(Protocol):
 
     async def prepare(self) -> None: ...
 
+    async def warm_up(self) -> None: ...
+
     async def come_to_rest(self) -> None: ...
 
     async def answers(self) -> None: ...
@@ -119,6 +121,7 @@ class Workshop:
     snapshots: Policy = field(default_factory=Policy)
     import_limit: int = 2 << 30
     keep_hands: bool = True
+    prewarm: bool = True
     files: Limits = field(default_factory=Limits)
     installed: Installed = field(default_factory=Installed)
 
@@ -170,3 +173,4 @@ class Driven:
     browser: LiveBrowser
     reused: bool
     timings: dict[str, float] = field(default_factory=dict)
+    prewarmed: bool = False

@@ -98,6 +98,9 @@ class FakeBrowser:
     async def prepare(self) -> None:
         await self._at("prepare")
 
+    async def warm_up(self) -> None:
+        await self._at("warm_up")
+
     async def answers(self) -> None:
         await self._at("answers")
 
