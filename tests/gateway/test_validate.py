@@ -79,6 +79,7 @@ BAD: list[tuple[dict[str, object], type[InvalidArgument], str]] = [
     ({"fencing_token": 5, "run_id": "r"}, InvalidField, "run_id"),
     ({"fencing_token": 5, "restartable": True}, InvalidField, "restartable"),
     ({"fencing_token": 5, "plan": "v2"}, InvalidField, "plan"),
+    ({"fencing_token": 5, "keep_page": True}, InvalidField, "keep_page"),
     ({"plan": "p" * 257}, InvalidField, "plan"),
     ({"proxy": Proxy(city="miami")}, InvalidField, "proxy.state"),
     ({"proxy": Proxy(city="a__b", state="c")}, InvalidField, "proxy.city"),
