@@ -149,7 +149,6 @@ class CdpMux:
             client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.base})
             self.on_leave()
             client.gone.add_done_callback(lambda _: self._left(client.base))
-            self.pipe.resume(client)
         try:
             async with asyncio.timeout(DETACH_S):
                 # Shielded: others may wait for the same answer.

@@ -43,6 +43,7 @@ class Chrome:
         self.results: dict[str, dict[str, Any]] = {}
         self.errors: set[str] = set()
         self.calls: list[dict[str, Any]] = []
+        self.written: list[bytes] = []
         self.full = False
         self.waiting: list[Callable[[], None]] = []
         self.paused: set[object] = set()
@@ -55,7 +56,8 @@ class Chrome:
         return cast(Browser, SimpleNamespace(mux=self.mux, come_to_rest=self._rest, **folders))
 
     def write(self, *pieces: Piece) -> None:
-        call: dict[str, Any] = json.loads(b"".join(pieces))
+        self.written.append(b"".join(pieces))
+        call: dict[str, Any] = json.loads(self.written[-1])
         self.calls.append(call)
         method = call["method"]
         if method not in self.silent:
@@ -484,3 +486,28 @@ async def test_a_client_waits_while_chrome_takes_no_more(grant: Grant, chrome: C
         chrome.full = False
         chrome.waiting.pop()()
         assert await asyncio.wait_for(second, 30) == {"number": 2}
+
+
+@pytest.mark.parametrize("pad", ["", "x" * 5000])
+async def test_what_the_policy_looked_at_is_sent_as_it_was_read(
+    grant: Grant, chrome: Chrome, pad: str
+) -> None:
+    """Of a name that is there twice Chrome may take the other one than the policy did."""
+    url = '"url":"file:///etc/passwd","url":"https://a.example/"'
+    params = {"url": "https://a.example/", "pad": pad}
+    async with aiohttp.ClientSession() as session, session.ws_connect(grant.url) as socket:
+        await socket.send_str(f'{{"id":1,"method":"Page.navigate","params":{{{url},"pad":"{pad}"}}}}')
+        assert (await socket.receive_json(timeout=30))["result"] == params
+        await socket.send_str(f'{{"id":2,"method":"Target.createTarget","params":{{{url},"pad":"{pad}"}}}}')
+        assert (await socket.receive_json(timeout=30))["result"] == params
+    sent = [raw for raw in chrome.written if b"a.example" in raw]
+    assert len(sent) == 2
+    assert not any(b"passwd" in raw for raw in sent)
+
+
+async def test_a_large_call_passes_as_it_was_written(grant: Grant, chrome: Chrome) -> None:
+    written = '{ "text": "' + "\\u00e9é" * 3000 + '" }'
+    async with aiohttp.ClientSession() as session, session.ws_connect(grant.url) as socket:
+        await socket.send_str(f'{{"id":1,"method":"Input.insertText","params":{written}}}')
+        assert (await socket.receive_json(timeout=30))["result"] == {"text": "éé" * 3000}
+    assert [written.encode() in raw for raw in chrome.written if b"insertText" in raw] == [True]

@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from tenure.cdp import CdpClient, CdpClosed, CdpError, Params, Result, connect
 from tenure.errors import TenureError, TokenSuperseded
-from tests.fixtures.chrome import Browsers, Site, until
+from tests.fixtures.chrome import Site, until
+from tests.fixtures.shared_browser import Shared, browser, shared, site
+
+__all__ = ["browser", "shared", "site"]  # fixtures
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -47,14 +53,7 @@ class Tab:
         return await self.client.call(method, params, self.session, timeout=30)
 
 
-@pytest.fixture
-async def browser(browsers: Browsers, site: Site) -> Browser:
-    launched = await browsers.launch()
-    await launched.open(f"{site.url}/first")
-    return launched
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def endpoint() -> AsyncIterator[CdpEndpoint]:
     async with await CdpEndpoint.start("127.0.0.1", 0) as started:
         yield started
@@ -246,12 +245,42 @@ async def test_a_cut_closes_every_socket_and_ends_what_its_clients_set_up(
     assert not browser.mux._clients
 
 
-async def test_a_browser_that_ends_closes_its_clients_with_the_reason(grant: Grant, browser: Browser) -> None:
+async def test_a_browser_that_ends_closes_its_clients_with_the_reason(
+    endpoint: CdpEndpoint, shared: Shared, session: Session
+) -> None:
+    alone = await shared.launch()
+    grant = endpoint.issue(alone, session.gate, session.end, lambda _: None)
     async with connect(grant.url) as client:
         over = end_of(client)
-        browser.mux.root.post("Browser.crash")
+        alone.mux.root.post("Browser.crash")
         assert (await asyncio.wait_for(over, 30)).reason == "BROWSER_CRASHED"
-    await asyncio.wait_for(asyncio.shield(browser.ended), 30)
+    await asyncio.wait_for(asyncio.shield(alone.ended), 30)
+
+
+async def test_a_tool_lists_the_pages_and_connects_to_one_until_that_closes(
+    grant: Grant, browser: Browser, site: Site
+) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(grant.url.replace("ws:", "http:") + "/json/version/") as answer:
+            assert (await answer.json())["Browser"].startswith("Chrome/")
+        async with connect(grant.url) as client:
+            made = await client.call("Target.createTarget", {"url": f"{site.url}/tool"})
+            await until(lambda: "GET /tool" in site.requests)
+            listed: list[dict[str, str]] = []
+            async with asyncio.timeout(30):
+                while [each["title"] for each in listed] != ["/tool", "/first"]:
+                    async with http.get(grant.url.replace("ws:", "http:") + "/json") as answer:
+                        listed = [each for each in await answer.json() if each["type"] == "page"]
+            assert listed[0]["id"] == made["targetId"]
+            async with connect(listed[0]["webSocketDebuggerUrl"]) as page:
+                over = end_of(page)
+                script = {"expression": "location.pathname"}
+                assert (await page.call("Runtime.evaluate", script))["result"]["value"] == "/tool"
+                with pytest.raises(CdpError, match="refused by the session's policy"):
+                    await page.call("Page.navigate", {"url": "file:///etc/passwd"})
+                await client.call("Target.closeTarget", {"targetId": made["targetId"]})
+                why = await asyncio.wait_for(over, 30)
+                assert (why.code, why.reason) == (1000, "PAGE_CLOSED")
 
 
 async def test_a_client_that_does_not_read_is_closed_and_holds_nobody_up(

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Error, Page, Playwright, async_playwright, expect
 
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
-from tests.fixtures.chrome import Browsers, Site, until
+from tests.fixtures.chrome import Site, until
+from tests.fixtures.shared_browser import browser, shared, site
+
+__all__ = ["browser", "shared", "site"]  # fixtures
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def browser(browsers: Browsers, site: Site) -> Browser:
-    launched = await browsers.launch()
-    await launched.open(f"{site.url}/sign-in")
-    return launched
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def grant(browser: Browser) -> AsyncIterator[Grant]:
     async with await CdpEndpoint.start("127.0.0.1", 0) as endpoint:
         yield endpoint.issue(browser, lambda: None, lambda: None, lambda _: None)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def playwright() -> AsyncIterator[Playwright]:
     async with async_playwright() as started:
         yield started
@@ -40,6 +39,7 @@ async def test_a_worker_signs_in_and_the_next_one_still_is(
     playwright: Playwright, grant: Grant, browser: Browser, site: Site
 ) -> None:
     page = await page_of(playwright, grant)
+    await page.goto(f"{site.url}/sign-in")
     await page.fill("input[name=user]", "alice")
     await page.click("button")
     await expect(page.locator("p")).to_have_text("Hello alice")

@@ -20,8 +20,10 @@ from aiohttp import WSMsgType
 from playwright.async_api import async_playwright
 
 from gateway.pair import CLOSE_S
+from tenure import errors
 from tenure.v1.session_service_pb2 import (
     CloseSessionRequest,
+    IssueCdpUrlRequest,
     OpenSessionRequest,
     OpenSessionResponse,
 )
@@ -76,6 +78,30 @@ async def test_playwright_drives_a_session_through_the_gateway(opened: OpenSessi
         picture = await page.screenshot()
         assert picture.startswith(b"\x89PNG")
         await browser.close()
+
+
+async def test_a_further_address_is_for_tools_that_ask_first_and_ends_with_the_session(
+    sessions: SessionServiceStub,
+) -> None:
+    opened = await sessions.OpenSession(OpenSessionRequest(profile="alice:gateway"))
+    asked = IssueCdpUrlRequest(session=opened.session.name, fencing_token=opened.hold.fencing_token)
+    issued = await sessions.IssueCdpUrl(asked)
+    secrets = {
+        url.rpartition("/")[2] for url in (issued.cdp_url, issued.gateway_cdp_url, opened.session.cdp_url)
+    }
+    assert len(secrets) == 2
+    assert 0 < issued.expire_time.seconds - time.time() <= 61
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(issued.http_url)
+        assert await browser.contexts[0].pages[0].evaluate("1 + 1") == 2
+        gone = asyncio.Event()
+        browser.on("disconnected", lambda _: gone.set())
+        await close(sessions, opened)
+        await asyncio.wait_for(gone.wait(), 30)
+    assert await status(issued.gateway_cdp_url) == await status(issued.cdp_url) == 404
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await sessions.IssueCdpUrl(asked)
+    assert isinstance(errors.from_rpc_error(refused.value), errors.TokenSuperseded | errors.NotFound)
 
 
 async def ends_of_a_release(sessions: SessionServiceStub) -> dict[str, tuple[float, int, str]]:
