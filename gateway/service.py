@@ -82,6 +82,7 @@ DEADLINES = Deadlines(
         f"/{SESSIONS.full_name}/OpenSession": open_deadline,
         f"/{SESSIONS.full_name}/Act": act_deadline,
         f"/{HOLDS.full_name}/AcquireHold": acquire_deadline,
+        f"/{HOSTS.full_name}/Prewarm": limits.OPEN_DEADLINE_S,
         f"/{PROFILES.full_name}/MoveProfile": limits.MOVE_DEADLINE_S,
         f"/{PROFILES.full_name}/TakeSnapshot": limits.MOVE_DEADLINE_S,
         f"/{PROFILES.full_name}/RestoreProfile": limits.MOVE_DEADLINE_S,

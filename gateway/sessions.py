@@ -10,9 +10,11 @@ import grpc.aio
 from gateway import fields
 from gateway.backends import Backends, repeatable
 from gateway.opening import Opening
+from gateway.prewarming import Prewarming
 from gateway.relay import through_gateway
 from gateway.release import Releaser
 from gateway.session_addresses import SessionAddresses, under_token
+from gateway.session_files import SessionFiles
 from gateway.validate import plan_open
 from gateway.view_urls import ViewUrls
 from gateway.workers import ImplicitWorkers
@@ -49,11 +51,12 @@ from tenure.v1.session_service_pb2 import (
 )
 
 DESCRIBE_S = 5.0
+_FREE = (ProfileState.PROFILE_STATE_AVAILABLE, ProfileState.PROFILE_STATE_RETRY)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Sessions(SessionAddresses, ViewUrls):
+class Sessions(SessionAddresses, SessionFiles, ViewUrls):
     """Browsers under holds, each at its profile's host."""
 
     def __init__(self, backends: Backends, releaser: Releaser, http: str) -> None:
@@ -61,6 +64,7 @@ class Sessions(SessionAddresses, ViewUrls):
         self._http = http
         self._releaser = releaser
         self._workers = ImplicitWorkers(backends)
+        self._prewarming = Prewarming(backends)
 
     async def OpenSession(self, request: OpenSessionRequest, context: Context) -> OpenSessionResponse:
         plan = plan_open(request, current_identity().tenant)
@@ -105,6 +109,8 @@ class Sessions(SessionAddresses, ViewUrls):
         result = fields.run_result(request.result)
         if not request.keep_hold:
             released, closed = await self._releaser.release(name.profile, name.fencing_token, result)
+            if request.prewarm and released.state in _FREE:
+                self._prewarming.after(name.profile, closed.session.proxy_key)
             return CloseSessionResponse(state=released.state, session=_without_secret(closed.session))
         home, host = await self._at_home(name.profile, str(name))
         with repeatable(home):

@@ -7,8 +7,10 @@ from typing import Any
 import grpc.aio
 
 import tenure
+from gateway import fields
 from gateway.backends import Backends
 from gateway.limits import LIMITS
+from gateway.prewarming import Prewarming
 from servicekit.call import current_identity, require_role
 from tenure import names
 from tenure.internal.v1.lock_service_pb2 import ScheduleHostRequest
@@ -20,6 +22,8 @@ from tenure.v1.host_service_pb2 import (
     DrainHostResponse,
     ListHostsRequest,
     ListHostsResponse,
+    PrewarmRequest,
+    PrewarmResponse,
     UncordonHostRequest,
     UncordonHostResponse,
 )
@@ -35,6 +39,12 @@ class Hosts(HostServiceServicer):
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
+        self._prewarming = Prewarming(backends)
+
+    async def Prewarm(self, request: PrewarmRequest, context: Context) -> PrewarmResponse:
+        profile = names.resolve_profile(request.profile, current_identity().tenant)
+        done = await self._prewarming.prewarm(profile, fields.proxy_key(request.proxy))
+        return PrewarmResponse(prewarmed=done.prewarmed, already_warm=done.already_warm, timings=done.timings)
 
     async def ListHosts(self, request: ListHostsRequest, context: Context) -> ListHostsResponse:
         return ListHostsResponse(hosts=map(_shown, await self._backends.alive_hosts()))

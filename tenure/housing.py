@@ -14,9 +14,12 @@ from tenure.v1 import (
     profile_pb2,
     profile_service_pb2,
     profile_service_pb2_grpc,
+    session_pb2,
 )
 
 MOVE_TIMEOUT_S = 600.0
+PREWARM_TIMEOUT_S = 60.0
+"""A launch, and an inspection before it."""
 
 
 class Housing:
@@ -30,6 +33,16 @@ class Housing:
         """The hosts alive, by name; of warm browsers the tenant's own."""
         request = host_service_pb2.ListHostsRequest()
         return list((await call_again(self._hosts.ListHosts, request, timeout=CALL_TIMEOUT_S)).hosts)
+
+    async def prewarm(
+        self, profile: str, proxy: session_pb2.Proxy | None = None
+    ) -> host_service_pb2.PrewarmResponse:
+        """Launch the browser of a profile that nobody holds, ahead of its next session. Idempotent.
+
+        Raises NotFound (it was never opened), ProfileBusy and the other states that are not free, NoRoom.
+        """
+        request = host_service_pb2.PrewarmRequest(profile=profile, proxy=proxy)
+        return await call_again(self._hosts.Prewarm, request, timeout=PREWARM_TIMEOUT_S)
 
     async def cordon(self, host: str) -> host_pb2.Host:
         """Keep new profiles away from a host; those at home there go on. Idempotent. Raises NotFound."""

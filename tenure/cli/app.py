@@ -11,10 +11,12 @@ from tenure.cli import (
     config,
     demo,
     doctor,
+    files,
     host,
     importing,
     login,
     move,
+    prewarm,
     profiles,
     release,
     review,
@@ -60,8 +62,12 @@ def _root(
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("open")(session.open_session)
+app.command("prewarm")(prewarm.prewarm)
 app.command("view")(view.view)
 app.command("login")(login.login)
+app.command("upload")(files.upload)
+app.command("downloads")(files.downloads)
+app.command("download")(files.download)
 app.command("profiles")(profiles.profiles)
 app.command("watch")(watch.watch)
 app.command("why")(why.why)

@@ -337,6 +337,10 @@ class FakeHost(BrowserHostServiceServicer):
             session=session, reused_session=reused, timings=[PhaseTiming(phase="navigate")]
         )
 
+    async def PrewarmBrowser(self, request: Any, context: Any) -> host_pb.PrewarmBrowserResponse:
+        await self.record.record(request)
+        return host_pb.PrewarmBrowserResponse(prewarmed=True, timings=[PhaseTiming(phase="launch")])
+
     async def CloseHold(self, request: Any, context: Any) -> host_pb.CloseHoldResponse:
         await self.record.record(request)
         session = self.sessions.get(f"{request.profile}/sessions/{request.fencing_token}")

@@ -9,7 +9,8 @@ import tenure
 from gateway.service import acquire_deadline, act_deadline, open_deadline
 from tenure import errors
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest
-from tenure.v1.host_service_pb2 import ListHostsRequest, PrewarmRequest
+from tenure.v1.host_service_pb2 import ListHostsRequest
+from tenure.v1.profile_service_pb2 import RetireProfileRequest
 from tenure.v1.session_pb2 import Action, Wait
 from tenure.v1.session_service_pb2 import ActRequest, OpenSessionRequest
 from tenure.v1.system_service_pb2 import GetServerInfoRequest
@@ -32,7 +33,7 @@ async def test_hosts_are_listed_without_addresses_and_other_tenants_profiles(sys
 
 async def test_what_is_not_served_yet_says_so(system: System) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await system.host_service.Prewarm(PrewarmRequest(profile="alice"))
+        await system.profiles.RetireProfile(RetireProfileRequest(profile="alice"))
     assert isinstance(errors.from_rpc_error(caught.value), errors.Unimplemented)
 
 
