@@ -33,7 +33,7 @@ HOST, BOTH = "host", "keeper and host"
 KILLS = ("chrome", "xvfb", "keeper", HOST, BOTH)
 _WEIGHTS = (4, 3, 3, 2, 1)
 _CYCLE_S = 180.0
-_LOST_S = 60.0
+_LOST_S = 45.0
 _QUIET_S = 90.0
 _LEASE_S = 10
 _MORE_DESCRIPTORS = 8
@@ -147,7 +147,7 @@ class Soak:
                 async with asyncio.timeout(_CYCLE_S):
                     await self._cycle(play)
             except TimeoutError:
-                self._ledger.violations.append(f"cycle {play.number} on {play.profile} was stuck: {play}")
+                self._violated(f"cycle {play.number} on {play.profile} was stuck: {play}")
             self._done += 1
             if self._done % 25 == 0:
                 await self._tell()
@@ -228,7 +228,7 @@ class Soak:
             if play.kill == HOST and await self._goes_on(session, play.profile):
                 self._ledger.counts["holds that outlived their host"] += 1
                 return
-        self._ledger.violations.append(f"{play} ended no hold within {_LOST_S:g} s")
+        self._violated(f"{play} ended no hold within {_LOST_S:g} s")
 
     async def _goes_on(self, session: Session, profile: str) -> bool:
         try:
@@ -265,7 +265,7 @@ class Soak:
             (max(0, now.others - fresh.others - _MORE_OF_OTHERS), "more descriptors of other services"),
         ):
             if left:
-                self._ledger.violations.append(f"{left} {what} are left")
+                self._violated(f"{left} {what} are left")
         self._ledger.violations += [f"an orphan is left: {each}" for each in strays(self._system)]
 
     def _is_empty(self) -> bool:
@@ -280,9 +280,13 @@ class Soak:
                 if holds():
                     return
             if time.monotonic() > deadline:
-                self._ledger.violations.append(f"not within {timeout:g} s: {what}")
+                self._violated(f"not within {timeout:g} s: {what}")
                 return
             await asyncio.sleep(_POLL_S)
+
+    def _violated(self, what: str) -> None:
+        self._ledger.violations.append(what)
+        self._say(f"VIOLATION: {what}")
 
     async def _tell(self) -> None:
         now = "the host is away"
