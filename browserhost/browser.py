@@ -208,6 +208,10 @@ class Browser:
         """A client is about to do what may leave something in the pages: they are not handed on."""
         self._stilling.taint()
 
+    def stop_loading(self) -> None:
+        """Give up what the pages are navigating to, before `still`."""
+        self._stilling.stop_loading()
+
     async def still(self, *, for_good: bool) -> None:
         """Stop what runs in the pages; returns once it has, or after a second. Does not raise. Idempotent.
 

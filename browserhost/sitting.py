@@ -128,6 +128,9 @@ class Sitting:
             session.page = page
         self.remember()
         self._underway.cancel_uses(session.token)
+        for_good = session.page is None
+        if for_good and page is not None and self._browser is not None:
+            self._browser.stop_loading()
         if secret:
             await self._endpoint.cut(secret, reason)
         if self._leaving is not None:
@@ -135,7 +138,7 @@ class Sitting:
         await self._underway.end_uses(session.token)
         # Only by the cut that ends it: a late one would still the next session's pages.
         if page is not None and self._browser is not None:
-            await self._browser.still(for_good=session.page is None)
+            await self._browser.still(for_good=for_good)
 
     def _issue(self, session: Session, browser: LiveBrowser) -> None:
         gate, ended = partial(self._fence.gate, session.token), partial(self._client_ended, session)
@@ -157,6 +160,8 @@ class Sitting:
         self._leaving = self._tasks.spawn(self._leave(secret), detached=True)
 
     async def _leave(self, secret: str) -> None:
+        if self._browser is not None:
+            self._browser.stop_loading()
         await self._endpoint.cut(secret, SESSION_ENDED)
         if self._browser is not None:
             await self._browser.still(for_good=True)

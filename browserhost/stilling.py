@@ -46,6 +46,11 @@ class Stilling:
         for page in self._pages.all:
             page.tainted = True
 
+    def stop_loading(self) -> None:
+        """Give up what pages are navigating to: until it comes they take notice of nothing."""
+        for page in self._pages.all:
+            self._root.post("Page.stopLoading", {}, page.session)
+
     async def still(self, *, for_good: bool) -> None:
         """Return once the pages are still, or STILL_S have passed: see `Page.stuck`. Idempotent.
 

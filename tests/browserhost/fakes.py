@@ -58,6 +58,7 @@ class FakeBrowser:
         self.closed = False
         self.tainted = False
         self.stilled = ""
+        self.loading = True
         self.runs = True
         self.note = Note(str(spec.profile_dir), "/nowhere", "/nowhere")
         self.kept_for_nobody = False
@@ -86,6 +87,9 @@ class FakeBrowser:
 
     def taint(self) -> None:
         self.tainted = True
+
+    def stop_loading(self) -> None:
+        self.loading = False
 
     async def still(self, *, for_good: bool) -> None:
         if self.runs:
