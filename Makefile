@@ -46,7 +46,7 @@ bench: setup ## Measure; SUITE=browser, recovery or lock writes build/bench/$(SU
 chaos: setup ## Prove the lock service under faults, about 20 min; ARGS='--help' says how
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-soak: setup ## Open and close 300 sessions under kills, about 6 min; ARGS='--help' says how
+soak: setup ## Open and close 300 sessions under kills, about 8 min; ARGS='--help' says how
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 model: setup ## Explore the protocol within larger bounds; ARGS='--without RULE' tells what the rule forbids
