@@ -30,6 +30,9 @@ CHECK_S = 20.0
 AGAIN_S = 5.0
 """How long the answer of a check that failed is given without another one."""
 
+MOST = 1024
+"""Proofs that are remembered at least; each profile may have an upstream of its own."""
+
 _MAYBE_ADDRESS = re.compile(rb"[0-9A-Fa-f.:]{3,45}")
 _PORTS = {"http": 80, "https": 443}
 _log = structlog.get_logger("exits")
@@ -65,6 +68,11 @@ class Proof:
         """Begin what `wait` would wait for."""
         if not self._stands(1.0) and not self._failed_lately:
             self._begin()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a forwarder goes by it, or a check runs."""
+        return bool(self.on_wrong) or (self._running is not None and not self._running.done())
 
     async def aclose(self) -> None:
         """Give up a check that runs."""
@@ -121,6 +129,8 @@ class Exits:
             return None
         name = f"{upstream.fingerprint} {upstream}"
         if name not in self._proofs:
+            if len(self._proofs) >= MOST:
+                self._proofs = {each: proof for each, proof in self._proofs.items() if proof.in_use}
             self._proofs[name] = Proof(upstream, upstream.exit, egress, self._now)
         return self._proofs[name]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,7 @@ from browserhost.egress import asking, socks
 from browserhost.egress.asking import Challenged, Unusable, Unwilling
 from browserhost.egress.credentials import Unreadable
 from browserhost.egress.end import End, Ended
+from browserhost.egress.resolver import resolve
 from browserhost.egress.socks import Destination, Malformed
 from browserhost.egress.upstream import Upstream
 
@@ -106,10 +108,7 @@ class Through:
         upstream = self._upstream
         # In a thread: the file may be on a disk that is far away.
         credentials = await asyncio.to_thread(upstream.credentials) if signed and upstream.keeping else None
-        try:
-            end = await _connect(self._made, upstream.host, upstream.port, upstream.context)
-        except OSError as error:
-            raise Refused(socks.FAILED, f"the proxy {upstream}: {_why(error)}", down=True) from None
+        end = await self._reach()
         try:
             await asking.ask(upstream.scheme, end, to, credentials)
         except BaseException:
@@ -117,11 +116,31 @@ class Through:
             raise
         return end
 
+    async def _reach(self) -> End:
+        """A connection to the upstream, by the first of its addresses that takes one. Raises Refused."""
+        upstream, why = self._upstream, "has no address"
+        try:
+            context = upstream.context
+            # Not the resolver of the rules: the upstream is the host's to reach, not the browser's.
+            addresses = await resolve(upstream.host)
+        except OSError as error:
+            raise Refused(socks.FAILED, f"the proxy {upstream}: {_why(error)}", down=True) from None
+        for address in addresses:
+            try:
+                async with asyncio.timeout(DIAL_S if address == addresses[-1] else FIRST_S):
+                    return await _connect(self._made, str(address), upstream.port, context, upstream.host)
+            except (OSError, TimeoutError) as error:
+                why = _why(error)
+        raise Refused(socks.FAILED, f"the proxy {upstream}: {why}", down=True)
+
 
 async def _connect(
-    made: Callable[[], End], host: str, port: int, context: ssl.SSLContext | None = None
+    made: Callable[[], End], host: str, port: int, context: ssl.SSLContext | None = None, name: str = ""
 ) -> End:
-    _, end = await asyncio.get_running_loop().create_connection(made, host, port, ssl=context)
+    """`name`: whose certificate it must be, with `context`."""
+    _, end = await asyncio.get_running_loop().create_connection(
+        made, host, port, ssl=context, server_hostname=name if context is not None else None
+    )
     return end
 
 
@@ -130,6 +149,8 @@ def _why(error: BaseException) -> str:
         return "no answer"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, socket.gaierror):
+        return "has no address"
     if isinstance(error, ssl.SSLError):
         return f"does not speak TLS: {error.reason or 'unknown'}"
     number = getattr(error, "errno", None)

@@ -156,7 +156,7 @@ async def test_zone_and_languages_are_the_proxys_and_no_page_is_before_its_exit_
     upstream = gates["http"]
     file = tmp_path / "proxies.toml"
     exit_rule = ['exit_url = "http://exit.test/"', 'exit_address = ["203.0.113.0/24"]']
-    geo = ['time_zone = "America/New_York"', 'languages = ["es-US", "es", "en"]']
+    geo = ['time_zone = "Pacific/Chatham"', 'languages = ["es-US", "es", "en"]']
     file.write_text(table(upstream, password, *exit_rule, *geo))
     rig.proxies = Proxies(file=file)
     async with rig.host() as running:
@@ -175,9 +175,14 @@ async def test_zone_and_languages_are_the_proxys_and_no_page_is_before_its_exit_
             running.browser(),
             "[Intl.DateTimeFormat().resolvedOptions().timeZone, navigator.languages.join()]",
         )
-        assert said == ["America/New_York", "es-US,es,en"]
+        assert said == ["Pacific/Chatham", "es-US,es,en"]
         assert shop.headers[0]["Accept-Language"].startswith("es-US,es;q=0.9,en;q=0.8")
         await running.close(42)
+        # The zone is the browser's, not the profile's: another way out, another place.
+        await running.open(43, "about:blank")
+        zone = "Intl.DateTimeFormat().resolvedOptions().timeZone"
+        assert await run(running.browser(), zone) != "Pacific/Chatham"
+        await running.close(43)
 
 
 @pytest.fixture
@@ -245,6 +250,7 @@ async def test_without_its_proxy_no_page_no_dns_no_webrtc(
         self.kept = peer;
         return [no, found];
     }})()"""
+    await browser.open("about:blank")  # the error's page may still be on its way
     no, candidates = await run(browser, ways)
     assert no == ["TypeError: Failed to fetch"] * 3
     assert candidates == []

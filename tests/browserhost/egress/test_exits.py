@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -161,6 +161,18 @@ async def test_without_an_answer_a_proof_stands_until_its_time_is_over(ground: G
     ground.now += HERE.every_s * 0.4
     with pytest.raises(WrongExit, match="could not be checked"):
         await proof.wait()
+
+
+async def test_proofs_that_nobody_goes_by_are_forgotten(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exits, "MOST", 2)
+    forwarder, proof = await ground.forwarder(), ground.proof()
+    for number in range(5):
+        ground.exits.of(replace(ground.upstream(), fingerprint=str(number)), ground.egress)
+    assert len(ground.exits._proofs) <= 3
+    assert ground.proof() is proof
+    forwarder.close()
 
 
 async def test_an_upstream_that_is_away_has_no_exit(ground: Ground) -> None:

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+from socket import gaierror
 
 import pytest
 
-from browserhost.egress import socks
+from browserhost.egress import socks, way
+from browserhost.egress.addresses import IPAddress
 from browserhost.egress.credentials import Keeping, Secret
 from browserhost.egress.forwarder import Egress, Forwarder
 from browserhost.egress.socks import Destination
@@ -188,6 +191,26 @@ async def test_a_destination_that_is_away_is_not_the_upstreams_fault(ground: Gro
     assert (await ground.ask(forwarder, "away.test"))[0] == socks.FAILED
     assert "the proxy answered" in forwarder.failed_since(0)
     assert forwarder.down_since(0, "away.test") == ""
+
+
+async def test_an_upstreams_name_is_looked_up_here_and_one_without_an_address_is_down(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = await ground.gate("http", {})
+
+    async def look_up(name: str) -> list[IPAddress]:
+        if name != "gate.test":
+            raise gaierror(-2, "not known")
+        return [ip_address("127.0.0.9"), ip_address("127.0.0.1")]
+
+    monkeypatch.setattr(way, "resolve", look_up)
+    said = []
+    for name, code in (("gate.test", socks.SUCCEEDED), ("nobody.test", socks.FAILED)):
+        forwarder = await Forwarder.start(Egress(), Upstream("http", name, upstream.port), "a")
+        ground.stack.callback(forwarder.close)
+        assert (await ground.ask(forwarder))[0] == code
+        said.append(forwarder.down_since(0, "shop.test"))
+    assert said == ["", f"the proxy nobody.test:{upstream.port}: has no address"]
 
 
 async def test_a_certificate_that_nobody_trusts_is_no_upstream(ground: Ground) -> None:
