@@ -106,7 +106,7 @@ class CdpMux:
                 page = {"targetId": target, "flatten": True}
                 answer = await self.root.call("Target.attachToTarget", page, client.base, timeout=DETACH_S)
                 if answer["sessionId"] in client.banished:
-                    raise CdpClosed(PAGE_CLOSED)
+                    raise CdpError("Target.attachToTarget", -32602, "No target with given id found")
             except BaseException:
                 await asyncio.shield(self.leave(client))
                 raise
@@ -184,7 +184,7 @@ class CdpMux:
             else:
                 self._own(call.client, child)
         elif call.method == "Target.getTargets":
-            frame = _shown(frame)
+            frame = frame.with_fields(targets.shown_only(frame.fields()))
         self._pass_on(call.client, frame, call.id)
 
     def lost(self, reason: str) -> None:
@@ -296,12 +296,3 @@ class CdpMux:
         number = next(self._ids)
         self._calls[number] = _Call(None, message["id"])
         self.pipe.write(json.dumps({**message, "id": number}).encode())
-
-
-def _shown(frame: Frame) -> Frame:
-    """An answer of Target.getTargets less what does not exist for clients."""
-    fields = frame.fields()
-    if "result" in fields:
-        infos = fields["result"]["targetInfos"]
-        fields["result"]["targetInfos"] = [info for info in infos if targets.is_shown(info)]
-    return frame.with_fields(fields)

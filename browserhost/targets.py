@@ -27,6 +27,14 @@ def is_shown(info: Info) -> bool:
     return info.get("type") not in _OWN_TYPES and is_of_the_web(str(info.get("url", "")))
 
 
+def shown_only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An answer of Target.getTargets less what does not exist for clients; an error as it is."""
+    if "result" not in answer:
+        return answer
+    shown = [info for info in answer["result"]["targetInfos"] if is_shown(info)]
+    return {**answer, "result": {**answer["result"], "targetInfos": shown}}
+
+
 class Targets:
     """What the host knows of a browser's targets, from Chrome's discovery events."""
 

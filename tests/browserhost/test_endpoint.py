@@ -69,6 +69,9 @@ class Chrome:
             session = {"sessionId": call["sessionId"]} if "sessionId" in call else {}
             self._say({"id": call["id"], **said, **session})
 
+    def answer(self, call: dict[str, Any], result: dict[str, Any]) -> None:
+        self._say({"id": call["id"], "result": result, "sessionId": call["sessionId"]})
+
     def tell(self, method: str, params: dict[str, Any], session: str) -> None:
         self._say({"method": method, "params": params, "sessionId": session})
 
@@ -513,3 +516,49 @@ async def test_a_large_call_passes_as_it_was_written(grant: Grant, chrome: Chrom
         await socket.send_str(f'{{"id":1,"method":"Input.insertText","params":{written}}}')
         assert (await socket.receive_json(timeout=30))["result"] == {"text": "éé" * 3000}
     assert [written.encode() in raw for raw in chrome.written if b"insertText" in raw] == [True]
+
+
+async def test_nothing_of_chromes_passes_a_gate_that_has_closed(
+    endpoint: CdpEndpoint, chrome: Chrome
+) -> None:
+    closed: list[TenureError] = []
+
+    def gate() -> None:
+        for error in closed:
+            raise error
+
+    grant = endpoint.issue(chrome.browser, gate, lambda: None, lambda _: None)
+    heard: list[str] = []
+    async with connect(grant.url) as client:
+        client.listen(lambda method, *_: heard.append(method))
+        await client.call("Browser.getVersion")
+        chrome.tell("Page.before", {}, session="S")
+        closed.append(TokenSuperseded(profile="p", token=1))
+        chrome.tell("Page.after", {}, session="S")
+        over = asyncio.get_running_loop().create_future()
+        client.when_lost(over.set_result)
+        assert (await asyncio.wait_for(over, 30)).reason == "TOKEN_SUPERSEDED"
+    assert heard == ["Page.before"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_client_of_a_page_that_leaves_the_web_is_put_off_it(
+    paged: Grant, chrome: Chrome, when: str
+) -> None:
+    chrome.silent = {"Target.attachToTarget"}
+    async with connect(f"{paged.url}/page/T1") as client:
+        over = asyncio.get_running_loop().create_future()
+        client.when_lost(over.set_result)
+        await until(lambda: "Target.attachToTarget" in chrome.asked)
+        attaching = chrome.calls[-1]
+        left = {"targetInfo": {**SHOWN, "url": "file:///etc/passwd"}}
+        if when == "before":
+            chrome.tell("Target.targetInfoChanged", left, session="S")
+        attached = {"sessionId": "PAGE", "targetInfo": SHOWN, "waitingForDebugger": False}
+        chrome.tell("Target.attachedToTarget", attached, session="S2")
+        chrome.answer(attaching, {"sessionId": "PAGE"})
+        if when == "after":
+            await client.call("Runtime.evaluate", {"expression": "1"})
+            chrome.tell("Target.targetInfoChanged", left, session="S")
+        assert (await asyncio.wait_for(over, 30)).reason == "PAGE_CLOSED"
+    await until(lambda: {"sessionId": "S2"} in [call["params"] for call in chrome.calls])
