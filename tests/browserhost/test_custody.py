@@ -133,6 +133,17 @@ def test_a_host_keeps_its_id(tmp_path: Path) -> None:
     assert host_id(DataRoot.at(tmp_path / "other")) != minted
 
 
+def test_fingerprints_are_made_with_what_the_host_alone_can_read_and_keeps(tmp_path: Path) -> None:
+    root = DataRoot.at(tmp_path / "data")
+    salt = identity.fingerprint_salt(root)
+    assert identity.fingerprint_salt(root) == salt
+    assert identity.fingerprint_salt(DataRoot.at(tmp_path / "other")) != salt
+    (path,) = root.path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(b"half")
+    assert len(identity.fingerprint_salt(root)) == len(salt) == 32
+
+
 def test_one_host_a_data_directory_and_the_second_names_the_first(tmp_path: Path) -> None:
     root = DataRoot.at(tmp_path)
     with sole_host(root), pytest.raises(DataRootInUse, match=f"process {os.getpid()}"), sole_host(root):

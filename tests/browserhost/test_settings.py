@@ -64,6 +64,50 @@ def test_a_wrong_proxy_is_named_at_the_start(
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: no such file"),
+        ("[", "is no TOML"),
+        ('["a__b"]\nurl = "http://g:1"\npassword = "hunter2"', "password is not kept here"),
+    ],
+)
+def test_a_proxies_file_that_is_none_is_named_at_the_start(
+    content: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "proxies.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit):
+        loaded(f"--proxies-file={path}")
+    told = capsys.readouterr().err
+    assert f"--proxies-file '{path}'" in told
+    assert said in told
+    assert "hunter2" not in told
+
+
+def test_a_proxies_file_is_the_same_wherever_the_host_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proxies.toml").write_text('["a__b"]\nurl = "http://g:1"\n')
+    monkeypatch.chdir(tmp_path)
+    assert loaded("--proxies-file=proxies.toml").proxies_file == tmp_path / "proxies.toml"
+
+
+@pytest.mark.parametrize("flag", ["--time-zone=Nowhere/Land", "--time-zone=../etc", "--languages=en_US"])
+def test_a_zone_or_a_language_that_there_is_not_is_named_at_the_start(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        loaded(flag)
+    assert flag.partition("=")[0] in capsys.readouterr().err
+
+
+def test_languages_are_read_as_a_list() -> None:
+    settings = loaded("--languages=de-DE, de", "--time-zone=Europe/Berlin")
+    assert (settings.languages, settings.time_zone) == (["de-DE", "de"], "Europe/Berlin")
+
+
 def test_a_long_temporary_directory_of_the_machine_gives_way_to_a_short_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -40,6 +40,17 @@ def test_all_problems_are_told_together_with_value_and_remedy(
     assert "TENURE_PEER: Field required (where the peer is" in said
 
 
+@pytest.mark.parametrize("value", ["http://u:hunter2@h", "x=http://u:hunter2/a@h:1,y=http://h"])
+def test_a_value_with_credentials_in_it_is_told_without_them(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read(["--peer", "127.0.0.1:1", "--room", value])
+    said = capsys.readouterr().err
+    assert "--room" in said
+    assert "hunter2" not in said
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:7433", "[::1]:7433", "127.8.8.8:1"])
 def test_loopback_addresses_may_be_served_without_credentials(listen: str) -> None:
     assert read(["--peer", "a:1", "--listen", listen]).listen == listen
