@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from browserhost.adoption import mismatch
 from browserhost.browser import NotAdopted
 from browserhost.keepers import Called
 from browserhost.marker import Marker
+from browserhost.note import Seat
 from browserhost.session import State
 from tenure.errors import HoldRevoked, TokenSuperseded
 from tests.browserhost.fakes import ALICE, BOB, Machine
@@ -133,7 +135,10 @@ async def test_what_was_done_while_no_host_was_there_is_not_known(machine: Machi
 async def test_that_is_not_known_either_when_the_session_is_opened_once_more(machine: Machine) -> None:
     await opened(machine)
     await machine.profile().end_session(41)
-    await succeeded(machine)
+    called = await machine.left()
+    # The kill came before the first record was on disk.
+    shutil.rmtree(machine.root.profile(ALICE).evidence_dir, ignore_errors=True)
+    await machine.host.start(called)
     await machine.ask(41, url="http://b.test/")
     found, _ = await machine.profile().examiner.examine(41)
     assert not found.HasField("account_touched")
@@ -166,7 +171,10 @@ async def test_an_incidents_browser_stays_for_those_who_look_into_it(machine: Ma
     await opened(machine)
     await machine.profile().quarantine(41)
     asked = len(machine.locks.verified)
+    # The kill came before its keeper was told that the session is over.
+    machine.browser().remember(seat=Seat(41, {"main": "s0", "further": {}}, 0.0, ""))
     await succeeded(machine)
+    assert machine.browser().stilled == "for good"
     found = await machine.profile().quarantine(41)
     assert found.browser_alive
     assert machine.endpoint.gates == {}
