@@ -181,7 +181,6 @@ class Slot:
         if self.browser is None and marker.token < token:
             # What an earlier hold left behind is judged at the next start, and this one never drove it.
             return
-        self.last_used = time.monotonic()
         if self.browser is not None and self.keep_warm and not self._workshop.cache.draining:
             try:
                 await self.browser.flush()
