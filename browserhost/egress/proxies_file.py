@@ -20,11 +20,11 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from browserhost.egress import upstream
 from browserhost.egress.credentials import Secret
@@ -90,9 +90,18 @@ def check_geo(geo: Geo) -> Geo:
     """As geo.check, and the zone is one that there is. Raises ValueError, with a clause."""
     check(geo)
     # Chrome takes an unknown one without a word, and tells pages "Etc/Unknown".
-    if geo.time_zone and geo.time_zone not in (known := zoneinfo.available_timezones()) and known:
+    if geo.time_zone and not _is_zone(geo.time_zone) and _is_zone("UTC"):
         raise ValueError("time_zone is not one that this machine knows")
     return geo
+
+
+def _is_zone(name: str) -> bool:
+    """Whether this machine's database has it; without a database it has not even UTC."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _key(name: str) -> str:
