@@ -104,8 +104,12 @@ class Client:
             self.close(BrowserCrashed.reason)
         else:
             self._socket.listen(self._heard, self._backlog.room)
-            await self._first_of(asyncio.create_task(self._socket.ended.wait()))
-            self.close("SESSION_ENDED")
+            ended = asyncio.create_task(self._socket.ended.wait())
+            try:
+                await self._first_of(ended)
+            finally:
+                ended.cancel()
+                self.close("SESSION_ENDED")
 
     async def _first_of(self, task: asyncio.Task[Any]) -> None:
         """Return when the task is done, or `close` was called."""
