@@ -1,4 +1,4 @@
-"""A directory passed on to a host as it comes."""
+"""What is passed on to a host, and from it, as it comes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from tenure import errors
 def streaming(backends: Backends, method: Any) -> Any:
     """Begin a call that takes a stream, as the caller being served: with that one's deadline and identity."""
     return method(timeout=call.remaining_s(), metadata=call.outgoing_metadata(backends.channels.identity))
+
+
+def begun(backends: Backends, method: Any, request: Any) -> Any:
+    """Begin a call that answers with a stream, likewise."""
+    metadata = call.outgoing_metadata(backends.channels.identity)
+    return method(request, timeout=call.remaining_s(), metadata=metadata)
 
 
 async def write(to: str, receiving: Any, message: Any) -> None:

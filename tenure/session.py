@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from tenure.duration import to_duration, to_seconds
+from tenure.files import SessionFiles
 from tenure.hold import CALL_TIMEOUT_S, HeldProfile
 from tenure.retry import call
 from tenure.v1 import (
@@ -65,9 +66,11 @@ class Session(HeldProfile):
         self,
         *actions: session_pb2.Action,
         settle: float | None = None,
+        settle_minimum: float | None = None,
         screenshot: session_service_pb2.ScreenshotOptions | None = None,
     ) -> session_service_pb2.ActResponse:
-        """Do actions in order, through the browser's display; `settle`: seconds to wait at most after them.
+        """Do actions in order, through the browser's display; `settle` and `settle_minimum`: seconds to wait
+        at most, and at least, until the page has come to rest after them.
 
         Never repeated: after OutcomeUnknown some may be done. Raises HoldLost, ProfileQuarantined,
         InvalidField, BrowserCrashed, Unavailable.
@@ -77,6 +80,7 @@ class Session(HeldProfile):
             fencing_token=self.fencing_token,
             actions=actions,
             settle=None if settle is None else to_duration(settle),
+            settle_minimum=None if settle_minimum is None else to_duration(settle_minimum),
             screenshot=screenshot,
         )
         return await call(self._sessions.Act, request, timeout=ACT_TIMEOUT_S)
@@ -89,6 +93,11 @@ class Session(HeldProfile):
             session=self.name, fencing_token=self.fencing_token, options=options
         )
         return (await call(self._sessions.CaptureScreenshot, request, timeout=CALL_TIMEOUT_S)).screenshot
+
+    @property
+    def files(self) -> SessionFiles:
+        """What is given to its browser, and what that downloads; all of it is gone with the session."""
+        return SessionFiles(self._sessions, self.name, self.fencing_token)
 
     async def view_url(self, *, control: bool = False, ttl: float = 60.0) -> str:
         """An address where a person sees the session in a browser of their own; with `control`, drives it

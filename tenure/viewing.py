@@ -6,6 +6,7 @@ import grpc.aio
 
 from tenure.duration import to_duration
 from tenure.errors import NotFound
+from tenure.files import SessionFiles
 from tenure.hold import CALL_TIMEOUT_S
 from tenure.overseeing import Overseeing
 from tenure.retry import call, call_again
@@ -27,6 +28,11 @@ class Viewing(Overseeing):
         shown = await self.session_of(profile)
         request = session_service_pb2.IssueViewUrlRequest(session=shown.name, ttl=to_duration(ttl))
         return (await call(self._sessions.IssueViewUrl, request, timeout=CALL_TIMEOUT_S)).url
+
+    async def files(self, profile: str) -> SessionFiles:
+        """The files of the session that is open on a profile, under its hold. Raises NotFound."""
+        shown = await self.session_of(profile)
+        return SessionFiles(self._sessions, shown.name, shown.fencing_token)
 
     async def session_of(self, profile: str) -> session_pb2.Session:
         """The session under the profile's hold. Raises NotFound."""

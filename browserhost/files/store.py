@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from posixpath import basename
 from typing import Any
 
 import structlog
@@ -104,7 +105,12 @@ class Files:
         elif method == "Browser.downloadProgress":
             received, path = int(params["receivedBytes"]), params.get("filePath", "")
             entry = self.ledger.goes_on(params["guid"], params["state"], received, path)
-            if entry is not None and self.folders is not None and (entry.goes_on or entry.complete):
+            if self.folders is None:
+                return
+            if entry is None and path and self.ledger.get(params["guid"]) is not None:
+                # It was whole before it could be cancelled.
+                self.folders.downloads.remove(basename(path))
+            elif entry is not None and (entry.goes_on or entry.complete):
                 self._bound(entry, self.folders)
 
     def _bound(self, entry: Entry, folders: Folders) -> None:
