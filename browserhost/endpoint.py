@@ -17,7 +17,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from browserhost import listing
+from browserhost import listing, targets
 from browserhost.addresses import Address, Addresses, Kind
 from browserhost.browser import Browser
 from browserhost.client import Client, Issued
@@ -166,14 +166,17 @@ async def _told(issued: Issued, which: list[str], address: str) -> bytes:
     """What a tool is told. Raises Refused."""
     try:
         issued.gate()
-        if which in ([], ["list"]):
-            return listing.pages(issued.browser.mux.visible(), address)
-        if which != ["version"]:
+        if which not in ([], ["list"], ["version"]):
             raise Refused(HTTPStatus.NOT_FOUND, "There are /json/version and /json/list.")
-        answer = await issued.browser.mux.root.call("Browser.getVersion", timeout=ANSWER_S)
+        asks_version = which == ["version"]
+        method = "Browser.getVersion" if asks_version else "Target.getTargets"
+        answer = await issued.browser.mux.root.call(method, timeout=ANSWER_S)
         issued.gate()
     except TenureError as error:
         raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
     except (CdpClosed, CdpError, TimeoutError):
         raise Refused(HTTPStatus.BAD_GATEWAY, str(BrowserCrashed())) from None
-    return listing.version(answer, address)
+    if asks_version:
+        return listing.version(answer, address)
+    # Asked for anew: of a title that changes nobody is told.
+    return listing.pages(targets.shown_pages(answer["targetInfos"]), address)

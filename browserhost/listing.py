@@ -27,8 +27,8 @@ def version(answer: Mapping[str, Any], address: str) -> bytes:
 
 
 def pages(targets: Iterable[Mapping[str, Any]], address: str) -> bytes:
-    """`/json/list`, from TargetInfos, the newest first."""
-    return _text([_page(each, address) for each in reversed(list(targets))])
+    """`/json/list`, from TargetInfos."""
+    return _text([_page(each, address) for each in targets])
 
 
 def _page(info: Mapping[str, Any], address: str) -> dict[str, str]:

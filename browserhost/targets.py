@@ -7,7 +7,7 @@ the web is gone, as if closed, until it returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from browserhost.policy.urls import is_of_the_web
@@ -25,6 +25,11 @@ def is_shown(info: Info) -> bool:
     if info.get("type") == "browser":
         return True
     return info.get("type") not in _OWN_TYPES and is_of_the_web(str(info.get("url", "")))
+
+
+def shown_pages(infos: Iterable[Info]) -> list[Info]:
+    """Those that clients may see, less the browser and the tabs that pages are in."""
+    return [each for each in infos if is_shown(each) and each.get("type") not in _NO_PAGES]
 
 
 def shown_only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -57,7 +62,7 @@ class Targets:
 
     def shown(self) -> list[Info]:
         """Those that clients may see, less the browser and the tabs that pages are in."""
-        return [each for each in self._known.values() if is_shown(each) and each.get("type") not in _NO_PAGES]
+        return shown_pages(self._known.values())
 
     def others(self, info: Info) -> list[str]:
         """Tabs of the web beside it, in its context."""

@@ -321,6 +321,7 @@ async def asked(url: str, **headers: str) -> tuple[int, Any]:
 async def test_tools_that_ask_get_addresses_with_their_secret(
     paged: Grant, chrome: Chrome, slash: str
 ) -> None:
+    chrome.results["Target.getTargets"] = {"targetInfos": [SHOWN, HIDDEN, TAB]}
     chrome.results["Browser.getVersion"] = {
         "product": "Chrome/156",
         "protocolVersion": "1.3",

@@ -266,13 +266,14 @@ async def test_a_tool_lists_the_pages_and_connects_to_one_until_that_closes(
         async with connect(grant.url) as client:
             made = await client.call("Target.createTarget", {"url": f"{site.url}/tool"})
             await until(lambda: "GET /tool" in site.requests)
-            listed: list[dict[str, str]] = []
+            mine, listed = {"title": ""}, dict[str, dict[str, str]]()
             async with asyncio.timeout(30):
-                while [each["title"] for each in listed] != ["/tool", "/first"]:
+                while mine["title"] != "/tool":
                     async with http.get(grant.url.replace("ws:", "http:") + "/json") as answer:
-                        listed = [each for each in await answer.json() if each["type"] == "page"]
-            assert listed[0]["id"] == made["targetId"]
-            async with connect(listed[0]["webSocketDebuggerUrl"]) as page:
+                        listed = {each["id"]: each for each in await answer.json()}
+                    mine = listed[made["targetId"]]
+            assert {"/first", "/tool"} <= {each["title"] for each in listed.values()}
+            async with connect(mine["webSocketDebuggerUrl"]) as page:
                 over = end_of(page)
                 script = {"expression": "location.pathname"}
                 assert (await page.call("Runtime.evaluate", script))["result"]["value"] == "/tool"
