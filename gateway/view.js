@@ -26,7 +26,7 @@ const CONTROLLED = "abcivxyz";
 const DRAG_PX = 6, MOVE_MS = 60, WHEEL_PX = 100, WHEEL_MS = 80;
 
 let page = { width: 1280, height: 800, url: "", dialog: "" };
-let drives = false, pressed = null, noted = 0, movedAt = 0, turned = { right: 0, down: 0 }, turning = 0;
+let finished = false, drives = false, pressed = null, noted = 0, movedAt = 0, turned = { right: 0, down: 0 }, turning = 0;
 
 const socket = new WebSocket(location.href.replace(/^http/, "ws").replace(/[?#].*$/, "") + "/socket");
 socket.binaryType = "blob";
@@ -44,6 +44,7 @@ socket.onmessage = async ({ data }) => {
   picture.close();
 };
 socket.onclose = ({ reason, wasClean }) => {
+  if (finished) return; // and said so: the session ends with it
   state("over", "ended");
   part("done").hidden = part("dialog").hidden = true;
   note(ENDINGS[reason] ?? (wasClean ? "The view has ended." : "There is no such session, or it has ended."), true);
@@ -68,6 +69,7 @@ function hear(word) {
     note(word.problem);
   } else if (word.type === "done") {
     drives = false;
+    finished = true;
     state("over", "done");
     part("done").hidden = true;
     note("Done. You can close this window.", true);

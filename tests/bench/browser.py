@@ -15,8 +15,10 @@ open_vs_playwright       an open and Playwright's connect_over_cdp, against its 
                          new page; `_over_cdp`: against connect_over_cdp to a warm Chrome and goto
 seed_two_steps_on_vs_off open, two clicks with pictures, close: with reuse, against without
 
-Every part takes its baseline in turns with ours. `ARGS='--only WORD'` measures only the parts that have a
-figure with WORD in its name, `--set NAME=VALUE` a setting of the services (`--set chrome_reuse=disabled`).
+Run by root, both kinds of browser are without Chrome's sandbox: ours because the data lies in a folder
+that is closed to others. Every part takes its baseline in turns with ours. `ARGS='--only WORD'` measures
+only the parts that have a figure with WORD in its name, `--set NAME=VALUE` with a setting of the services
+(`--set chrome_reuse=disabled`).
 A part that fails is named in the report, with the reason, and the exit status is 1.
 """
 
