@@ -84,7 +84,12 @@ class Browser:
         self._stilling = Stilling(mux.root, self._pages)
         self.files = Files(mux.root, lambda: self.own, spec.user, spec.files)
         self._handing = Handing(
-            mux.root, self._pages, self._stilling, parts.forwarder, self.files.keep_downloads
+            mux.root,
+            self._pages,
+            self._stilling,
+            parts.forwarder,
+            self.files.keep_downloads,
+            in_tab=spec.hand_over_in_tab,
         )
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         self._closing: asyncio.Task[CloseReport] | None = None

@@ -83,6 +83,7 @@ class LaunchSpec:
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
     keep_hands: bool = True
+    hand_over_in_tab: bool = True
     files: Limits = field(default_factory=Limits)
     keepers: Keepers = NOBODY
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
+from browserhost.navigating import BLANK
 from browserhost.page import Page
-from browserhost.pages import BLANK, Pages
+from browserhost.pages import Pages
 from browserhost.stilling import Stilling
 from tenure.cdp import CdpClient, CdpError, Result
 from tenure.errors import NavigationFailed, ProxyDown
@@ -30,9 +31,12 @@ class Handing:
         stilling: Stilling,
         forwarder: Forwarder,
         keep_downloads: Callable[[], None],
+        *,
+        in_tab: bool = True,
     ) -> None:
         self._root, self._pages, self._stilling, self._forwarder = root, pages, stilling, forwarder
         self.keep_downloads = keep_downloads
+        self._in_tab = in_tab
         self._window: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     def begin(self, first: Page) -> None:
@@ -99,7 +103,7 @@ class Handing:
 
         So the next hand-over has little to do. Changes nothing where nothing is tainted.
         """
-        if any(page.tainted or page.dialog for page in self._pages.all):
+        if not all(map(self._is_fit, self._pages.all)):
             front = await self._fit_front()
             others = [page for page in self._pages.all if page is not front and not page.closing]
             await asyncio.gather(*map(self._stilling.end, others))
@@ -108,10 +112,16 @@ class Handing:
         """The tab that the next session is handed: the front one where nothing was left in it."""
         self._pages.tainting = False
         front = self._pages.front
-        if front is not None and not (front.tainted or front.dialog or front.stuck or front.broken):
+        if front is not None and self._is_fit(front):
             return front
         self._stilling.over()
         return await self._pages.open_tab()
+
+    def _is_fit(self, page: Page) -> bool:
+        """Whether nothing is left in it, or it is one that nobody used where each session has its own."""
+        if page.tainted or page.dialog or page.stuck or page.broken:
+            return False
+        return self._in_tab or page.url == BLANK
 
     async def _clean(self) -> Page:
         """What hand_over does before it navigates, in one round trip where all is well."""

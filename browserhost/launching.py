@@ -46,6 +46,7 @@ class Launching:
             geo=wanted.look.geo.over(upstream.geo if upstream is not None else Geo()).over(shop.geo),
             keepers=shop.keepers,
             keep_hands=shop.keep_hands,
+            hand_over_in_tab=shop.hand_over_in_tab,
             files=shop.files,
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from browserhost.page import Page
 from browserhost.picture import NoPicture
-from browserhost.secret_fields import is_secret, pairs
+from browserhost.secret_fields import is_secret, may_be_typed_into, pairs
 from tenure.cdp import CdpClient, CdpError
 
 MOST_FIELDS = 1_000
@@ -30,6 +30,7 @@ _COVER = """function() {
   return style.filter === "brightness(0)" && style.backgroundColor.startsWith("rgb(")
     && style.backgroundClip !== "text";
 }"""
+_DISGUISE = "function() { return getComputedStyle(this).webkitTextSecurity }"
 _UNCOVER = "(globalThis.covers ?? []).splice(0).forEach(cover => cover.cancel())"
 # A frame of another process is drawn on its own time: two of its frames have the covers in them.
 _DRAWN = """new Promise(drawn => {
@@ -85,7 +86,7 @@ class Mask:
         secrets = await self._secrets(part)
         if not secrets:
             return
-        part.worlds = await self._worlds(part)
+        part.worlds = part.worlds or await self._worlds(part)
         for node in secrets:
             await self._cover_one(part, node)
             part.covered.add(node)
@@ -104,14 +105,27 @@ class Mask:
         found = await post("DOM.getSearchResults", {**name, "fromIndex": 0, "toIndex": count}, part.session)
         post("DOM.discardSearchResults", name, part.session)
         nodes = found["nodeIds"]
-        answers = await asyncio.gather(
-            *(post("DOM.getAttributes", {"nodeId": n}, part.session) for n in nodes)
-        )
-        return [
-            node
-            for node, answer in zip(nodes, answers, strict=True)
-            if is_secret(pairs(answer["attributes"]))
-        ]
+        described = [post("DOM.describeNode", {"nodeId": node}, part.session) for node in nodes]
+        known = self._page.secrets
+        secrets, others = dict[int, int](), dict[int, int]()
+        for node, answer in zip(nodes, await asyncio.gather(*described), strict=True):
+            field, lasting = pairs(answer["node"].get("attributes", ())), answer["node"]["backendNodeId"]
+            if is_secret(field) or (part.session, lasting) in known:
+                secrets[node] = lasting
+            elif may_be_typed_into(field):
+                others[node] = lasting
+        secrets |= {node: others[node] for node in await self._disguised(part, list(others))}
+        # One that shows its text by now is a secret as long as it is there.
+        known.update((part.session, lasting) for lasting in secrets.values())
+        return list(secrets)
+
+    async def _disguised(self, part: _Part, nodes: list[int]) -> list[int]:
+        """Those that look as a password does, whatever they are called."""
+        if not nodes:
+            return []
+        part.worlds = part.worlds or await self._worlds(part)
+        looks = await asyncio.gather(*(self._call(part, node, _DISGUISE) for node in nodes))
+        return [node for node, look in zip(nodes, looks, strict=True) if look not in (None, "", "none")]
 
     async def _worlds(self, part: _Part) -> list[int]:
         """A world of the host's own in each of a part's frames."""
@@ -123,6 +137,17 @@ class Mask:
         return [each["executionContextId"] for each in made]
 
     async def _cover_one(self, part: _Part, node: int) -> None:
+        covered = await self._call(part, node, _COVER)
+        if covered is None:
+            raise NoPicture("a secret field on the page could not be reached")
+        if covered is not True:
+            raise NoPicture("a secret field on the page could not be covered")
+
+    async def _call(self, part: _Part, node: int, function: str) -> object:
+        """What a function says that is called on a node, in the host's own world of the node's frame.
+
+        None where no world is of its frame: that came since.
+        """
         for world in part.worlds:
             try:
                 wish = {"nodeId": node, "executionContextId": world, "objectGroup": _WORLD}
@@ -130,15 +155,14 @@ class Mask:
             except CdpError:
                 continue  # a node of another frame
             call = {
-                "functionDeclaration": _COVER,
+                "functionDeclaration": function,
                 "objectId": found["object"]["objectId"],
                 "returnByValue": True,
             }
             answer = await self._root.post("Runtime.callFunctionOn", call, part.session)
-            if answer["result"].get("value") is True:
-                return
-            raise NoPicture("a secret field on the page could not be covered")
-        raise NoPicture("a secret field on the page could not be reached")
+            value: object = answer["result"].get("value", False)
+            return value
+        return None
 
 
 def _frames(tree: dict[str, object]) -> list[str]:

@@ -56,6 +56,8 @@ class Page:
     """Documents that the observer has been told of."""
     frames: set[str] = field(default_factory=set)
     """Sessions on those of its frames that run in processes of their own."""
+    secrets: set[tuple[str, int]] = field(default_factory=set)
+    """Fields that were seen to hold a secret, by session and lasting node id: they may show it later."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_at(self, loader: str) -> bool:

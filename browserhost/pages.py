@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
-from urllib.parse import urldefrag
 
+from browserhost.frame_forms import FrameForms
+from browserhost.navigating import BLANK, Navigating
 from browserhost.page import Observer, Page
 from tenure.cdp import CdpClient, Result
-from tenure.errors import NavigationFailed
 
-COMMIT_S = 30.0
-"""How long a page may take to answer."""
-LOAD_S = 10.0
-"""How long it may then go on loading before it counts as landed all the same."""
-
-BLANK = "about:blank"
 _NEW_TAB_S = 10.0
 _ONLY_PAGES = [{"type": "page"}, {"exclude": True}]
 _ONLY_FRAMES = [{"type": "iframe"}, {"exclude": True}]
@@ -42,6 +35,8 @@ class Pages:
         self._by_session: dict[str, Page] = {}
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
+        self._forms = FrameForms()
+        self._navigating = Navigating(root, self._tell)
         self._arrived = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self.context = ""
@@ -130,39 +125,7 @@ class Pages:
 
         Raises NavigationFailed, CdpError, CdpClosed.
         """
-        page.leaving = True
-        try:
-            async with asyncio.timeout(COMMIT_S):
-                loader = await self._start(page, url)
-                while loader not in page.loaders:
-                    await _change(page, url)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOAD_S):
-                    while not page.landed(loader):
-                        await _change(page, url)
-        except TimeoutError:
-            raise NavigationFailed(url=url, error=f"no answer within {COMMIT_S:g} s") from None
-        finally:
-            page.leaving = False
-        if page.failed:
-            raise NavigationFailed(url=url, error="it led to an address that did not load")
-
-    async def _start(self, page: Page, url: str) -> str:
-        if "#" in url and urldefrag(url).url == urldefrag(page.url).url:
-            # Chrome would only scroll, and leave the last run's document in place.
-            # Not as its own: this document stands for nothing that was asked for.
-            await self._root.call("Page.navigate", {"url": BLANK}, page.session, timeout=COMMIT_S)
-        page.unsaid = []
-        try:
-            answer = await self._root.call("Page.navigate", {"url": url}, page.session, timeout=COMMIT_S)
-            page.own = str(answer.get("loaderId", ""))
-        finally:
-            unsaid, page.unsaid = page.unsaid, None
-            for loader, committed in unsaid:
-                self._tell(page, loader, committed)
-        if "errorText" in answer:
-            raise NavigationFailed(url=url, error=answer["errorText"])
-        return page.own
+        await self._navigating.navigate(page, url)
 
     def _event(self, method: str, params: Result, session: str) -> None:
         if not session:
@@ -231,7 +194,9 @@ class Pages:
 
     def _landed(self, frame: Result) -> None:
         # Chrome's own error page answers no form: what was sent may have arrived all the same.
-        if self.observer is not None and "unreachableUrl" not in frame:
+        if "unreachableUrl" in frame or not self._forms.lands(frame["id"], frame["loaderId"]):
+            return
+        if self.observer is not None:
             self.observer.landed(frame["id"])
 
     def _crashed(self, params: Result) -> None:
@@ -275,8 +240,13 @@ class Pages:
                 self.observer.committed(page.url, own=False)
 
     def _asked_to_navigate(self, page: Page, params: Result) -> None:
-        if self.observer is not None and params["reason"].startswith("formSubmission"):
-            self.observer.submits(params["frameId"])
+        if params["reason"].startswith("formSubmission"):
+            self._forms.submits(params["frameId"], params["url"])
+            if self.observer is not None:
+                self.observer.submits(params["frameId"])
+
+    def _starts_to_navigate(self, page: Page, params: Result) -> None:
+        self._forms.starts(params["frameId"], params["loaderId"], params["url"])
 
     def _note(self, page: Page, loader: str, url: str) -> None:
         """Tell the observer of a document, once; of what the host asked for once it is known to be that."""
@@ -318,13 +288,6 @@ class Pages:
         self._root.post("Page.handleJavaScriptDialog", {"accept": accept}, page.session)
 
 
-async def _change(page: Page, url: str) -> None:
-    if page.broken:
-        raise NavigationFailed(url=url, error="its tab crashed or was closed")
-    page.changed.clear()
-    await page.changed.wait()
-
-
 _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
     "Target.targetCreated": Pages._created,  # noqa: SLF001
     "Target.targetCrashed": Pages._crashed,  # noqa: SLF001
@@ -336,6 +299,7 @@ _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
 _ON_FRAME: dict[str, Callable[[Pages, Page, Any], None]] = {
     "Page.frameNavigated": Pages._frame_committed,  # noqa: SLF001
     "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
+    "Page.frameStartedNavigating": Pages._starts_to_navigate,  # noqa: SLF001
     "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
     "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
 }
@@ -343,6 +307,7 @@ _ON_PAGE: dict[str, Callable[[Pages, Page, Any], None]] = {
     "Page.frameNavigated": Pages._committed,  # noqa: SLF001
     "Page.navigatedWithinDocument": Pages._moved_within,  # noqa: SLF001
     "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
+    "Page.frameStartedNavigating": Pages._starts_to_navigate,  # noqa: SLF001
     "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
     "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
     "Page.lifecycleEvent": Pages._lifecycle,  # noqa: SLF001

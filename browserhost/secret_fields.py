@@ -10,6 +10,15 @@ _SECRET_AUTOFILL = frozenset({"current-password", "new-password", "one-time-code
 _CARD = "cc-"
 _SECRET_NAMES = re.compile(r"passw|passcode|passphrase|pwd|otp|cvv|cvc|one.?time.?code", re.IGNORECASE)
 
+_NO_TEXT = frozenset(
+    {"button", "checkbox", "color", "file", "hidden", "image", "radio", "range", "reset", "submit"}
+)
+
+
+def may_be_typed_into(attributes: Mapping[str, str]) -> bool:
+    """Whether the field shows text of which its attributes may say nothing."""
+    return attributes.get("type", "").strip().lower() not in _NO_TEXT
+
 
 def is_secret(attributes: Mapping[str, str]) -> bool:
     """Whether a picture must not show what is in the field; its type may be `text` while it is shown."""

@@ -159,6 +159,7 @@ def _workshop(
         import_limit=settings.import_limit,
         keep_hands=settings.keep_hands == "enabled",
         prewarm=settings.prewarm == "enabled",
+        hand_over_in_tab=settings.hand_over_in_tab == "enabled",
         files=Limits(
             settings.upload_limit,
             settings.download_limit,

@@ -263,6 +263,11 @@ class BrowserHostSettings(ServiceSettings):
         description="disabled: no browser is launched ahead, whoever asks for it",
         examples=["disabled"],
     )
+    hand_over_in_tab: Literal["enabled", "disabled"] = Field(
+        default="enabled",
+        description="disabled: every session has a fresh tab, also where nothing was left in the last one",
+        examples=["disabled"],
+    )
     keep_hands: Literal["enabled", "disabled"] = Field(
         default="enabled",
         description="disabled: every Act starts the program that types and clicks anew",

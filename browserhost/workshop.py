@@ -124,6 +124,7 @@ class Workshop:
     import_limit: int = 2 << 30
     keep_hands: bool = True
     prewarm: bool = True
+    hand_over_in_tab: bool = True
     files: Limits = field(default_factory=Limits)
     installed: Installed = field(default_factory=Installed)
 

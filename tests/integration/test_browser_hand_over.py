@@ -170,6 +170,13 @@ async def test_overrides_of_a_client_end_with_it(browser: Browser, site: Site) -
     await client.on_page("Network.setExtraHTTPHeaders", {"headers": {"X-Left": "1"}})
     await client.on_page("Network.setBlockedURLs", {"urls": ["*next*"]})
     await client.on_page("Fetch.enable")
+    await client.on_page("Network.setCacheDisabled", {"cacheDisabled": True})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    await client.on_page("Emulation.setEmulatedMedia", {"features": dark})
+    await client.on_page("Emulation.setScriptExecutionDisabled", {"value": True})
+    await client.on_page("Emulation.setCPUThrottlingRate", {"rate": 20})
+    slow = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    await client.on_page("Network.emulateNetworkConditions", slow)
     grant = {"permissions": ["geolocation"], "origin": site.url}
     await client.on_browser("Browser.grantPermissions", grant)
     await client.leave()
@@ -177,9 +184,12 @@ async def test_overrides_of_a_client_end_with_it(browser: Browser, site: Site) -
     found = await evaluate(
         browser,
         "[innerWidth > 1000, navigator.userAgent.includes('Chrome'), typeof window.left,"
-        " Intl.DateTimeFormat().resolvedOptions().timeZone != 'Asia/Tokyo']",
+        " Intl.DateTimeFormat().resolvedOptions().timeZone != 'Asia/Tokyo',"
+        " matchMedia('(prefers-color-scheme: dark)').matches, navigator.onLine,"
+        " (document.body.setAttribute('onclick', 'window.ran = 1'), document.body.click(), window.ran)]",
     )
-    assert found == [True, True, "undefined", True]
+    assert found == [True, True, "undefined", True, False, True, 1]
+    assert not any("X-Left" in each for each in site.requests)
     state = "navigator.permissions.query({name: 'geolocation'}).then(found => found.state)"
     answer = await browser.mux.root.call(
         "Runtime.evaluate", {"expression": state, "awaitPromise": True}, front(browser).session

@@ -118,7 +118,7 @@ async def test_the_page_that_does_not_answer_is_named_and_the_browser_stays(
 async def test_a_page_that_goes_on_loading_has_landed(
     browsers: Browsers, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.pages.LOAD_S", 0.2)
+    monkeypatch.setattr("browserhost.navigating.LOAD_S", 0.2)
     browser = await browsers.launch()
     await browser.open(f"{site.url}/with-slow-image")
     assert browser.url == f"{site.url}/with-slow-image"
@@ -127,7 +127,7 @@ async def test_a_page_that_goes_on_loading_has_landed(
 async def test_a_page_that_never_answers_is_given_up(
     browsers: Browsers, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.pages.COMMIT_S", 0.3)
+    monkeypatch.setattr("browserhost.navigating.COMMIT_S", 0.3)
     browser = await browsers.launch()
     with pytest.raises(NavigationFailed, match=r"no answer within 0\.3 s"):
         await browser.open(f"{site.url}/slow")

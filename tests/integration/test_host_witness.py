@@ -116,6 +116,12 @@ async def bank() -> AsyncIterator[Bank]:
         )
         return html(f"<div id=open></div><div id=closed></div><script>{script}</script>")
 
+    async def disguised(request: web.Request) -> web.Response:
+        return html(
+            f'<input value=hunter2 style="-webkit-text-security:disc;{FIELD}20px;top:20px">'
+            f'<input id=shown type=password value=hunter2 style="{FIELD}140px;top:20px">'
+        )
+
     async def stubborn(request: web.Request) -> web.Response:
         return html('<input type=password value=hunter2 style="filter:none !important">')
 
@@ -132,7 +138,7 @@ async def bank() -> AsyncIterator[Bank]:
         raise AssertionError
 
     app = web.Application()
-    for handler in (fields, framed, shadows, stubborn, restless, pay):
+    for handler in (fields, framed, shadows, disguised, stubborn, restless, pay):
         app.router.add_get(f"/{handler.__name__}", handler)
     app.router.add_post("/never", never)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -188,6 +194,19 @@ async def test_shadow_trees_are_masked_the_closed_ones_too(browsers: Browsers, b
     seen = Bitmap.of(await browser.picture())
     assert seen.colours(20, 20, 100, 20) == {BLACK}
     assert seen.colours(140, 20, 100, 20) == {BLACK}
+
+
+async def test_what_looks_like_a_password_or_was_one_is_masked_whatever_it_is_called(
+    browsers: Browsers, bank: Bank
+) -> None:
+    browser = await browsers.launch()
+    await browser.open(f"{bank.url}/disguised")
+    for _ in range(2):
+        seen = Bitmap.of(await browser.picture())
+        assert seen.colours(20, 20, 100, 20) == {BLACK}
+        assert seen.colours(140, 20, 100, 20) == {BLACK}
+        # As a page does that has a button to show what was typed.
+        await evaluate(browser, "document.getElementById('shown').type = 'text'")
 
 
 async def test_where_covering_is_not_sure_there_is_no_picture(browsers: Browsers, bank: Bank) -> None:
