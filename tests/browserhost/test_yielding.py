@@ -12,10 +12,12 @@ from browserhost.yielding import YieldingLock
 async def test_it_is_wanted_while_somebody_waits() -> None:
     lock = YieldingLock()
     async with lock:
-        assert not lock.wanted
+        before = lock.wanted
+        assert not before
         other = asyncio.create_task(lock.acquire())
         await asyncio.sleep(0)
-        assert lock.wanted
+        wanted = lock.wanted
+        assert wanted
     assert await other
     assert not lock.wanted
     lock.release()
