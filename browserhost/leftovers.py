@@ -38,13 +38,18 @@ class Leftovers:
 
 def directory(tmp_root: Path, host: str) -> Path:
     """A name for a browser's directory, by which its host knows it again. `host` is unique to the data."""
-    return tmp_root / f"tenure-{_mark(host)}{secrets.token_hex(3)}"
+    return tmp_root / f"{prefix(host)}{secrets.token_hex(3)}"
+
+
+def prefix(host: str) -> str:
+    """What the names of all of a host's directories begin with."""
+    return f"tenure-{hashlib.sha256(host.encode()).hexdigest()[:6]}"
 
 
 def find(tmp_root: Path, host: str, groups: Path | None) -> Leftovers:
     """What is left. Blocks. For a host that has started no browser yet, and has called the keepers."""
     keepers = [command for _, command in _commands() if b"keeper.py" in command]
-    left = sorted(tmp_root.glob(f"tenure-{_mark(host)}??????"))
+    left = sorted(tmp_root.glob(f"{prefix(host)}??????"))
     return Leftovers(
         tuple(each for each in left if not any(os.fsencode(each) in command for command in keepers)),
         () if groups is None else tuple(each for each in cgroup.groups(groups) if not _kept(each)),
@@ -115,7 +120,3 @@ def _commands(pids: Iterable[int] | None = None) -> list[tuple[int, bytes]]:
 def _pids() -> list[int]:
     with os.scandir(_PROC) as entries:
         return [int(entry.name) for entry in entries if entry.name.isdecimal()]
-
-
-def _mark(host: str) -> str:
-    return hashlib.sha256(host.encode()).hexdigest()[:6]
