@@ -8,6 +8,7 @@ Set-up runs this file before anything is installed, so it needs the standard lib
 `-I` matters: without it Python would put this folder, and with it our `token.py`, ahead of the library's.
 """
 
+import ctypes
 import importlib.util
 import shutil
 import sys
@@ -22,20 +23,23 @@ Locate = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something to be found on the machine: any one of `commands`, or else the Python module `module`."""
+    """Something to be found on the machine: any one of `commands`, or else a Python module, or a library."""
 
     package: str
     """The Debian package that brings it."""
     why: str
     commands: tuple[str, ...] = ()
     module: str = ""
+    library: str = ""
 
     @property
     def name(self) -> str:
-        return self.commands[0] if self.commands else f"python3 -m {self.module}"
+        return self.library or (self.commands[0] if self.commands else f"python3 -m {self.module}")
 
     def path(self, command: Locate = shutil.which, module: Locate | None = None) -> str | None:
-        """Where it is: the first of `commands` on PATH; None when the machine lacks it."""
+        """Where it is: the first of `commands` on PATH; None when the machine lacks it. A library's name."""
+        if self.library:
+            return library_name(self.library)
         if self.module:
             return (module or module_origin)(self.module)
         return next((found for name in self.commands if (found := command(name))), None)
@@ -44,6 +48,15 @@ class Need:
 def module_origin(name: str) -> str | None:
     spec = importlib.util.find_spec(name)
     return spec.origin if spec else None
+
+
+def library_name(name: str) -> str | None:
+    """The library, where the system's loader finds it."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return None
+    return name
 
 
 VENV = Need("python3-venv", "makes the virtual environment", module="ensurepip")
@@ -59,10 +72,11 @@ CHROME = Need(
 )
 XVFB = Need("xvfb", "gives every browser a display of its own", ("Xvfb",))
 XDOTOOL = Need("xdotool", "sends real mouse and keyboard input", ("xdotool",))
+XDAMAGE = Need("libxdamage1", "tells what a display shows anew", library="libXdamage.so.1")
 SETPRIV = Need("util-linux", "ends every service with its supervisor", ("setpriv",))
 FLOCK = Need("util-linux", "keeps two set-ups from meeting", ("flock",))
 
-NEEDS = (VENV, GIT, OPENSSL, ETCD, ETCDCTL, STRACE, CHROME, XVFB, XDOTOOL, SETPRIV, FLOCK)
+NEEDS = (VENV, GIT, OPENSSL, ETCD, ETCDCTL, STRACE, CHROME, XVFB, XDOTOOL, XDAMAGE, SETPRIV, FLOCK)
 
 
 def missing(needs: Sequence[Need] = NEEDS, command: Locate = shutil.which) -> list[Need]:

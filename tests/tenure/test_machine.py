@@ -37,6 +37,11 @@ def test_an_absent_module_has_no_origin() -> None:
     assert Need("nothing", "is for this test", module="no_such_module_anywhere").path() is None
 
 
+def test_a_library_is_met_where_the_loader_finds_it() -> None:
+    assert Need("libc6", "is for this test", library="libc.so.6").path(has()) == "libc.so.6"
+    assert Need("nothing", "is for this test", library="libno-such.so.0").path(has()) is None
+
+
 def test_a_package_that_brings_two_needs_is_named_once() -> None:
     assert machine.packages([SETPRIV, ETCD, FLOCK]) == ["util-linux", "etcd-server"]
 
@@ -73,7 +78,7 @@ def test_every_need_says_what_it_is_for_and_how_it_is_found() -> None:
     for need in NEEDS:
         assert need.package, need
         assert need.why, need
-        assert bool(need.commands) != bool(need.module), need
+        assert [bool(need.commands), bool(need.module), bool(need.library)].count(True) == 1, need
 
 
 def test_it_runs_alone_before_anything_is_installed() -> None:
