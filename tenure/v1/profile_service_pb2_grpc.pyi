@@ -31,7 +31,8 @@ class ProfileServiceStub:
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_service_pb2.UpdateProfileRequest, _profile_service_pb2.UpdateProfileResponse]
     """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
     a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
-    waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
+    waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over;
+    extensions cannot be installed yet. `state` goes alone.
     Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
     OUTCOME_UNKNOWN (call again).
     """
@@ -111,7 +112,8 @@ class ProfileServiceServicer:
     ) -> _abc.Awaitable[_profile_service_pb2.UpdateProfileResponse]:
         """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
         a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
-        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
+        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over;
+        extensions cannot be installed yet. `state` goes alone.
         Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """

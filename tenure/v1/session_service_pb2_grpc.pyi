@@ -20,7 +20,7 @@ class SessionServiceStub:
     answers when start_url has landed. Idempotent by request_id (or by fencing_token): the same session again, not a second one.
     Default deadline: 120 s, or `wait` + 120 s. When the open fails, a hold that this call acquired is released again.
     Errors: all of AcquireHold's; INVALID_FIELD (start_url, proxy, lease_ttl, state_key), TOKEN_SUPERSEDED, PROXY_DOWN,
-    PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
+    PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, BROWSER_OUTDATED, CONFIG_UNMET, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
     HOST_UNREACHABLE, OUTCOME_UNKNOWN (call again with the same request_id).
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
@@ -72,7 +72,7 @@ class SessionServiceServicer:
         answers when start_url has landed. Idempotent by request_id (or by fencing_token): the same session again, not a second one.
         Default deadline: 120 s, or `wait` + 120 s. When the open fails, a hold that this call acquired is released again.
         Errors: all of AcquireHold's; INVALID_FIELD (start_url, proxy, lease_ttl, state_key), TOKEN_SUPERSEDED, PROXY_DOWN,
-        PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
+        PROFILE_MISSING, PROFILE_CORRUPT, BROWSER_CRASHED, BROWSER_MISSING, BROWSER_OUTDATED, CONFIG_UNMET, NAVIGATION_FAILED, DISK_FULL, NO_ROOM,
         HOST_UNREACHABLE, OUTCOME_UNKNOWN (call again with the same request_id).
         """
 

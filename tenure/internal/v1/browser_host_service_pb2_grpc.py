@@ -164,7 +164,7 @@ class BrowserHostServiceServicer:
     def OpenBrowser(self, request, context):
         """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
         Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
-        NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
+        BROWSER_OUTDATED, CONFIG_UNMET, NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,7 +18,7 @@ class BrowserHostServiceStub:
     OpenBrowser: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.OpenBrowserRequest, _browser_host_service_pb2.OpenBrowserResponse]
     """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
     Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
-    NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
+    BROWSER_OUTDATED, CONFIG_UNMET, NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
     """
     CloseHold: _aio.UnaryUnaryMultiCallable[_browser_host_service_pb2.CloseHoldRequest, _browser_host_service_pb2.CloseHoldResponse]
     """Ends a token at this host (PROTOCOL.md 16): floor = max(floor, token + 1), drains what is at or below the token, flushes, and
@@ -96,7 +96,7 @@ class BrowserHostServiceServicer:
     ) -> _abc.Awaitable[_browser_host_service_pb2.OpenBrowserResponse]:
         """Opens or re-opens the session of a token. Idempotent by token: the open session again, navigated only once.
         Errors: TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_MISSING, PROFILE_CORRUPT, PROXY_DOWN, BROWSER_CRASHED, BROWSER_MISSING,
-        NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
+        BROWSER_OUTDATED, CONFIG_UNMET, NAVIGATION_FAILED, DISK_FULL, NO_ROOM, STORE_UNAVAILABLE.
         """
 
     def CloseHold(
