@@ -51,7 +51,8 @@ def test_no_link_is_read_nor_written_through(folders: Folders, tmp_path: Path) -
     secret = tmp_path / "secret"
     secret.write_text("secret")
     (folders.uploads.path / "soft").symlink_to(secret)
-    (folders.uploads.path / "hard").hardlink_to(secret)
+    (tmp_path / "other").touch()
+    (folders.uploads.path / "hard").hardlink_to(tmp_path / "other")
     (folders.uploads.path / "dir").mkdir()
     os.mkfifo(folders.uploads.path / "pipe")
     for name in ("soft", "hard", "dir", "pipe", "none"):
