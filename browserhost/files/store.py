@@ -61,6 +61,9 @@ class Files:
     def end(self, token: int) -> None:
         """Take the token's folders away, and forget what was in them. Idempotent."""
         if self.folders is not None and self.folders.token <= token:
+            for entry in self.ledger:
+                if entry.goes_on:
+                    self._cancel(entry)
             self.folders.raze()
             self.close()
             self.ledger = Ledger("")
@@ -120,4 +123,7 @@ class Files:
                 folders.downloads.remove(entry.path)
                 entry.path = ""
             self.ledger.too_large(entry.file)
-            self._root.post("Browser.cancelDownload", {"guid": entry.file})
+            self._cancel(entry)
+
+    def _cancel(self, entry: Entry) -> None:
+        self._root.post("Browser.cancelDownload", {"guid": entry.file})
