@@ -77,6 +77,10 @@ class Stilling:
     def wake(self, *pages: Page) -> None:
         """Let pages go on, before whatever is sent to them after. Idempotent."""
         self.over()
+        for worker in self._workers:
+            self._root.post("Debugger.disable", {}, worker)
+            self._root.post("Target.detachFromTarget", {"sessionId": worker})
+        self._workers.clear()
         for page in pages:
             if page.still:
                 for session in (page.session, *page.frames):
@@ -88,10 +92,6 @@ class Stilling:
                 # Frozen it counted as hidden, and would go on so.
                 self._root.post("Page.bringToFront", {}, page.session)
                 page.still = False
-        for worker in self._workers:
-            self._root.post("Debugger.disable", {}, worker)
-            self._root.post("Target.detachFromTarget", {"sessionId": worker})
-        self._workers.clear()
 
     async def end(self, page: Page) -> None:
         """Close a page so that nothing of it runs any more, not even what waits behind a dialog.
