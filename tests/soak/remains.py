@@ -8,7 +8,7 @@ from pathlib import Path
 
 from browserhost import cgroup
 from tenure import processes, sandbox
-from tests.fixtures.census import command_of
+from tests.fixtures.census import command_of, keepers_in
 from tests.fixtures.system import RunningSystem
 
 _OTHERS = ("lockservice", "gateway", "recovery")
@@ -36,7 +36,11 @@ class Remains:
 def look(system: RunningSystem, tmp: Path) -> Remains:
     """Count. The host and the others must run."""
     host = system.part("browserhost")
-    below = [each for each in processes.below(host, processes.table()) if each.runs]
+    table = processes.table()
+    kept = [
+        one for keeper in keepers_in(table, system) for one in (keeper, *processes.below(keeper.pid, table))
+    ]
+    below = {each.pid: each for each in (*processes.below(host, table), *kept) if each.runs}.values()
     return Remains(
         processes=len(below),
         displays=sum(each.name == "Xvfb" for each in below),
@@ -51,7 +55,8 @@ def look(system: RunningSystem, tmp: Path) -> Remains:
 def strays(system: RunningSystem) -> list[str]:
     """Xvfb, Chrome and keepers of this system that belong to no live host: orphans."""
     table = processes.table()
-    owned = {each.pid for each in processes.below(system.part("browserhost"), table)}
+    roots = [system.part("browserhost"), *(each.pid for each in keepers_in(table, system))]
+    owned = {each.pid for root in roots for each in processes.below(root, table)} | set(roots)
     mine = {int(line.split()[0]) for line in system.processes()}
     names = {"Xvfb", "chromium"}
     found = [each for each in table if each.runs and each.pid in mine - owned]
