@@ -46,6 +46,8 @@ class Page:
     """A client may have left something in it: it is not handed on."""
     still: bool = False
     """It was stilled, and not woken since."""
+    frozen: bool = False
+    """That was done too, which has it hidden."""
     stuck: bool = False
     """It did not take notice when it was stilled: it is busy, or was."""
     own: str = ""

@@ -3,9 +3,9 @@
 No one thing of Chrome's is enough (seen on Chrome 156). With scripts off no timer, listener, socket or
 frame of a page runs any more, nor what it would do on being closed; but a promise whose fetch was under
 way goes on: offline it comes to nothing. Workers are not reached by either, so they are paused. Frozen,
-a page stops altogether, but a picture of it, or its coming into view again, thaws it; and one that is
-told of its freezing could act on that. All of these outlast what clients did and none can be undone by
-one. A page that shows a dialog takes notice of nothing; closing it would run what waited behind the
+a page stops altogether, but a picture of it, or its coming into view again, thaws it; one that is told of
+its freezing could act on that; and it counts as hidden after, so what is handed on is not frozen. All of
+these outlast what clients did and none can be undone by one. A page that shows a dialog takes notice of nothing; closing it would run what waited behind the
 dialog, so its renderer is ended first.
 """
 
@@ -26,6 +26,7 @@ _SCRIPTS, _LIFE = "Emulation.setScriptExecutionDisabled", "Page.setWebLifecycleS
 _NETWORK = "Network.emulateNetworkConditions"
 _RATES = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 _FOLLOW = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
+_GLANCE = {"format": "jpeg", "quality": 1, "clip": {"x": 0, "y": 0, "width": 1, "height": 1, "scale": 1}}
 _FRAMES: list[dict[str, Any]] = [{"type": "iframe"}, {"exclude": True}]
 _FRAMES_AND_WORKERS = [{"type": "worker"}, *_FRAMES]
 
@@ -67,7 +68,7 @@ class Stilling:
     def thawed(self) -> None:
         """A picture was taken, which thaws its page: freeze anew."""
         for page in self._pages.all:
-            if page.still:
+            if page.frozen:
                 self._root.post(_LIFE, {"state": "frozen"}, page.session)
 
     def over(self) -> None:
@@ -88,10 +89,12 @@ class Stilling:
                     self._root.post(_NETWORK, {"offline": False, **_RATES}, session)
                     self._root.post("Network.disable", {}, session)
                     self._follow(session, _FRAMES)
-                self._root.post(_LIFE, {"state": "active"}, page.session)
-                # Frozen it counted as hidden, and would go on so.
-                self._root.post("Page.bringToFront", {}, page.session)
                 page.still = False
+            if page.frozen:
+                self._root.post(_LIFE, {"state": "active"}, page.session)
+                # Frozen it counts as hidden, and goes on so until something looks at it.
+                self._root.post("Page.captureScreenshot", _GLANCE, page.session)
+                page.frozen = False
 
     async def end(self, page: Page) -> None:
         """Close a page so that nothing of it runs any more, not even what waits behind a dialog.
@@ -112,7 +115,10 @@ class Stilling:
                 self._root.post("Network.enable", {}, session)
                 asked.append(self._root.post(_NETWORK, {"offline": True, **_RATES}, session))
             asked.append(self._follow(session, _FRAMES_AND_WORKERS))
-        return [*asked, self._root.post(_LIFE, {"state": "frozen"}, page.session)]
+        if page.tainted or not self._silent:
+            page.frozen = True
+            asked.append(self._root.post(_LIFE, {"state": "frozen"}, page.session))
+        return asked
 
     def _follow(self, session: str, kinds: list[dict[str, Any]]) -> asyncio.Future[Result]:
         return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": kinds}, session)

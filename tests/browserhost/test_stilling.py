@@ -60,6 +60,7 @@ async def test_for_good_a_page_and_its_frames_have_no_scripts_no_network_and_are
     chrome: Chrome,
 ) -> None:
     page = chrome.page()
+    page.tainted = True
     page.frames.add("S-frame")
     await chrome.stilling.still(for_good=True)
     both = [(page.session, {"value": True}), ("S-frame", {"value": True})]
@@ -70,6 +71,15 @@ async def test_for_good_a_page_and_its_frames_have_no_scripts_no_network_and_are
     assert sorted(offline) == ["S-T", "S-frame"]
     assert chrome.of(LIFE) == [(page.session, {"state": "frozen"})]
     assert (page.still, page.stuck) == (True, False)
+
+
+async def test_a_page_that_may_be_handed_on_is_not_frozen_which_would_hide_it(chrome: Chrome) -> None:
+    page = chrome.page()
+    await chrome.stilling.still(for_good=True)
+    assert chrome.of(SCRIPTS)
+    chrome.stilling.wake(page)
+    assert chrome.of(LIFE) == []
+    assert chrome.of(SCRIPTS)[-1] == (page.session, {"value": False})
 
 
 async def test_for_now_a_page_loses_neither_timers_nor_requests(chrome: Chrome) -> None:
@@ -88,6 +98,7 @@ async def test_workers_are_paused_those_below_them_too_and_woken_with_their_page
     chrome.stilling.wake(page)
     assert chrome.of("Debugger.disable") == [("W1", {})]
     assert chrome.of(LIFE)[-1] == (page.session, {"state": "active"})
+    assert chrome.of("Page.captureScreenshot"), "else it would go on as hidden"
 
 
 async def test_a_page_that_opens_in_stilled_ones_is_stilled_and_one_opened_after_is_not(

@@ -107,10 +107,12 @@ class Client:
 async def test_the_same_tab_goes_on_in_the_same_chrome_with_its_cookies(browser: Browser, site: Site) -> None:
     await evaluate(browser, "document.cookie = 'user=alice; max-age=9999'")
     pid, target = browser.pid, front(browser).target
+    await browser.still(for_good=True)
     timings = await browser.hand_over(f"{site.url}/account")
     assert set(timings) == {"reset", "navigate"}
     assert (browser.pid, front(browser).target, browser.url) == (pid, target, f"{site.url}/account")
     assert await evaluate(browser, "document.body.innerText") == "Hello alice"
+    assert await evaluate(browser, "document.hidden") is False
 
 
 async def test_the_same_address_again_is_a_new_document(browser: Browser, site: Site) -> None:
@@ -299,6 +301,7 @@ async def test_nothing_that_a_client_started_runs_once_its_token_is_cut(
     browser: Browser, site: Site, for_good: bool
 ) -> None:
     client = await Client(browser).join(browser)
+    browser.taint()
     # Such a page counts as seen whatever is done to it, and so it does not freeze.
     await client.on_page("Emulation.setFocusEmulationEnabled", {"enabled": True})
     await client.on_page("Runtime.evaluate", {"expression": RUNS})
@@ -312,11 +315,13 @@ async def test_nothing_that_a_client_started_runs_once_its_token_is_cut(
     if not for_good:
         browser.wake()
         await until(lambda: hits(site) >= set(KINDS))
+        assert await evaluate(browser, "document.hidden") is False
 
 
 async def test_a_picture_of_a_stilled_page_wakes_nothing_for_longer_than_it_takes(
     browser: Browser, site: Site
 ) -> None:
+    browser.taint()
     await evaluate(browser, RUNS)
     await until(lambda: hits(site) >= set(KINDS))
     await browser.still(for_good=True)
