@@ -5,8 +5,8 @@ frame of a page runs any more, nor what it would do on being closed; but a promi
 way goes on: offline it comes to nothing. Workers are not reached by either, so they are paused. Frozen,
 a page stops altogether, but a picture of it, or its coming into view again, thaws it; one that is told of
 its freezing could act on that; and it counts as hidden after, so what is handed on is not frozen. All of
-these outlast what clients did and none can be undone by one. A page that shows a dialog takes notice of nothing; closing it would run what waited behind the
-dialog, so its renderer is ended first.
+these outlast what clients did and none can be undone by one. A page that shows a dialog takes notice of
+nothing; closing it would run what waited behind the dialog, so its renderer is ended first.
 """
 
 from __future__ import annotations
