@@ -13,6 +13,7 @@ from gateway.session_addresses import under_token
 from tenure.errors import InvalidField, NotFound
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
+from tenure.internal.v1.lock_service_pb2 import LocateProfileRequest
 from tenure.names import SessionName
 from tenure.v1.session_service_pb2 import (
     DownloadFileRequest,
@@ -23,6 +24,8 @@ from tenure.v1.session_service_pb2 import (
     UploadFileResponse,
 )
 from tenure.v1.session_service_pb2_grpc import SessionServiceServicer
+
+LOCATE_S = 10.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -77,7 +80,9 @@ class SessionFiles(SessionServiceServicer):
             reading.cancel()  # its reader may have gone before the end
 
     async def _home(self, session: SessionName) -> tuple[str, BrowserHostServiceStub]:
-        located = await self._backends.locate(session.profile)
+        # A stream may come without a deadline, and this is no part of it.
+        asked = LocateProfileRequest(profile=str(session.profile))
+        located = await self._backends.invoke(self._backends.lock.LocateProfile, asked, timeout=LOCATE_S)
         if not located.home:
             raise NotFound(name=str(session))
         return located.home, self._backends.host_among(located.hosts, located.home)
