@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import WSMsgType
 from playwright.async_api import Page as Screen
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 import tenure
 from tenure.demo.site import PASSWORD, DemoSite, totp
@@ -182,52 +183,62 @@ async def screen(url: str) -> AsyncIterator[Screen]:
 
 
 async def shows(page: Screen, path: str) -> None:
-    await page.wait_for_function(f"document.querySelector('#url').textContent.endsWith({path!r})")
+    await expect(page.locator("#url")).to_have_text(re.compile(f"{path}$"), timeout=WAIT_S * 1000)
 
 
-async def logging_in(system: RunningSystem, *arguments: str) -> tuple[Process, dict[str, Any]]:
-    """`tenure login`, and what it said first."""
+async def is_told(page: Screen, state: str) -> None:
+    await expect(page.locator("#state")).to_have_text(state, timeout=WAIT_S * 1000)
+
+
+@asynccontextmanager
+async def command(system: RunningSystem, *arguments: str) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
+    """One of `tenure`'s, and what it said first."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from tenure.cli import main; main()", "login"),
+        *(sys.executable, "-c", "from tenure.cli import main; main()"),
         *(*arguments, "--json", "--address", system.gateway),
         stdout=PIPE,
         stderr=PIPE,
     )
     assert process.stdout is not None
-    first = await process.stdout.readline()
-    assert first, (await process.communicate())[1]
-    said: dict[str, Any] = json.loads(first)
-    return process, said
+    try:
+        first = await process.stdout.readline()
+        assert first, (await process.communicate())[1]
+        yield process, json.loads(first)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
 
 
 async def test_a_person_signs_in_over_the_live_view_second_factor_and_all(
     system: RunningSystem, site: DemoSite
 ) -> None:
     site.authenticators["Olga"] = SECRET
-    login, said = await logging_in(system, "login:shop", f"{site.url}/sign-in")
-    async with screen(said["url"]) as page:
-        await page.wait_for_function("document.querySelector('#state').textContent === 'you drive'")
-        await shows(page, "/sign-in")
-        # Where a person sees the field for the name.
-        screen_box = await page.locator("#screen").bounding_box()
-        assert screen_box is not None
-        left, top, width, height = (screen_box[side] for side in ("x", "y", "width", "height"))
-        await page.mouse.click(left + width * 0.5, top + height * 0.45)
-        await page.keyboard.type("Olga")
-        await page.keyboard.press("Tab")
-        await page.keyboard.type(PASSWORD)
-        await page.keyboard.press("Enter")
-        await shows(page, "/totp")
-        await page.keyboard.type(totp(SECRET, time.time()))
-        await page.keyboard.press("Enter")
-        await shows(page, "/account")
-        await page.click("#done")
-        await page.wait_for_function("document.querySelector('#state').textContent === 'done'")
-    out, err = await login.communicate()
-    assert login.returncode == 0, err
-    over = json.loads(out.splitlines()[-1])
-    assert over["cookies_after"] > over["cookies_before"] == 0
-    assert PASSWORD not in out.decode() + err.decode()
+    signing_in = ("login", "login:shop", f"{site.url}/sign-in")
+    async with command(system, *signing_in) as (login, said):
+        async with screen(said["url"]) as page:
+            await is_told(page, "you drive")
+            await shows(page, "/sign-in")
+            # Where a person sees the field for the name.
+            screen_box = await page.locator("#screen").bounding_box()
+            assert screen_box is not None
+            left, top, width, height = (screen_box[side] for side in ("x", "y", "width", "height"))
+            await page.mouse.click(left + width * 0.5, top + height * 0.45)
+            await page.keyboard.type("Olga")
+            await page.keyboard.press("Tab")
+            await page.keyboard.type(PASSWORD)
+            await page.keyboard.press("Enter")
+            await shows(page, "/totp")
+            await page.keyboard.type(totp(SECRET, time.time()))
+            await page.keyboard.press("Enter")
+            await shows(page, "/account")
+            await page.click("#done")
+            await is_told(page, "done")
+        out, err = await login.communicate()
+        assert login.returncode == 0, err
+        over = json.loads(out.splitlines()[-1])
+        assert over["cookies_after"] > over["cookies_before"] == 0
+        assert PASSWORD not in out.decode() + err.decode()
     async with (
         tenure.connect(system.gateway) as client,
         client.open("login:shop", start_url=f"{site.url}/account") as session,
@@ -321,18 +332,14 @@ async def test_a_person_takes_over_with_the_command_and_lets_go_with_done(
     opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
     working = asyncio.create_task(worker_is_cut(opened, client, "command:shop", f"{site.url}/sign-in"))
     await opened
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from tenure.cli import main; main()", "view", "command:shop"),
-        *("--control", "--reason", "a captcha", "--json", "--address", system.gateway),
-        stdout=PIPE,
-    )
-    assert process.stdout is not None
-    said = json.loads(await process.stdout.readline())
-    async with Looker.at(said["url"]) as person:
-        await person.until(type="control")
-        await person.socket.send_json({"type": "done"})
-    out, _ = await process.communicate()
-    assert json.loads(out.splitlines()[-1])["event"] == "closed"
+    taking_over = ("view", "command:shop", "--control", "--reason", "a captcha")
+    async with command(system, *taking_over) as (process, said):
+        async with Looker.at(said["url"]) as person:
+            await person.until(type="control")
+            await person.socket.send_json({"type": "done"})
+        out, err = await process.communicate()
+        assert process.returncode == 0, err
+        assert json.loads(out.splitlines()[-1])["event"] == "closed"
     assert isinstance(await working, HoldLost)
     async with client.open("command:shop", start_url=site.url) as session:
         assert session.reused_session
