@@ -94,6 +94,7 @@ async def test_the_next_token_has_folders_of_its_own_and_knows_nothing(told: Tol
     told.files.begin(41)
     told.begins("g1")
     told.finishes("g1", b"content")
+    told.begins("g2")
     before = told.files.downloads
     told.files.begin(42)
     assert not before.exists()
