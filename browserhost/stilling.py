@@ -26,7 +26,6 @@ _SCRIPTS, _LIFE = "Emulation.setScriptExecutionDisabled", "Page.setWebLifecycleS
 _NETWORK = "Network.emulateNetworkConditions"
 _RATES = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 _FOLLOW = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
-_GLANCE = {"format": "jpeg", "quality": 1, "clip": {"x": 0, "y": 0, "width": 1, "height": 1, "scale": 1}}
 _FRAMES: list[dict[str, Any]] = [{"type": "iframe"}, {"exclude": True}]
 _FRAMES_AND_WORKERS = [{"type": "worker"}, *_FRAMES]
 
@@ -92,9 +91,10 @@ class Stilling:
                 page.still = False
             if page.frozen:
                 self._root.post(_LIFE, {"state": "active"}, page.session)
-                # Frozen it counts as hidden, and goes on so until something looks at it.
-                self._root.post("Page.captureScreenshot", _GLANCE, page.session)
                 page.frozen = False
+                # It counted as hidden, and would go on so until a tab before it was closed.
+                before = self._root.post("Target.createTarget", {"url": "about:blank"})
+                before.add_done_callback(self._close)
 
     async def end(self, page: Page) -> None:
         """Close a page so that nothing of it runs any more, not even what waits behind a dialog.
@@ -119,6 +119,10 @@ class Stilling:
             page.frozen = True
             asked.append(self._root.post(_LIFE, {"state": "frozen"}, page.session))
         return asked
+
+    def _close(self, made: asyncio.Future[Result]) -> None:
+        if not made.cancelled() and made.exception() is None:
+            self._root.post("Target.closeTarget", {"targetId": made.result()["targetId"]})
 
     def _follow(self, session: str, kinds: list[dict[str, Any]]) -> asyncio.Future[Result]:
         return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": kinds}, session)

@@ -47,7 +47,7 @@ class Chrome:
         session = call.get("sessionId", "")
         self.asked.append((call["method"], session, call["params"]))
         if session not in self.deaf:
-            answer = json.dumps({"id": call["id"], "result": {}})
+            answer = json.dumps({"id": call["id"], "result": {"targetId": "made"}})
             asyncio.get_running_loop().call_soon(self.root.deliver, answer)
 
 
@@ -98,7 +98,7 @@ async def test_workers_are_paused_those_below_them_too_and_woken_with_their_page
     chrome.stilling.wake(page)
     assert chrome.of("Debugger.disable") == [("W1", {})]
     assert chrome.of(LIFE)[-1] == (page.session, {"state": "active"})
-    assert chrome.of("Page.captureScreenshot"), "else it would go on as hidden"
+    assert chrome.of("Target.createTarget"), "else it would go on as hidden"
 
 
 async def test_a_page_that_opens_in_stilled_ones_is_stilled_and_one_opened_after_is_not(
