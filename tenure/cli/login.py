@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from tenure.cli.output import DEFAULT_ADDRESS, Address, Json, Output, run
-from tenure.cli.view import OPEN_S, done, for_people
+from tenure.cli.view import OPEN_S, for_people, listening
 
 if TYPE_CHECKING:
     from tenure.page import Page
@@ -60,8 +60,9 @@ async def _login(
             before = await _cookies(page)
             url = await session.view_url(control=True, ttl=OPEN_S)
             facts = {"event": "login", "profile": session.profile, "url": url, "cookies": before}
-            output.show(facts, *for_people(url))
-            await done(url)
+            async with listening(url) as over:
+                output.show(facts, *for_people(url))
+                await over.wait()
             after = await _cookies(page)
     facts = {"event": "closed", "profile": session.profile, "cookies_before": before, "cookies_after": after}
     said = f"{before} cookies before, {after} now, on disk. The browser stays warm."

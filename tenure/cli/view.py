@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -10,6 +12,8 @@ from rich.text import Text
 
 from tenure.cli.output import DEFAULT_ADDRESS, USAGE, Address, Json, Output, run, signals
 
+LISTEN_S = 5.0
+"""How long to wait until it is heard what happens at an address."""
 OPEN_S = 600.0
 """How long the address of one who is to act may be opened."""
 
@@ -71,8 +75,9 @@ async def _driven(output: Output, address: str, profile: str, reason: str) -> No
             "url": url,
             "control": True,
         }
-        output.show(facts, *for_people(url))
-        await done(url)
+        async with listening(url) as over:
+            output.show(facts, *for_people(url))
+            await over.wait()
     output.show({"event": "closed", "session": session.name}, Text("Released; the browser stays warm."))
 
 
@@ -85,29 +90,34 @@ def for_people(url: str) -> tuple[Text, Text]:
     )
 
 
-async def done(url: str) -> None:
-    """Return when the person who drives at a view's address says so there, or here with Ctrl-C."""
-    stop = asyncio.Event()
-    with signals(stop):
-        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(_says_done(url))]
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[asyncio.Event]:
+    """Yields what is set once the person who drives at a view's address says Done there, or presses Ctrl-C
+    here. It listens already by then, so that nobody can be too quick.
+    """
+    over, listens = asyncio.Event(), asyncio.Event()
+    with signals(over):
+        hearing = asyncio.create_task(_hear_done(url, listens, over))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_S):
+                    await listens.wait()
+            yield over
         finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
 
 
-async def _says_done(url: str) -> None:
+async def _hear_done(url: str, listens: asyncio.Event, over: asyncio.Event) -> None:
     import aiohttp
 
-    while True:
-        try:
+    while not over.is_set():
+        with suppress(aiohttp.ClientError, OSError):
             async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/words") as socket:
+                listens.set()
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT and message.json()["type"] == "done":
+                        over.set()
                         return
-        except (aiohttp.ClientError, OSError):
-            pass
         # The host or the gateway went away; the hold's own end is told by whoever keeps it.
         await asyncio.sleep(1)
