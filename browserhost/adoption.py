@@ -30,6 +30,8 @@ from browserhost.workshop import Workshop
 from tenure.errors import ProxyDown, StoreUnavailable, TenureError
 from tenure.names import SessionName
 
+PROOF_S = 3.0
+"""How long the start waits for the proof of a hold."""
 RETRY_S = 0.5
 
 _log = structlog.get_logger("adoption")
@@ -99,7 +101,9 @@ class Adoption:
             return
         if seat is not None:
             self._sit(seat)
-        self._tasks.spawn(self._admit(token), detached=True)
+        admitting = self._tasks.spawn(self._admit(token), detached=True)
+        # So that clients that come again at once find it served; without an answer the others do not wait.
+        await asyncio.wait([admitting], timeout=PROOF_S)
 
     async def _take(self, called: Called) -> None:
         marker = self._slot.record.marker
@@ -115,10 +119,10 @@ class Adoption:
         if called.note.fingerprint != (upstream.fingerprint if upstream is not None else ""):
             raise NotAdopted("its proxy's upstream is another one now")
         # Only what may be let in again is to go on as it was.
-        for_good = self._seat_of(called.note) is None
-        await self._slot.adopt(called, upstream, self._on_end, for_good=for_good)
+        still = self._seat_of(called.note) is None
+        await self._slot.adopt(called, upstream, self._on_end, still=still)
         if self._slot.browser is not None:
-            self._slot.browser.begin_files(0 if for_good else marker.token)
+            self._slot.browser.begin_files(0 if still else marker.token)
 
     def _seat_of(self, note: Note) -> Seat | None:
         """The session that was open, if as far as is known here its hold goes on."""
@@ -157,6 +161,8 @@ class Adoption:
                     self._sitting.again(token, self._slot.browser)
             except StoreUnavailable as error:
                 _log.warning("not proven yet", profile=str(self._paths.name), token=token, why=str(error))
+                if self._slot.browser is not None:
+                    await self._slot.browser.still(for_good=False)
                 await asyncio.sleep(RETRY_S)
             except TenureError as error:
                 _log.warning("not served", profile=str(self._paths.name), token=token, why=str(error))

@@ -121,10 +121,10 @@ class Browser:
         return browser
 
     @classmethod
-    async def adopt(cls, spec: LaunchSpec, called: Called, *, for_good: bool) -> Self:
+    async def adopt(cls, spec: LaunchSpec, called: Called, *, still: bool) -> Self:
         """Go on with a browser that another host left. Its clients' sessions end with that host.
 
-        Its pages are still, and tainted; `for_good` as in `still`. `spec` is what it would be started with
+        Its pages are tainted; `still`: they are stilled, for good. `spec` is what it would be started with
         now. Raises NotAdopted, with nothing kept of it: it ends.
         """
         try:
@@ -132,7 +132,7 @@ class Browser:
         except (NotTheSame, OSError) as error:
             raise NotAdopted(str(error)) from error
         browser = cls(spec, parts, called.note)
-        await browser._resume(for_good=for_good)
+        await browser._resume(still=still)
         return browser
 
     @property
@@ -341,7 +341,7 @@ class Browser:
             await self._kill()
             raise
 
-    async def _resume(self, *, for_good: bool) -> None:
+    async def _resume(self, *, still: bool) -> None:
         """Speak to a browser that another host spoke to."""
         note, post = self._note, self.mux.root.post
         version = post("Browser.getVersion")
@@ -356,11 +356,13 @@ class Browser:
                 await self._pages.resume(note.context)
                 # Whatever was set up in them, nobody knows.
                 self.taint()
-                await self.still(for_good=for_good)
+                if still:
+                    await self.still(for_good=True)
                 ends = [post("Target.detachFromTarget", {"sessionId": each}) for each in note.sessions]
                 await asyncio.gather(*ends, return_exceptions=True)
-                # Once more: with another's session ended what that had stilled too.
-                await self.still(for_good=for_good)
+                if still:
+                    # Once more: with another's sessions ended what they had stilled too.
+                    await self.still(for_good=True)
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             await self._kill()
             raise NotAdopted(str(error) or "it does not answer") from error

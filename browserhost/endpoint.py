@@ -119,10 +119,10 @@ class CdpEndpoint:
             async with asyncio.timeout(REST_S):
                 await issued.browser.come_to_rest()
 
-    async def aclose(self) -> None:
+    async def aclose(self, reason: str = "SESSION_ENDED") -> None:
         """Cut every grant and stop listening. Idempotent."""
         for secret in tuple(self._issued):
-            await self.cut(secret, "SESSION_ENDED")
+            await self.cut(secret, reason)
         await self.web.aclose()
 
     async def __aenter__(self) -> Self:

@@ -61,7 +61,7 @@ class Host:
         self._endpoint = endpoint
         self._profiles = profiles
         self._tasks = Tasks()
-        self._stopping = False
+        self._stopping = self._left = False
         self._watchdog = Watchdog(self.live)
         self.sweeper = Sweeper(workshop.cache, lambda: {key: each.pid for key, each in self.live().items()})
 
@@ -181,6 +181,8 @@ class Host:
 
         Whatever is not done when this process is killed ends by itself: its pipe closes with us.
         """
+        if self._left:
+            return
         self._stopping = True
         for browser in self.live().values():
             browser.keep_for_nobody()
@@ -191,6 +193,13 @@ class Host:
         turn = asyncio.Semaphore(CLOSINGS)
         closings = (self._close(each, turn) for each in profiles)
         self._complain(await asyncio.gather(*closings, return_exceptions=True))
+
+    async def leave(self) -> None:
+        """Begin nothing more, and leave every browser as it is to the next host; this one is over."""
+        self._stopping = self._left = True
+        await self._tasks.aclose()
+        await self._watchdog.aclose()
+        await asyncio.gather(*(each.leave() for each in self._profiles.values()))
 
     async def _close(self, profile: Profile, turn: asyncio.Semaphore) -> None:
         async with turn:

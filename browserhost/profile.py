@@ -8,8 +8,9 @@ overtake it; the floor is checked again after every wait.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
@@ -49,6 +50,8 @@ from tenure.errors import (
 from tenure.names import IncidentName
 
 HOST_STOPPING = "HOST_STOPPING"
+LEAVE_S = 5.0
+"""What a host that hands over gives to an open under way, and to a flush."""
 
 _log = structlog.get_logger("profile")
 
@@ -257,6 +260,21 @@ class Profile:
         self._underway.cancel_openings()
         if self.session is not None:
             await self._sitting.cut(self.session, State.CUT, HOST_STOPPING)
+
+    async def leave(self) -> None:
+        """Begin nothing, and leave the browser and who is in session there to the next host.
+
+        Waits a little for what is under way; the cookies are on disk after that.
+        """
+        self._stopping = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S), self._browser_lock:
+                at = await self.slot.flush()
+                if self.slot.browser is not None:
+                    self.slot.browser.remember(flushed_at=at)
+        self._underway.cancel_openings()
+        await self.witness.aclose()
+        await self._tasks.aclose()
 
     async def aclose(self) -> None:
         """Halt, close the browser cleanly, stop. The marker of a hold that goes on stays held."""

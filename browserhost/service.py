@@ -23,7 +23,7 @@ from browserhost.launches import Launches
 from browserhost.limits import Bounds
 from browserhost.locks import Locks
 from browserhost.paths import DataRoot
-from browserhost.profile import Profile
+from browserhost.profile import HOST_STOPPING, Profile
 from browserhost.recycling import Lifetime
 from browserhost.registrar import keep_registered
 from browserhost.servicer import BrowserHost
@@ -35,6 +35,7 @@ from browserhost.workshop import Workshop
 from servicekit.call import forwarded_identity
 from servicekit.channels import Channels
 from servicekit.deadlines import REQUIRED
+from servicekit.main import Shutdown
 from servicekit.server import BindError, Server
 from tenure.errors import BrowserMissing
 from tenure.internal.v1 import browser_host_service_pb2 as pb
@@ -43,8 +44,8 @@ from tenure.internal.v1.lock_service_pb2_grpc import LockServiceStub
 from tenure.v1 import host_pb2
 
 
-async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
-    """Serve until `shutdown` is set, then close every browser cleanly.
+async def serve(settings: BrowserHostSettings, shutdown: Shutdown) -> None:
+    """Serve until `shutdown` is set, then close every browser cleanly, or leave it to the next host.
 
     Raises DataRootInUse when another host runs on the data directory, BindError for a taken address.
     """
@@ -87,8 +88,12 @@ async def serve(settings: BrowserHostSettings, shutdown: asyncio.Event) -> None:
                 await shutdown.wait()
                 # Browsers close while calls still drain: an open under way ends with its token's browser.
                 await keeping.aclose()
-                await host.aclose()
-                await asyncio.to_thread(apart.leave)
+                if shutdown.handing_over and settings.adopt_s:
+                    await host.leave()
+                    await endpoint.aclose(HOST_STOPPING)
+                else:
+                    await host.aclose()
+                    await asyncio.to_thread(apart.leave)
                 await egress.exits.aclose()
             await locks.aclose()
 

@@ -124,17 +124,15 @@ class Slot:
         timings["warm_up"] = time.monotonic() - began
         return False
 
-    async def adopt(
-        self, called: Called, upstream: Upstream | None, on_end: OnEnd, *, for_good: bool
-    ) -> None:
+    async def adopt(self, called: Called, upstream: Upstream | None, on_end: OnEnd, *, still: bool) -> None:
         """Go on with a browser that another host left, which is the one that the marker names.
 
-        Its pages are still: `for_good`, or until it is woken. Raises NotAdopted: it ends.
+        `still`: nothing runs in its pages any more. Raises NotAdopted: it ends.
         """
         self._workshop.cache.take(self._key)
         try:
             spec = self._launching.adopted(called.note, upstream)
-            browser = await self._workshop.adopt(spec, called, for_good=for_good)
+            browser = await self._workshop.adopt(spec, called, still=still)
         except BaseException:
             self._workshop.cache.free(self._key)
             raise

@@ -92,7 +92,7 @@ Launch = Callable[[LaunchSpec], Awaitable[LiveBrowser]]
 class Adopt(Protocol):
     """As `Browser.adopt`."""
 
-    def __call__(self, spec: LaunchSpec, called: Called, *, for_good: bool) -> Awaitable[LiveBrowser]: ...
+    def __call__(self, spec: LaunchSpec, called: Called, *, still: bool) -> Awaitable[LiveBrowser]: ...
 
 
 @dataclass(frozen=True, slots=True)

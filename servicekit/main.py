@@ -1,7 +1,8 @@
 """The outermost frame of a service's process: settings, logs, event loop, signals.
 
 Signals are known only here. SIGTERM and SIGINT set the shutdown event that the service
-waits for; a second SIGINT ends the process at once, for a person who will not wait.
+waits for; a second SIGINT ends the process at once, for a person who will not wait. SIGUSR2
+sets it too, and says that somebody takes over what the service has.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ EXIT_FAILED = 1
 EXIT_HARD = 130
 
 
+class Shutdown(asyncio.Event):
+    """Set when the service is to end; `handing_over` says whether to leave to a next one what it can."""
+
+    handing_over = False
+
+
 def run(
     service: str,
     settings_type: type[Settings],
-    serve: Callable[[Settings, asyncio.Event], Awaitable[None]],
+    serve: Callable[[Settings, Shutdown], Awaitable[None]],
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Run `serve(settings, shutdown)` to its end and exit: 0 well, 1 failed, 2 bad settings.
@@ -61,14 +68,18 @@ def run(
     sys.exit(0)
 
 
-async def _until_shutdown(
-    serve: Callable[[Settings, asyncio.Event], Awaitable[None]], settings: Settings
-) -> None:
-    shutdown = asyncio.Event()
+async def _until_shutdown(serve: Callable[[Settings, Shutdown], Awaitable[None]], settings: Settings) -> None:
+    shutdown = Shutdown()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.set)
     loop.add_signal_handler(signal.SIGINT, _interrupted, shutdown)
+    loop.add_signal_handler(signal.SIGUSR2, _hand_over, shutdown)
     await serve(settings, shutdown)
+
+
+def _hand_over(shutdown: Shutdown) -> None:
+    shutdown.handing_over = True
+    shutdown.set()
 
 
 def _interrupted(shutdown: asyncio.Event) -> None:

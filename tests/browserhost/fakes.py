@@ -198,13 +198,14 @@ class FakeChrome:
     most_closing: int = 0
     two_at_once: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def adopt(self, spec: LaunchSpec, called: Called, *, for_good: bool) -> FakeBrowser:
+    async def adopt(self, spec: LaunchSpec, called: Called, *, still: bool) -> FakeBrowser:
         await self.at("adopt")
         (found,) = [each for each in self.launched if each.runs and each.spec.profile_dir == spec.profile_dir]
         called.life.close()
         found.ended = asyncio.get_running_loop().create_future()
         found.tainted = True
-        await found.still(for_good=for_good)
+        if still:
+            await found.still(for_good=True)
         return found
 
     async def launch(self, spec: LaunchSpec) -> FakeBrowser:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from browserhost import marker
+from browserhost import handover, marker
 from browserhost.marker import Marker
 from browserhost.paths import DataRoot
+from tenure.errors import TenureError
 from tenure.names import ProfileName
 from tenure.v1.session_pb2 import SESSION_STATE_OPEN
 from tests.fixtures.chrome import Site, all_gone, running
 from tests.fixtures.host_process import NAME, Bench, on
+
+PROFILE = ProfileName("default", "alice_linkedin")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -27,7 +33,7 @@ async def devtools(url: str) -> AsyncIterator[Page]:
     async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
         page = Page(socket)
         targets = (await page.call("Target.getTargets"))["targetInfos"]
-        target = next(each["targetId"] for each in targets if each["type"] == "page")
+        target = next(each["targetId"] for each in targets if each["url"].startswith("http"))
         attached = await page.call("Target.attachToTarget", targetId=target, flatten=True)
         page.session = attached["sessionId"]
         yield page
@@ -57,7 +63,7 @@ class Page:
 
 
 def custody(bench: Bench) -> Marker:
-    found = marker.load(DataRoot.at(bench.data_root.path).profile(ProfileName("default", "alice_linkedin")).marker)
+    found = marker.load(DataRoot.at(bench.data_root.path).profile(PROFILE).marker)
     assert found is not None
     return found
 
@@ -96,3 +102,62 @@ async def test_a_killed_hosts_hold_goes_on_in_the_same_page_at_the_same_address(
     assert custody(bench).end == marker.CLEAN
     assert list((bench.data_root.path / "keepers").iterdir()) == []
     assert list(bench.data_root.tmp.iterdir()) == []
+
+
+async def test_a_handover_leaves_browser_hold_and_address_to_the_next_host(bench: Bench, site: Site) -> None:
+    async with bench.service() as service:
+        opened = await service.open(41, f"{site.url}/sign-in")
+        async with devtools(opened.session.cdp_url) as page:
+            await page.says("window.kept = 'kept'")
+            handing = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "browserhost", "handover"),
+                *("--data-root", str(bench.data_root.path)),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await handing.communicate()
+            assert f"process {service.process.pid}) has gone" in said.decode()
+            assert (handing.returncode, await service.process.wait()) == (0, 0)
+            closed = await page.socket.receive(timeout=30)
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 4009)
+    pid = custody(bench).pid
+    async with bench.service() as service:
+        async with devtools(opened.session.cdp_url) as page:
+            assert await page.says("window.kept") == "kept"
+        assert custody(bench).pid == pid
+        await service.close(41)
+    assert bench.fake.suspects == []
+
+
+async def test_nobody_hands_over_where_no_host_runs(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handover.main(["--data-root", str(bench.data_root.path)]) == 1
+    assert "no browser host runs" in capsys.readouterr().err
+
+
+async def test_a_browser_that_no_host_comes_for_ends_cleanly_and_its_hold_becomes_an_incident(
+    bench: Bench, site: Site
+) -> None:
+    async with bench.service("--adopt-s=0.5") as service:
+        await service.open(41, f"{site.url}/sign-in")
+        browser = [each for each in on(bench.data_root.path) if each.pid != service.process.pid]
+        await service.kill()
+    await all_gone(browser)
+    assert list((bench.data_root.path / "keepers").iterdir()) == []
+    async with bench.service() as service:
+        with pytest.raises(TenureError):
+            await service.close(41)
+    assert [each.fencing_token for each in bench.fake.suspects] == [41]
+
+
+async def test_a_browser_that_the_marker_does_not_name_ends_and_its_hold_becomes_an_incident(
+    bench: Bench, site: Site
+) -> None:
+    async with bench.service() as service:
+        await service.open(41, f"{site.url}/sign-in")
+        browser = [each for each in on(bench.data_root.path) if each.pid != service.process.pid]
+        await service.kill()
+    path = DataRoot.at(bench.data_root.path).profile(PROFILE).marker
+    marker.store(path, replace(custody(bench), start_ticks=1))
+    async with bench.service() as service:
+        await all_gone(browser)
+        assert [each.state for each in await service.sessions()] == []
+    assert [each.fencing_token for each in bench.fake.suspects] == [41]
