@@ -1,5 +1,6 @@
 """`python -m browserhost`, and `python -m browserhost handover`."""
 
+from servicekit import lean  # noqa: F401, I001 - before all others
 import sys
 
 from browserhost import handover
