@@ -18,7 +18,7 @@ from browserhost.acting import keys, plan
 from browserhost.acting.keys import Chord
 from browserhost.acting.page import ActedPage
 from browserhost.acting.plan import View
-from browserhost.acting.settle import Reason
+from browserhost.acting.settle import Patience, Reason
 from browserhost.acting.settling import Settling
 from browserhost.browser import Browser
 from browserhost.hands_host import Hands
@@ -44,6 +44,8 @@ class _Standing:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     keyboard_left: bool = False
     """A Tab led out of the page; only a click brings the keyboard back."""
+    shown: tuple[str, ...] = ()
+    """The page and the document that were last seen to be drawn."""
     menu_due: bool = False
     """A right click's menu, which is the browser's, may still open."""
 
@@ -78,14 +80,6 @@ class Guard:
 
     gate: Callable[[], None]
     touch: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for the page to settle, in seconds: at least, and at most (0 does not wait)."""
-
-    minimum_s: float = 0.0
-    cap_s: float = 0.0
 
 
 @asynccontextmanager
@@ -196,6 +190,11 @@ class _Acting:
     async def _point(self, x: int, y: int, index: int, what: str) -> None:
         """Bring the pointer there. Raises InvalidField when something of the browser's own is there."""
         await self._dismiss_menu()
+        document = (self._page.page.target, *list(self._page.page.loaders)[-1:])
+        if self._standing.shown != document:
+            # Until its first frame is drawn, what is clicked is the page before it.
+            await self._page.shown()
+            self._standing.shown = document
         view = await self._page.view()
         if not (0 <= x < view.width and 0 <= y < view.height):
             raise _refused(f"actions[{index}].{what}", f"{x},{y}", "is no longer inside the page's viewport")

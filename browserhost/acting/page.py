@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from browserhost.acting.plan import View, view_of
@@ -19,6 +19,8 @@ from tenure.errors import BrowserCrashed, InvalidField
 
 ANSWER_S = 5.0
 """How long the page may take to answer."""
+SHOWN_S = 1.0
+"""How long a new document may take to be drawn."""
 _WORLD = "tenure-act"
 _VIEW = "[innerWidth, innerHeight, devicePixelRatio]"
 # A page that has just been loaded is given the keyboard a moment later.
@@ -125,6 +127,12 @@ class ActedPage:
         """Return when the page has done what was sent to it, or a dialog keeps it. The caller bounds it."""
         if not self.page.dialog:
             await self._evaluate(_THROUGH)
+
+    async def shown(self) -> None:
+        """Return when the present document is drawn; a page that is too busy for it is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_S):
+                await self.through()
 
     async def _check_in_view(self) -> None:
         """Raises InvalidField when what is seen is another page, or a dialog."""

@@ -9,7 +9,8 @@ from typing import Any, cast
 import grpc.aio
 
 from browserhost.acting import act, plan
-from browserhost.acting.act import Guard, Patience, Progress
+from browserhost.acting.act import Guard, Progress
+from browserhost.acting.settle import Patience
 from browserhost.browser import Browser
 from browserhost.host import Host
 from browserhost.opening import Use

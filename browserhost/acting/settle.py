@@ -11,7 +11,7 @@ from math import inf
 
 from tenure.v1.session_pb2 import SettleReason
 
-QUIET_S = 0.1
+QUIET_S = 0.15
 """Without a sign of life for as long, and with nothing outstanding, a page is settled."""
 PATIENCE_S = 1.0
 """A request that takes longer is taken for one that is meant to: a long poll, a stream."""
@@ -32,6 +32,14 @@ class Reason(Enum):
     def message(self) -> SettleReason.ValueType:
         """The wire form."""
         return SettleReason.Value(f"SETTLE_REASON_{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for the page to settle, in seconds: at least, and at most (0 does not wait)."""
+
+    minimum_s: float = 0.0
+    cap_s: float = 0.0
 
 
 @dataclass(slots=True)

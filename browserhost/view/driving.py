@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Any, cast
 
 from browserhost.acting import act, plan
-from browserhost.acting.act import Guard, Patience, Progress
+from browserhost.acting.act import Guard, Progress
+from browserhost.acting.settle import Patience
 from browserhost.browser import Browser
 from browserhost.opening import Use
 from browserhost.profile import Profile
