@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc.aio
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 
 from tenure import errors
+from tenure.files import SessionFiles
+from tenure.page import Page
 from tenure.v1.session_pb2 import Action, Click, PressKey, TypeText, Wait
 from tenure.v1.session_service_pb2 import (
     ActRequest,
@@ -23,9 +29,10 @@ from tenure.v1.session_service_pb2 import (
     ShutdownBrowserRequest,
 )
 from tenure.v1.session_service_pb2_grpc import SessionServiceStub
+from tests.fixtures.faults import system_in
 from tests.fixtures.system import RunningSystem
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 FORM = """<!doctype html><meta charset="utf-8"><title>Form</title><body style="margin:0">
 <input id="name" style="position:absolute;left:50px;top:50px;width:200px">
@@ -36,6 +43,14 @@ button.onclick = () => fetch("/said/" + field.value);
 </script>"""
 
 
+SAVE = """(() => {
+    const link = document.createElement("a")
+    link.href = URL.createObjectURL(new Blob(["x".repeat(3000000)]))
+    link.download = "out.txt"
+    link.click()
+})()"""
+
+
 class Site:
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -43,7 +58,14 @@ class Site:
         self.url = ""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningSystem]:
+    """One for all: each test has a profile of its own."""
+    async with system_in(tmp_path_factory.mktemp("act") / "tenure") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[Site]:
     shown = Site()
 
@@ -83,13 +105,15 @@ class Worker:
         return errors.from_rpc_error(caught.value)
 
 
-@pytest.fixture
-async def worker(system: RunningSystem, site: Site) -> AsyncIterator[Worker]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def worker(system: RunningSystem, site: Site, request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
+    profile = f"act:{request.node.name}"
     async with grpc.aio.insecure_channel(system.gateway) as channel:
         stub = SessionServiceStub(channel)
-        yield Worker(
-            stub, await stub.OpenSession(OpenSessionRequest(profile="alice:act", start_url=site.url))
-        )
+        opened = await stub.OpenSession(OpenSessionRequest(profile=profile, start_url=site.url))
+        worker = Worker(stub, opened)
+        yield worker
+        await stub.CloseSession(CloseSessionRequest(session=worker.name, fencing_token=worker.token))
 
 
 NAME = Action(click=Click(x=100, y=60))
@@ -156,6 +180,33 @@ async def test_an_act_whose_hold_ends_midway_says_what_is_done_and_does_no_more(
     assert site.said == ["first"]
 
 
+async def test_files_go_through_every_service_and_the_command_line(
+    worker: Worker, system: RunningSystem, tmp_path: Path
+) -> None:
+    files = SessionFiles(worker.stub, worker.name, worker.token)
+    (tmp_path / "in.csv").write_bytes(b"a,b\n" * 500_000)
+    given = await files.upload(tmp_path / "in.csv")
+    assert Path(given.path).read_bytes() == (tmp_path / "in.csv").read_bytes()
+    async with Page.attach(worker.opened.session.cdp_url) as page:
+        await page.evaluate(SAVE)
+        while not [each for each in await files.list() if each.complete]:  # noqa: ASYNC110 - others' state
+            await asyncio.sleep(0.05)
+    await files.download("out.txt", tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == b"x" * 3_000_000
+    profile = worker.name.partition("/sessions/")[0].rpartition("/")[2]
+    command = ["download", profile, "out.txt", "--to", str(tmp_path / "again.txt"), "--json"]
+    fetching = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("tenure")), *command, "--address", system.gateway),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, problem = await fetching.communicate()
+    assert (fetching.returncode, problem) == (0, b"")
+    assert json.loads(said)["size"] == 3_000_000
+    assert (tmp_path / "again.txt").read_bytes() == b"x" * 3_000_000
+
+
 async def test_without_an_open_session_there_is_nothing_to_act_in(worker: Worker) -> None:
-    await worker.stub.ShutdownBrowser(ShutdownBrowserRequest(profile="alice:act", fencing_token=worker.token))
+    profile, _, _ = worker.name.partition("/sessions/")
+    await worker.stub.ShutdownBrowser(ShutdownBrowserRequest(profile=profile, fencing_token=worker.token))
     assert isinstance(await worker.refused(worker.act(GO)), errors.NotFound)
