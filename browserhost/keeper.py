@@ -213,6 +213,8 @@ def _stop_xvfb(xvfb: int) -> None:
     """End Xvfb, then reap until there is nobody left: what strayed from the group is killed."""
     from time import monotonic
 
+    from browserhost.keeper_spawn import children
+
     if xvfb:
         os.kill(xvfb, _SIGTERM)  # safe: our child, not reaped; a dead one stays until it is
     deadline = monotonic() + _XVFB_EXIT_S
@@ -223,22 +225,9 @@ def _stop_xvfb(xvfb: int) -> None:
             return
         if pid == 0:
             if monotonic() >= deadline:
-                for child in _children():
+                for child in children():
                     os.kill(child, _SIGKILL)
             select.select([], [], [], 0.005)
-
-
-def _children() -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                with open(f"/proc/{name}/stat") as stat:
-                    if int(stat.read().rpartition(") ")[2].split()[1]) == os.getpid():
-                        found.append(int(name))
-            except OSError:
-                continue  # it ended meanwhile
-    return found
 
 
 def _while_xvfb_starts() -> None:

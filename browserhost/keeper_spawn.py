@@ -20,6 +20,20 @@ def private(descriptor: int) -> int:
     return moved
 
 
+def children() -> list[int]:
+    """The processes whose parent this one is."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat") as stat:
+                    if int(stat.read().rpartition(") ")[2].split()[1]) == os.getpid():
+                        found.append(int(name))
+            except OSError:
+                continue  # it ended meanwhile
+    return found
+
+
 class Places:
     """As whom a browser's programs run, and in which control group; None and "": as the keeper does."""
 

@@ -28,6 +28,28 @@ _KEPT = b"\nkept\n"
 _log = structlog.get_logger("keepers")
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a keeper holds for a next host: our ends of the pipe, and the sockets that the browser's way out
+    and the keeper are called at. `path` is the latter's. It waits `wait_s` seconds for that host's call."""
+
+    write: int
+    read: int
+    way_out: int
+    called: int
+    wait_s: float
+    path: Path
+
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        return self.write, self.read, self.way_out, self.called
+
+    @property
+    def word(self) -> str:
+        """As `keeper_store.Store` reads it."""
+        return ":".join([*map(str, self.descriptors), f"{self.wait_s:g}", str(self.path)])
+
+
 @dataclass(slots=True)
 class Called:
     """A keeper that answered: its life line, and the descriptors that it kept. `close` ends its browser

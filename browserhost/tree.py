@@ -15,77 +15,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from browserhost import cgroup as cgroups
+from browserhost.ends import Exit, NotTheSame, StartFailed
+from browserhost.keepers import Kept
+from browserhost.orphans import Child, ended, kill_group, reap, reap_group, runs
 from tenure import processes
+
+__all__ = ["Exit", "Kept", "NotTheSame", "ProcessTree", "StartFailed"]
 
 KEEPER = Path(__file__).with_name("keeper.py")
 _NAMED = {"keeper", "xvfb", "chrome"}
 ORPHAN_EXIT_S = 10.0
 """As the keeper's CLEAN_EXIT_S, for a Chrome whose keeper died."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How Chrome ended. `status` is waitpid's, None where the host could not reap it itself.
-
-    `how`: `itself`, `host` (its pipe was closed), `display` (Xvfb died first), `keeper` (the keeper
-    died first); with `-killed` where it had to be killed; or `killed` at the host's word.
-    """
-
-    status: int | None
-    how: str
-    stderr: str = ""
-
-    @property
-    def clean(self) -> bool:
-        return self.status == 0 and self.how in {"itself", "host", "keeper"}
-
-    def __str__(self) -> str:
-        if self.how.startswith("display"):
-            return "its display (Xvfb) ended first"
-        if self.status is None:
-            return "it ended while it had no keeper"
-        code = os.waitstatus_to_exitcode(self.status)
-        text = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-        return f"{text} after its keeper died" if self.how.startswith("keeper") else text
-
-
-@dataclass(slots=True)
-class _Child:
-    """A process below the keeper. The descriptor names it for good, whatever becomes of its pid."""
-
-    pid: int
-    start_ticks: int
-    pidfd: int
-
-    def kill(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a keeper holds for a next host: our ends of the pipe, and the sockets that the browser's way out
-    and the keeper are called at. `path` is the latter's. It waits `wait_s` seconds for that host's call."""
-
-    write: int
-    read: int
-    way_out: int
-    called: int
-    wait_s: float
-    path: Path
-
-    @property
-    def descriptors(self) -> tuple[int, int, int, int]:
-        return self.write, self.read, self.way_out, self.called
-
-    @property
-    def word(self) -> str:
-        """As `keeper_store.Store` reads it."""
-        return ":".join([*map(str, self.descriptors), f"{self.wait_s:g}", str(self.path)])
 
 
 class ProcessTree:
@@ -116,7 +59,7 @@ class ProcessTree:
         self.on_orphaned: Callable[[], None] = lambda: None
         self._loop, self._keeper, self._life = loop, keeper, life
         self.directory, self.own = directory, own
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
         self._received = b""
         self._all_gone = False
         self._burial: asyncio.Task[None] | None = None
@@ -185,7 +128,7 @@ class ProcessTree:
         named = {words[0]: (int(words[1]), int(words[2])) for words in said if words[0] in _NAMED}
         if set(named) != _NAMED or any(words[0] not in _NAMED for words in said):
             raise NotTheSame("its Chrome has ended")
-        if gone := [what for what, who in named.items() if not _runs(*who)]:
+        if gone := [what for what, who in named.items() if not runs(*who)]:
             raise NotTheSame(f"its {' and '.join(gone)} ended meanwhile")
         try:
             tree = cls(None, named["keeper"][0], life, directory, own)
@@ -268,7 +211,7 @@ class ProcessTree:
         if not same:
             os.close(pidfd)
             return
-        self._children[what] = _Child(pid, start_ticks, pidfd)
+        self._children[what] = Child(pid, start_ticks, pidfd)
         if what == "chrome" and not self.chrome.done():
             self.chrome.set_result((pid, start_ticks))
 
@@ -298,24 +241,24 @@ class ProcessTree:
         if chrome is not None:
             self.on_orphaned()
             how = "keeper"
-            if not await _ended(chrome.pidfd, ORPHAN_EXIT_S):
+            if not await ended(chrome.pidfd, ORPHAN_EXIT_S):
                 how = "keeper-killed"
                 chrome.kill(signal.SIGKILL)
-                await _ended(chrome.pidfd, ORPHAN_EXIT_S)
+                await ended(chrome.pidfd, ORPHAN_EXIT_S)
             if self._keeper is None:
-                _kill_group(chrome.pid)
+                kill_group(chrome.pid)
             else:
                 with suppress(ProcessLookupError, PermissionError):
                     # Safe: Chrome is not reaped before the next line, so its group's number is still its own.
                     os.killpg(chrome.pid, signal.SIGKILL)
-            self._chrome_ended(Exit(_reap(chrome.pid), how))
-            await _reap_group(chrome.pid)
+            self._chrome_ended(Exit(reap(chrome.pid), how))
+            await reap_group(chrome.pid)
         if xvfb is not None:
             xvfb.kill(signal.SIGTERM)
-            if not await _ended(xvfb.pidfd, 2.0):
+            if not await ended(xvfb.pidfd, 2.0):
                 xvfb.kill(signal.SIGKILL)
-                await _ended(xvfb.pidfd, 2.0)
-            _reap(xvfb.pid)
+                await ended(xvfb.pidfd, 2.0)
+            reap(xvfb.pid)
         if self.cgroup:
             # Whatever had left Chrome's process group is in here still.
             await asyncio.to_thread(cgroups.end, Path(self.cgroup))
@@ -339,86 +282,5 @@ class ProcessTree:
         self._children.clear()
 
 
-class NotTheSame(Exception):
-    """What a keeper kept is no live browser any more. The text is a clause for people."""
-
-
-class StartFailed(Exception):
-    """A program of the tree did not start, or Chrome ended at once."""
-
-    def __init__(self, program: str, problem: str) -> None:
-        super().__init__(program, problem)
-        self.program, self.problem = program, problem
-
-    def __str__(self) -> str:
-        return f"{self.program} did not start: {self.problem or 'it said nothing'}"
-
-
 def _unhex(text: str) -> str:
     return "" if text == "-" else bytes.fromhex(text).decode(errors="replace")
-
-
-async def _ended(pidfd: int, timeout: float) -> bool:
-    """Whether the process ends within `timeout` seconds. It need not be a child."""
-    loop = asyncio.get_running_loop()
-    end: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, _resolve, end)
-    try:
-        async with asyncio.timeout(timeout):
-            await end
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(pidfd)
-    return True
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _runs(pid: int, start_ticks: int) -> bool:
-    """Whether that very process is there; dead and not reaped counts as not."""
-    try:
-        found = processes.parse_stat(Path(f"/proc/{pid}/stat").read_text())
-    except (OSError, ValueError):
-        return False
-    return found.start == start_ticks and found.runs
-
-
-def _kill_group(group: int) -> None:
-    """Kill what is left of the process group of a Chrome that is no child of ours, and dead.
-
-    Not by killpg, as its number may be another's by now.
-    """
-    for process in processes.table():
-        with suppress(ProcessLookupError):
-            if process.runs and os.getpgid(process.pid) == group:
-                os.kill(process.pid, signal.SIGKILL)
-
-
-def _reap(pid: int) -> int | None:
-    """The status of a dead child; None when it was not ours, or another reaped it."""
-    try:
-        done, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return status if done else None
-
-
-async def _reap_group(group: int) -> None:
-    """Reap what was killed with its group; each needs a moment to die."""
-    for _ in range(400):
-        if not _has_dead_or_living(group):
-            return
-        await asyncio.sleep(0.005)
-
-
-def _has_dead_or_living(group: int) -> bool:
-    """Reap the group's dead children of ours; whether any, dead until now or living, was there."""
-    try:
-        os.waitpid(-group, os.WNOHANG)
-    except ChildProcessError:
-        return False
-    return True
