@@ -259,7 +259,7 @@ class Slot:
         """The live browser at the URL; None when it proved unusable and is closed."""
         before = self.record.known
         await self.record.put(
-            replace(before, token=wanted.token, held=True, suspected=False, driven=wanted.token)
+            replace(before, token=wanted.token, held=True, used=True, suspected=False, driven=wanted.token)
         )
         gate()
         follow(wanted.token, browser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import pytest
 
@@ -10,7 +11,7 @@ from browserhost import directory, marker
 from browserhost.config import Look
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.prewarming import Prewarmed
-from tenure.errors import HostUnreachable, ProfileBusy, ProfileInReview, TokenSuperseded
+from tenure.errors import HostUnreachable, ProfileBusy, ProfileInReview, ProfileMissing, TokenSuperseded
 from tenure.v1.hold_pb2 import ProfileState
 from tests.browserhost.fakes import ALICE, Machine
 
@@ -67,6 +68,21 @@ async def test_an_open_that_comes_during_a_prewarm_uses_its_browser(machine: Mac
     assert (await warming).warm
     assert (await opening).prewarmed
     assert len(machine.chrome.launched) == launched + 1
+
+
+async def test_the_first_hold_of_a_new_profile_counts_as_use_though_its_browser_was_there_before(
+    machine: Machine,
+) -> None:
+    """Rules 17 and 19: a login may be in the directory from then on."""
+    assert (await prewarm(machine)).warm
+    assert not machine.profile().slot.record.known.used
+    assert (await machine.open(50)).prewarmed
+    assert (await machine.profile().close_hold(50)).used
+    machine.locks.revision = 51
+    assert await machine.profile().evict()
+    shutil.rmtree(machine.root.profile(ALICE).profile_dir)
+    with pytest.raises(ProfileMissing):
+        await machine.open(60)
 
 
 async def test_no_token_of_before_a_prewarm_is_served_after_it(machine: Machine) -> None:
