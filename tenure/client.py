@@ -30,6 +30,7 @@ from tenure.worker import Worker
 DEFAULT_TARGET = "127.0.0.1:7433"
 OPEN_TIMEOUT_S = 120.0
 ACQUIRE_TIMEOUT_S = 30.0
+LONGEST_URL = 8192  # characters, of an address that a session may start at
 
 # Of the keep-alive options only http2.ping_timeout_ms bounds the wait for a frozen peer in
 # grpcio 1.85 (keepalive_timeout_ms alone: 63 s).
@@ -189,8 +190,8 @@ class Client(Viewing):
         """Have the hold that there is on a profile transferred to this client, and go on where it stood.
 
         Its worker is cut off, and told that its token was superseded; whoever waits keeps waiting. The page
-        is opened anew, at the address where it was, in the same browser. `reason` is for the record.
-        Otherwise as `open`. Raises NotFound when no session is open on the profile.
+        is opened anew, at the web address where it was, in the same browser; when that fails, the hold is
+        released. `reason` is for the record. Otherwise as `open`. Raises NotFound without an open session.
         """
         transfer = hold_service_pb2.TransferHoldRequest(profile=profile, run_id=run_id, reason=reason)
         request = session_service_pb2.OpenSessionRequest(profile=profile)
@@ -199,14 +200,18 @@ class Client(Viewing):
             if not transfer.fencing_token:
                 # Once: a transfer that is asked for again is of the same hold.
                 shown = await self.session_of(profile)
-                transfer.fencing_token, request.start_url = shown.fencing_token, shown.url
+                transfer.fencing_token, request.start_url = shown.fencing_token, _address_of(shown)
                 city, _, state = shown.proxy_key.partition("__")
                 if shown.proxy_key:
                     request.proxy.CopyFrom(session_pb2.Proxy(city=city, state=state))
             transfer.to_worker, transfer.request_id = worker, request_id
             hold = (await call_again(self._holds.TransferHold, transfer, timeout=timeout)).hold
             request.fencing_token = hold.fencing_token
-            opened = await call_again(self._sessions.OpenSession, request, timeout=timeout)
+            try:
+                opened = await call_again(self._sessions.OpenSession, request, timeout=timeout)
+            except BaseException as error:
+                await self._let_go(profile, hold.fencing_token, error)
+                raise
             return Session(self._holds, self._sessions, opened)
 
         ways = Ways(acquire, self._close, Session.disconnect, partial(self._cancel_wait, profile))
@@ -255,6 +260,13 @@ class Client(Viewing):
         )
         await call_again(self._sessions.CloseSession, request, timeout=CLEAN_UP_S, again=_open_question)
 
+    async def _let_go(self, profile: str, fencing_token: int, error: BaseException) -> None:
+        """Release a hold under which no session could be opened; a failure becomes a note on the error."""
+        try:
+            await shielded(self.release(profile, fencing_token, Result.FAILED_UNTOUCHED), timeout=CLEAN_UP_S)
+        except (TenureError, TimeoutError) as problem:
+            error.add_note(f"then the hold was not released: {problem}")
+
     async def _cancel_wait(self, profile: str, worker: str, request_id: str) -> None:
         request = hold_service_pb2.CancelWaitRequest(profile=profile, worker=worker, request_id=request_id)
         await call_again(self._holds.CancelWait, request, timeout=CLEAN_UP_S)
@@ -262,6 +274,12 @@ class Client(Viewing):
 
 Held = TypeVar("Held", bound=HeldProfile)
 Waiting = TypeVar("Waiting", session_service_pb2.OpenSessionRequest, hold_service_pb2.AcquireHoldRequest)
+
+
+def _address_of(session: session_pb2.Session) -> str:
+    """Where its page is, when that can be opened anew; "" for an error page, a blob, or what is too long."""
+    web = session.url.partition("://")[0].lower() in {"http", "https"}
+    return session.url if web and len(session.url) <= LONGEST_URL else ""
 
 
 def _open_question(error: TenureError) -> bool:

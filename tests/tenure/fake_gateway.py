@@ -65,6 +65,8 @@ class FakeGateway(
         """Fields of the holds granted from now on, for example their origin."""
         self.explanation = profile_service_pb2.ExplainProfileResponse()
         self.hosts: list[host_pb2.Host] = []
+        self.shown_url = ""
+        """Where the page of every session is."""
         self.leaving: list[int] = []
         """How many browsers the first host has at each look from now on."""
         self.deaf_looks = 0
@@ -125,6 +127,8 @@ class FakeGateway(
         return hold
 
     async def _granted(self, request: Any, context: Any) -> hold_pb2.Hold:
+        if getattr(request, "fencing_token", 0):
+            return self.holds[request.profile]
         try:
             return self.grant(
                 request.profile,
@@ -152,6 +156,12 @@ class FakeGateway(
     def _let_go(self, profile: str, result: int) -> None:
         self.holds.pop(profile, None)
         self.ended[profile] = result
+
+    async def TransferHold(self, request: Any, context: Any) -> Any:
+        await self._enter("TransferHold", request, context)
+        self.holds.pop(request.profile)
+        hold = self.grant(request.profile, request.to_worker, request.request_id, run_id=request.run_id)
+        return hold_service_pb2.TransferHoldResponse(hold=hold)
 
     async def CancelWait(self, request: Any, context: Any) -> Any:
         await self._enter("CancelWait", request, context)
@@ -186,6 +196,12 @@ class FakeGateway(
             reused_session=True,
             timings=[session_pb2.PhaseTiming(phase="launch", duration=to_duration(0.25))],
         )
+
+    async def GetSession(self, request: Any, context: Any) -> Any:
+        await self._enter("GetSession", request, context)
+        token = int(request.session.rpartition("/")[2])
+        session = session_pb2.Session(name=request.session, url=self.shown_url, fencing_token=token)
+        return session_service_pb2.GetSessionResponse(session=session)
 
     async def CloseSession(self, request: Any, context: Any) -> Any:
         await self._enter("CloseSession", request, context)
