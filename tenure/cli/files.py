@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +55,8 @@ def download(
     profile: Profile,
     file: Annotated[str, typer.Argument(help="Its name as listed; of several, the newest whole one.")],
     to: Annotated[
-        Path | None, typer.Option("--to", help="Where to put it; here, under its name, when left out.")
+        Path | None,
+        typer.Option("--to", help="A file, or a directory to put it in under its name; here when left out."),
     ] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -84,17 +85,11 @@ async def _downloads(output: Output, address: str, profile: str) -> None:
 
     async with connect(address) as client:
         found = await (await client.files(profile)).list()
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("NAME", "SIZE", "STATE", "FROM", "FILE"):
-        table.add_column(title, overflow="fold")
-    for each in found:
-        told = _facts(each)
-        table.add_row(each.suggested_name, decimal(each.size), told["state"], each.url, each.file)
     if output.as_json:
         for each in found:
             output.show(_facts(each))
     else:
-        output.show({}, table if found else Text("Nothing has been downloaded.", style="dim"))
+        output.show({}, _table(found) if found else Text("Nothing has been downloaded.", style="dim"))
 
 
 async def _download(output: Output, address: str, profile: str, file: str, to: Path | None) -> None:
@@ -103,13 +98,32 @@ async def _download(output: Output, address: str, profile: str, file: str, to: P
     async with connect(address) as client:
         files = await client.files(profile)
         found = await files.find(file)
-        # The name is the site's: only its last part is taken, and nothing is written over.
-        place = to or Path(Path(found.suggested_name or found.file).name)
-        if to is None and place.exists():
-            raise FileExistsError(f"{place} is there already: say --to")
+        place = _place(found, to)
         with _shown(output, f"from {profile}") as progress:
             await files.download(found.file, place, progress)
     output.show({**_facts(found), "to": str(place)}, Text(f"{place} ({decimal(found.size)})"))
+
+
+def _table(found: Iterable[Download]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("NAME", "SIZE", "STATE", "FROM", "FILE"):
+        table.add_column(title, overflow="fold")
+    for each in found:
+        # The name and the address are the site's: nothing in them is markup.
+        words = (each.suggested_name, decimal(each.size), _facts(each)["state"], each.url, each.file)
+        table.add_row(*map(Text, words))
+    return table
+
+
+def _place(found: Download, to: Path | None) -> Path:
+    """Where a download goes: `to`, or in it when it is a directory. Raises FileExistsError."""
+    if to is not None and not to.is_dir():
+        return to
+    # The name is the site's: only its last part is taken, and nothing is written over.
+    place = (to or Path()) / Path(found.suggested_name or found.file).name
+    if place.exists():
+        raise FileExistsError(f"{place} is there already: say --to")
+    return place
 
 
 @contextmanager
@@ -120,7 +134,7 @@ def _shown(output: Output, what: str) -> Iterator[Progress]:
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, console=output.errors, transient=True) as bar:
         task = bar.add_task(what, visible=False)
 

@@ -1,4 +1,4 @@
-"""Taking a hold over, with a gateway in memory: where its page is opened anew, and what becomes of it else."""
+"""Taking a hold over, with a gateway in memory: where its page opens anew, and what becomes of it else."""
 
 from __future__ import annotations
 
