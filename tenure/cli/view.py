@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
@@ -14,8 +15,12 @@ from tenure.cli.output import DEFAULT_ADDRESS, USAGE, Address, Json, Output, run
 
 LISTEN_S = 5.0
 """How long to wait until it is heard what happens at an address."""
-OPEN_S = 600.0
-"""How long the address of one who is to act may be opened."""
+OPEN_S = 3600.0
+"""How long the address of one who is to act may be opened, and opened again: as long as it may be at most."""
+AGAIN_S = 1.0
+"""How long to wait before it is listened again."""
+REFUSALS = 30
+"""After as many in a row nobody is to be heard there any more; a host that comes back takes less."""
 
 
 def view(
@@ -84,7 +89,7 @@ async def _driven(output: Output, address: str, profile: str, reason: str) -> No
 def for_people(url: str) -> tuple[Text, Text]:
     """What a person who is to drive is told."""
     return Text(url, style="bold"), Text(
-        f"Open it in a browser within {OPEN_S / 60:g} minutes: it has a secret in it. "
+        f"Open it in a browser within {OPEN_S / 60:g} minutes, or again: it has a secret in it. "
         "Click Done there when you are, or press Ctrl-C here.",
         style="dim",
     )
@@ -111,13 +116,19 @@ async def listening(url: str) -> AsyncIterator[asyncio.Event]:
 async def _hear_done(url: str, listens: asyncio.Event, over: asyncio.Event) -> None:
     import aiohttp
 
-    while not over.is_set():
-        with suppress(aiohttp.ClientError, OSError):
+    refused = 0
+    while refused < REFUSALS:
+        try:
             async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/words") as socket:
+                refused = 0
                 listens.set()
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT and message.json()["type"] == "done":
                         over.set()
                         return
+        except aiohttp.WSServerHandshakeError as answer:
+            refused = refused + 1 if answer.status == HTTPStatus.NOT_FOUND else 0
+        except (aiohttp.ClientError, OSError):
+            pass
         # The host or the gateway went away; the hold's own end is told by whoever keeps it.
-        await asyncio.sleep(1)
+        await asyncio.sleep(AGAIN_S)
