@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from browserhost import durable, replacing
+from browserhost import durable, replacing, retirement
 from browserhost import marker as marks
 from browserhost.marker import Marker
 from browserhost.paths import DataRoot
@@ -83,11 +83,13 @@ class Moving:
                 await self._slot.close()
             floor = self._fence.state.floor
         async with self._browser_lock:
-            # A browser was started since only if a later token has raised the floor first.
-            if self._fence.state.floor != floor:
+            # A later token has raised the floor first; a browser launched ahead has not.
+            if self._fence.state.floor != floor or self._slot.browser is not None:
                 raise changed(self._name, revision)
             retired = Retired(revision, *await self._directory(found, revision), floor)
-        self._retired = retired
+            # In the lock: whoever launches ahead asks for it there.
+            await in_thread(retirement.note, self._paths.retired, revision)
+            self._retired = retired
         _log.info("home retired", profile=str(self._name), revision=revision, size=retired.size)
         return retired
 

@@ -4,7 +4,7 @@
     {data_root}/host.lock                                  flocked by the one host that runs here
     {data_root}/keepers/                                   sockets: where live browsers' keepers are called
     {data_root}/tenants/{t}/chrome-profile/{p}/            the user-data-dir; nothing here deletes it
-    {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings}
+    {data_root}/tenants/{t}/custody/{p}/{floor,marker,lock,findings,retired}
     {data_root}/tenants/{t}/evidence/{p}/{token}/          what was witnessed under each token
     {data_root}/tenants/{t}/incoming/{p}/                  what comes from another host, until it is verified
     {data_root}/tenants/{t}/aside/{p}/{revision}-{n}/      directories that others took the place of, for good
@@ -61,6 +61,10 @@ class ProfilePaths:
     @property
     def findings(self) -> Path:
         return self.custody_dir / "findings"
+
+    @property
+    def retired(self) -> Path:
+        return self.custody_dir / "retired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from browserhost import retirement
 from browserhost.config import Look
 from browserhost.premises import Premises
 from browserhost.slot import OnEnd
+from browserhost.tasks import in_thread
 from browserhost.workshop import Wanted
 from tenure.errors import HostUnreachable, NoRoom, ProfileBusy
 
@@ -34,8 +36,8 @@ class Prewarming:
     async def prewarm(self, proxy_key: str, look: Look) -> Prewarmed:
         """Have a browser for the key ready; one that fits stays. Goes on without its caller. Idempotent.
 
-        An open that comes meanwhile waits for this launch and uses it. Raises what PrewarmBrowser
-        documents.
+        An open that comes meanwhile waits for this launch and uses it. At a home that was retired for a move
+        nothing is launched before the profile's next hold. Raises what PrewarmBrowser documents.
         """
         self._refuse_when_stopping()
         return await self._premises.tasks.whole(self._prewarm(proxy_key, look))
@@ -60,6 +62,9 @@ class Prewarming:
             self._refuse_when_stopping()
             if here.fence.state.floor != floor:
                 raise self._busy()
+            if await in_thread(retirement.is_at, here.paths.retired, found.revision):
+                # Rule 20: nothing writes to the directory between its copy and the change of home.
+                raise self._busy("it may be on its way to another host", "AVAILABLE")
             wanted = Wanted(floor - 1, "", proxy_key, reuse=True, used_elsewhere=found.used, look=look)
             timings: dict[str, float] = {}
             before = await here.slot.prewarm(wanted, self._on_end, timings)
@@ -71,12 +76,12 @@ class Prewarming:
         if later or self._premises.underway.busy:
             raise self._busy()
 
-    def _busy(self) -> ProfileBusy:
+    def _busy(self, why: str = "a hold of it has just begun", state: str = "HELD") -> ProfileBusy:
         profile = self._premises.name.profile
         return ProfileBusy(
-            f"profile_id '{profile}' is busy: a hold of it has just begun.",
+            f"profile_id '{profile}' is busy: {why}.",
             profile=profile,
             holder_run_id="",
-            state="HELD",
+            state=state,
             retry_after_s=1.0,
         )

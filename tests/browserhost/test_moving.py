@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from browserhost import directory, floor, lock, marker
+from browserhost.config import Look
 from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.moving import Moving, Retired
 from browserhost.premises import Premises
+from browserhost.slot import Slot
 from tenure.errors import (
     DiskFull,
     InvalidField,
@@ -208,6 +210,59 @@ async def test_nothing_is_sent_that_was_not_retired(machine: Machine) -> None:
         await sent(machine)
     await retire(machine)
     assert await sent(machine)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_no_browser_is_launched_ahead_at_a_retired_home_until_it_is_held_again(
+    machine: Machine, restarted: bool
+) -> None:
+    """Rule 20: what is there stays what was sent, since the change of home compares no more than mod(p)."""
+    await used(machine)
+    retired = await retire(machine)
+    launched = len(machine.chrome.launched)
+    if restarted:
+        await machine.killed()
+    with pytest.raises(ProfileBusy):
+        await machine.profile().prewarming.prewarm("", Look())
+    assert len(machine.chrome.launched) == launched
+    assert (await retire(machine)).digest == retired.digest
+    assert b"signed in" in b"".join(await sent(machine))
+    # Given up: it was held here since.
+    await machine.open(50)
+    await machine.profile().close_hold(50)
+    machine.locks.revision = 55
+    assert (await machine.profile().prewarming.prewarm("", Look())).warm
+
+
+async def test_a_launch_ahead_that_waits_while_a_home_is_retired_is_refused(
+    machine: Machine,
+) -> None:
+    await used(machine)
+    closing, go_on = machine.chrome.pause("close")
+    retiring = asyncio.create_task(retire(machine))
+    await closing.wait()
+    launched = len(machine.chrome.launched)
+    warming = asyncio.create_task(machine.profile().prewarming.prewarm("", Look()))
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(ProfileBusy):
+        await warming
+    assert (await retiring).digest
+    assert len(machine.chrome.launched) == launched
+
+
+async def test_a_home_with_a_browser_that_nobody_closed_is_not_retired(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stays(_: Slot) -> None:
+        pass
+
+    await used(machine)
+    with monkeypatch.context() as patch:
+        patch.setattr(Slot, "close", stays)
+        with pytest.raises(TokenSuperseded):
+            await retire(machine)
+    assert (await retire(machine)).digest
 
 
 # --- the new home ---------------------------------------------------------------------------------
