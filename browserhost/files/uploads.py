@@ -39,14 +39,15 @@ async def receive(
     passing = f".{secrets.token_hex(8)}"
     written = folder.create(passing)
     try:
-        used = folders.used()
         async for part in parts:
             gate()
             size += len(part)
-            _bound(limits, size, used, folder.free(), str(folder.path))
+            # Counted each time: others may be on their way too.
+            _bound(limits, size, folders.used() + len(part), folder.free(), str(folder.path))
             digest.update(part)
             await in_thread(_write, written, part)
         gate()
+        _bound(limits, size, folders.used(), folder.free(), str(folder.path))
         folder.replace(name, passing)
     except BaseException:
         folder.remove(passing)
@@ -59,7 +60,7 @@ async def receive(
 def _bound(limits: Limits, size: int, used: int, free: int, path: str) -> None:
     if size > limits.upload:
         raise QuotaExceeded(limit="upload_limit", value=limits.upload)
-    if size + used > limits.session:
+    if used > limits.session:
         raise QuotaExceeded(limit="session_files_limit", value=limits.session)
     if free - limits.least_free < 0:
         raise DiskFull(path=path, free_bytes=free)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,29 @@ async def test_past_its_limit_nothing_of_it_is_left(
         await put(folders, "a", b"x" * (size // 2), b"x" * (size - size // 2))
     assert caught.value.limit == limit
     assert there(folders) == {"a": b"kept"}
+
+
+async def test_two_at_a_time_are_not_taken_past_the_sessions_limit(folders: Folders) -> None:
+    turns = [asyncio.Event(), asyncio.Event()]
+
+    async def by_turns(number: int) -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b"x" * 20
+            turns[1 - number].set()
+            await turns[number].wait()
+            turns[number].clear()
+        turns[1 - number].set()
+
+    async def upload(number: int) -> Uploaded:
+        try:
+            return await receive(folders, LIMITS, f"{number}", by_turns(number), lambda: None)
+        finally:
+            for each in turns:
+                each.set()
+
+    ends = await asyncio.gather(upload(0), upload(1), return_exceptions=True)
+    assert any(isinstance(each, QuotaExceeded) for each in ends)
+    assert folders.used() <= LIMITS.session
 
 
 async def test_a_full_disk_is_told(folders: Folders) -> None:
