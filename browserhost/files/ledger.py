@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename, dirname
 
 from tenure.v1.session_pb2 import DownloadEnd
 
-_PART = ".crdownload"
+PART = ".crdownload"
 """What Chrome calls a download that goes on."""
 
 
@@ -61,10 +61,16 @@ class Ledger:
         """A download begins; `now` in seconds since 1970."""
         self._entries[guid] = Entry(guid, url, suggested_name, now)
 
-    def found(self, name: str, size: int, begin: float) -> None:
-        """A file is there that this process saw no download of: another host did."""
-        if not name.endswith(_PART):
-            self._entries[name] = Entry(name, "", "", begin, size, name)
+    def found(self, files: Mapping[str, tuple[int, float]]) -> None:
+        """These files, with sizes and times, are there: what this process saw no download of, another did.
+
+        What still goes on is none, nor is the empty file that keeps its name for it.
+        """
+        known = {each.path for each in self} | self._entries.keys()
+        for name in files.keys() - known:
+            if not name.endswith(PART) and name + PART not in files:
+                size, begin = files[name]
+                self._entries[name] = Entry(name, "", "", begin, size, name)
 
     def goes_on(self, guid: str, state: str, received: int, path: str) -> Entry | None:
         """How it stands now. None for one that did not begin in this session, or is over.

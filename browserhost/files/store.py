@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from posixpath import basename
+from posixpath import basename, dirname
 from typing import Any
 
 import structlog
 
 from browserhost.files.folders import DOWNLOADS, UPLOADS, Folders
-from browserhost.files.ledger import Entry, Ledger, Limits, is_too_large
+from browserhost.files.ledger import PART, Entry, Ledger, Limits, is_too_large
 from tenure.cdp import CdpClient
 from tenure.errors import NotFound
 
@@ -53,8 +53,7 @@ class Files:
         fresh = Folders(self._own(), token, self._user)
         self.close()
         self.folders, self.ledger = fresh, Ledger(str(fresh.downloads.path))
-        for name, found in fresh.downloads.files():
-            self.ledger.found(name, found.st_size, found.st_mtime)
+        self._find(fresh)
         fresh.clear_others()
         self.keep_downloads()
 
@@ -84,8 +83,10 @@ class Files:
 
     def open(self, file: str) -> tuple[int, int]:
         """A download that is whole, open for reading, and its size. Raises NotFound."""
-        entry = self.ledger.get(file)
         try:
+            if self.folders is not None and self.ledger.get(file) is None:
+                self._find(self.folders)
+            entry = self.ledger.get(file)
             if self.folders is None or entry is None or not entry.complete:
                 raise FileNotFoundError(file)
             return self.folders.downloads.open(entry.path)
@@ -94,9 +95,10 @@ class Files:
 
     def listed(self) -> list[Entry]:
         """The downloads, by time; of the whole ones, those whose file is still there as it was."""
-        files = self.folders.downloads.files() if self.folders is not None else ()
-        there = {name: found.st_size for name, found in files}
-        return [each for each in self.ledger if not each.complete or there.get(each.path) == each.size]
+        there = self._find(self.folders) if self.folders is not None else {}
+        return [
+            each for each in self.ledger if not each.complete or there.get(each.path, ())[:1] == (each.size,)
+        ]
 
     def used(self) -> int:
         """Bytes of all files of the session, those of downloads that go on included."""
@@ -106,15 +108,33 @@ class Files:
         if method == "Browser.downloadWillBegin":
             self.ledger.begins(time.time(), params["guid"], params["url"], params["suggestedFilename"])
         elif method == "Browser.downloadProgress":
-            received, path = int(params["receivedBytes"]), params.get("filePath", "")
-            entry = self.ledger.goes_on(params["guid"], params["state"], received, path)
+            guid, received, path = params["guid"], int(params["receivedBytes"]), params.get("filePath", "")
+            if self._is_unknown(guid, path):
+                self.ledger.begins(time.time(), guid, "", "")
+            entry = self.ledger.goes_on(guid, params["state"], received, path)
             if self.folders is None:
                 return
-            if entry is None and path and self.ledger.get(params["guid"]) is not None:
-                # It was whole before it could be cancelled.
-                self.folders.downloads.remove(basename(path))
-            elif entry is not None and (entry.goes_on or entry.complete):
+            if entry is None:
+                known = self.ledger.get(guid)
+                if path and known is not None and known.end:
+                    # It was whole before it could be cancelled.
+                    self.folders.downloads.remove(basename(path))
+            elif entry.goes_on or entry.complete:
                 self._bound(entry, self.folders)
+
+    def _find(self, folders: Folders) -> dict[str, tuple[int, float]]:
+        """What files there are, which the ledger knows of from then on."""
+        files = {name: (found.st_size, found.st_mtime) for name, found in folders.downloads.files()}
+        self.ledger.found(files)
+        return files
+
+    def _is_unknown(self, guid: str, path: str) -> bool:
+        """Whether it is the session's, and began under a host before this one."""
+        if self.folders is None or self.ledger.get(guid) is not None:
+            return False
+        if path:
+            return dirname(path) == self.ledger.folder
+        return any(name == guid + PART for name, _ in self.folders.downloads.files())
 
     def _bound(self, entry: Entry, folders: Folders) -> None:
         if is_too_large(entry, self.limits, folders.used(), folders.downloads.free()):

@@ -69,9 +69,15 @@ def test_a_file_that_another_replaced_is_no_download_any_more() -> None:
 
 def test_what_a_host_before_this_one_saw_is_found_by_its_file() -> None:
     known = ledger()
-    known.found("a", 5, 1.0)
-    known.found("b.crdownload", 5, 1.0)
+    known.found({"a": (5, 1.0), "b.crdownload": (5, 1.0), "c": (0, 1.0), "c.crdownload": (5, 1.0)})
     assert [(each.file, each.complete, each.size) for each in known] == [("a", True, 5)]
+
+
+def test_a_file_of_a_download_that_it_knows_is_found_no_second_time() -> None:
+    known = ledger("a", "b")
+    known.goes_on("a", "completed", 5, "/d/41/report.pdf")
+    known.found({"report.pdf": (5, 1.0), "b": (9, 1.0)})
+    assert [(each.file, each.path) for each in known] == [("a", "report.pdf"), ("b", "")]
 
 
 def test_a_download_ends_at_its_limit_the_sessions_and_the_disks() -> None:

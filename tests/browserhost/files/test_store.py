@@ -139,6 +139,49 @@ async def test_a_host_that_takes_over_finds_what_is_whole(told: Told, tmp_path: 
     heir.files.close()
 
 
+@pytest.fixture
+async def heir(told: Told, tmp_path: Path) -> AsyncIterator[Told]:
+    """The browser as the next host has it, with a download under way that the host before it saw begin."""
+    told.files.begin(41)
+    told.begins("g1")
+    (told.files.downloads / "g1.crdownload").write_bytes(b"half")
+    heir = Told(tmp_path, told.files.limits)
+    heir.files.begin(41)
+    assert heir.files.listed() == []
+    yield heir
+    heir.files.close()
+
+
+def whole(heir: Told) -> None:
+    """Chrome gives it its name."""
+    (heir.files.downloads / "g1.crdownload").replace(heir.files.downloads / "g1")
+
+
+async def test_what_a_host_before_this_one_saw_begin_can_be_read_at_its_end(heir: Told) -> None:
+    whole(heir)
+    assert read(heir.files, "g1") == b"half"
+    assert [(each.file, each.complete, each.size) for each in heir.files.listed()] == [("g1", True, 4)]
+    heir.goes_on("g1", 4, "completed", filePath=str(heir.files.downloads / "g1"))
+    assert read(heir.files, "g1") == b"half"
+
+
+async def test_what_a_host_before_this_one_saw_begin_is_listed_and_bounded_once_it_goes_on(
+    heir: Told,
+) -> None:
+    heir.goes_on("g1", 60)
+    assert [(each.file, each.complete, each.size) for each in heir.files.listed()] == [("g1", False, 60)]
+    heir.goes_on("g1", 101)
+    assert heir.cancelled == ["g1"]
+
+
+async def test_what_a_host_before_this_one_saw_begin_is_bounded_at_its_end(heir: Told) -> None:
+    (heir.files.downloads / "g1.crdownload").write_bytes(b"x" * 101)
+    whole(heir)
+    heir.goes_on("g1", 101, "completed", filePath=str(heir.files.downloads / "g1"))
+    assert heir.cancelled == ["g1"]
+    assert not (heir.files.downloads / "g1").exists()
+
+
 async def test_one_that_grows_past_its_limit_is_cancelled(told: Told) -> None:
     told.files.begin(41)
     told.begins("g1")
