@@ -94,6 +94,8 @@ class Hands:
 
     async def _do(self, line: str) -> str:
         assert self._process.stdin is not None
+        if self.lost:
+            raise _unusable("it does not answer")
         with suppress(ConnectionError):  # the answer's absence says it
             self._process.stdin.write(line.encode() + b"\n")
             await self._process.stdin.drain()
@@ -105,10 +107,10 @@ class Hands:
                 line = "" if self._reading.done() and self._answers.empty() else await self._answers.get()
         except TimeoutError:
             line = ""
+            self.drop()  # what it still answers would be taken for the next command's
         word, _, rest = line.partition(" ")
         if word != "ok":
-            problem = rest or "it does not answer"
-            raise BrowserCrashed(f"The browser's display cannot be used: {problem}.", problem=problem)
+            raise _unusable(rest or "it does not answer")
         return rest
 
     async def _read(self) -> None:
@@ -121,6 +123,10 @@ class Hands:
             else:
                 self._answers.put_nowait(f"{word} {rest}")
         self._answers.put_nowait("")
+
+
+def _unusable(problem: str) -> BrowserCrashed:
+    return BrowserCrashed(f"The browser's display cannot be used: {problem}.", problem=problem)
 
 
 class KeptHands:
@@ -152,9 +158,9 @@ class KeptHands:
             await to_its_end(hands.aclose())
             raise
         finally:
-            if not self._keep:
+            if hands.lost or not self._keep:
                 await to_its_end(hands.aclose())
-            elif not hands.lost:
+            else:
                 self._hands = hands
                 self._timer = asyncio.get_running_loop().call_later(KEEP_S, self.drop)
 

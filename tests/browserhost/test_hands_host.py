@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,22 @@ async def test_one_that_fell_silent_is_not_used_again(monkeypatch: pytest.Monkey
         async with hands.use() as used:
             await used.do("silence")
     monkeypatch.setattr(hands_host, "ANSWER_S", 10.0)
+    assert await pid(hands) != first
+    await hands.aclose()
+
+
+async def test_what_it_answers_too_late_is_taken_for_no_answer_also_when_its_silence_was_forgiven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands = kept()
+    first = await pid(hands)
+    async with hands.use() as used:
+        monkeypatch.setattr(hands_host, "ANSWER_S", 0.01)
+        with suppress(BrowserCrashed):
+            await used.do("late")
+        monkeypatch.setattr(hands_host, "ANSWER_S", 10.0)
+        with pytest.raises(BrowserCrashed, match="does not answer"):
+            await used.do("next")
     assert await pid(hands) != first
     await hands.aclose()
 
