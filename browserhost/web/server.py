@@ -44,10 +44,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who serves a path's first part. `own_pages`: pages that came from this very address may ask too."""
+    """Who serves a path's first part."""
 
     serve: Callable[[Visit], Awaitable[None]]
-    own_pages: bool = False
 
 
 class Visit:
@@ -60,10 +59,6 @@ class Visit:
         self.host = self._header("Host").lower()
         """The address by which the other side reached this one, with its port."""
 
-    @property
-    def wants_socket(self) -> bool:
-        return self._header("Upgrade").lower() == "websocket"
-
     def answer(self, status: int, body: bytes, kind: str = TEXT) -> None:
         """Send an HTTP answer and close. `kind` is its media type."""
         self._connection.answer(status, body, kind)
@@ -72,15 +67,14 @@ class Visit:
         """Open the WebSocket; it is closed, if it is not by then, when the route returns. Raises Refused."""
         return self._connection.accept(self._request)
 
-    def judge(self, route: Route, names: frozenset[str]) -> None:
+    def judge(self, names: frozenset[str]) -> None:
         """Raises Refused for who may not ask."""
         if self._request.method != "GET":
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served.")
         if self.host not in names:
             raise Refused(HTTPStatus.FORBIDDEN, "This is another address.")
-        origin = self._header("Origin")
-        if origin and not (route.own_pages and origin == f"http://{self.host}"):
-            raise Refused(HTTPStatus.FORBIDDEN, "Not for pages of other sites.")
+        if self._header("Origin"):
+            raise Refused(HTTPStatus.FORBIDDEN, "Not for pages of any site.")
 
     def _header(self, name: str) -> str:
         try:
@@ -127,7 +121,7 @@ class WebServer:
         route = self.routes.get(visit.parts[0])
         if route is None:
             raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
-        visit.judge(route, self._names)
+        visit.judge(self._names)
         await route.serve(visit)
 
 
@@ -142,6 +136,7 @@ class _Connection(asyncio.Protocol):
         self._serving: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._lost = self._served = False
+        self._unread = 0  # bytes of answers to pings since the connection is full
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
@@ -170,6 +165,7 @@ class _Connection(asyncio.Protocol):
             self._socket.room(has=False)
 
     def resume_writing(self) -> None:
+        self._unread = 0
         if self._socket is not None:
             self._socket.room(has=True)
 
@@ -244,10 +240,19 @@ class _Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
-            if data:
+            if not data:
+                self._end()
+            elif self._has_room_for(data):
                 self._transport.write(data)
             else:
-                self._end()
+                self._transport.abort()
+                return
+
+    def _has_room_for(self, data: bytes) -> bool:
+        """Whether this side may go on answering: not one that pings on and reads nothing."""
+        if self._socket is not None and self._socket.full:
+            self._unread += len(data)
+        return self._unread <= AHEAD_BYTES
 
     def _end(self) -> None:
         """Close once what was sent is through, or after a moment without."""
