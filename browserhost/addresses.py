@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Self
 
+from tenure.errors import QuotaExceeded
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 
 LONGEST_TTL_S = 3600
+MOST = 64
+"""Further addresses that a session has at a time."""
 
 
 class Kind(Enum):
@@ -41,8 +44,13 @@ class Addresses:
     further: dict[str, Address] = field(default_factory=dict)
 
     def add(self, secret: str, address: Address, now: float) -> None:
-        """Let a further secret in; those whose time is over are forgotten."""
+        """Let a further secret in; those whose time is over are forgotten. Raises QuotaExceeded."""
         self.further = {each: known for each, known in self.further.items() if now < known.until}
+        if len(self.further) >= MOST:
+            problem = (
+                f"The session has {MOST} addresses already, the most it may have. Try again when one expires."
+            )
+            raise QuotaExceeded(problem, limit="session_addresses", value=MOST)
         self.further[secret] = address
 
     def admits(self, secret: str, kind: Kind, now: float) -> bool:

@@ -20,14 +20,17 @@ from typing import Self
 from browserhost import listing, targets
 from browserhost.addresses import Address, Addresses, Kind
 from browserhost.browser import Browser
-from browserhost.client import Client, Issued
+from browserhost.client import Client, Guest, Issued
 from browserhost.web.server import Refused, Route, Visit, WebServer
 from tenure.cdp import CdpClosed, CdpError
 from tenure.errors import BrowserCrashed, TenureError
 
 REST_S = 3.0
 """How long a page may take to come to what clients sent to it before they were cut."""
-ANSWER_S = 5.0
+ANSWER_S = 10.0
+"""Longer than one slow client can keep all others waiting (`backlog.STALL_S`)."""
+MOST_GUESTS = 32
+"""Of one kind that a session has at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class CdpEndpoint:
     def issue_further(self, main: str, kind: Kind, until: float) -> str:
         """A further secret of a grant, to connect with before `until` (seconds since 1970).
 
-        Raises KeyError when the grant is cut.
+        Raises KeyError when the grant is cut, QuotaExceeded when it has too many.
         """
         secret = secrets.token_urlsafe(32)
         self._issued[main].addresses.add(secret, Address(kind, until), time.time())
@@ -153,6 +156,7 @@ class CdpEndpoint:
                 raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     async def _connect(self, visit: Visit, issued: Issued, target: str) -> None:
+        check_room(issued, Client)
         client = Client(issued, visit.accept(), target)
         # Nothing is awaited between the look-up and this, so a cut finds either no grant or this client.
         issued.clients.add(client)
@@ -160,6 +164,15 @@ class CdpEndpoint:
             await client.run()
         finally:
             issued.clients.discard(client)
+
+
+def check_room(issued: Issued, kind: type[Guest]) -> None:
+    """Raises Refused when the session has all the guests of that kind that it may have."""
+    if sum(isinstance(each, kind) for each in issued.clients) >= MOST_GUESTS:
+        problem = (
+            f"This session has {MOST_GUESTS} connections already, the most it may have. Close one first."
+        )
+        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, problem)
 
 
 async def _told(issued: Issued, which: list[str], address: str) -> bytes:

@@ -25,7 +25,8 @@ AHEAD = 100
 """How much may wait to be done; a person who is that far ahead has long stopped to look."""
 FINISH_S = 5.0
 """How long one who has left is still worked for."""
-ANSWER_S = 5.0
+ANSWER_S = 10.0
+"""Longer than one slow client can keep all others waiting (`backlog.STALL_S`)."""
 """How long a dialog may take to go."""
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from browserhost.addresses import Kind
 from browserhost.browser import Browser
 from browserhost.client import Issued
-from browserhost.endpoint import CdpEndpoint
+from browserhost.endpoint import CdpEndpoint, check_room
 from browserhost.host import Host
 from browserhost.profile import Profile
 from browserhost.view.driving import Driving
@@ -40,6 +40,7 @@ class Views:
         issued = looks or self._endpoint.find(secret, Kind.CONTROL)
         if issued is None or rest not in ([], [WORDS]):
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such session, or it has ended.")
+        check_room(issued, Viewer)
         show = self._shows.get(issued.browser)
         if show is None:
             show = self._shows[issued.browser] = Show(issued.browser)

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from browserhost.addresses import Address, Addresses, Kind
+from browserhost.addresses import MOST, Address, Addresses, Kind
 from browserhost.addresses_service import AddressesServicer
 from browserhost.host import Host
-from tenure.errors import InvalidField, InvalidId, NotFound, TokenSuperseded
+from tenure.errors import InvalidField, InvalidId, NotFound, QuotaExceeded, TokenSuperseded
 from tenure.internal.v1 import browser_host_service_pb2 as pb
 from tests.browserhost.fakes import ALICE, Machine
 
@@ -36,6 +36,18 @@ def test_those_whose_time_is_over_are_forgotten_once_there_is_a_new_one() -> Non
     known = Addresses("main", {"old": Address(Kind.CDP, 10.0), "young": Address(Kind.VIEW, 30.0)})
     known.add("new", Address(Kind.CDP, 40.0), now=20.0)
     assert set(known.further) == {"young", "new"}
+
+
+def test_a_session_has_so_many_addresses_until_one_expires() -> None:
+    known = Addresses("main")
+    for number in range(MOST):
+        known.add(f"{number}", Address(Kind.CDP, 10.0 + number), now=1.0)
+    with pytest.raises(QuotaExceeded, match="64 addresses") as refused:
+        known.add("new", Address(Kind.VIEW, 100.0), now=9.0)
+    assert (refused.value.limit, refused.value.value) == ("session_addresses", MOST)
+    assert "new" not in known.further
+    known.add("new", Address(Kind.VIEW, 100.0), now=10.0)
+    assert "new" in known.further
 
 
 def test_they_are_the_same_after_they_were_kept() -> None:

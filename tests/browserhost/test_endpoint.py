@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,11 +14,15 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from browserhost import backlog
+from browserhost import endpoint as endpoint_module
+from browserhost.acting import page as acting_page
 from browserhost.addresses import Kind
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from browserhost.frames import Piece
 from browserhost.mux import CdpMux
+from browserhost.view import driving
 from browserhost.web.server import Visit
 from browserhost.web.websocket import WebSocket
 from tenure.cdp import CdpClosed, CdpError, connect
@@ -439,6 +444,29 @@ async def test_a_grant_is_let_in_again_under_the_secrets_that_it_had(
     for secret in (grant.secret, further):
         async with connect(grant.url.replace(grant.secret, secret)) as client:
             assert await client.call("Browser.getVersion") == {}
+
+
+async def test_a_session_has_so_many_clients_until_one_leaves(
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("browserhost.endpoint.MOST_GUESTS", 2)
+    issued = endpoint.find(grant.secret, Kind.CDP)
+    assert issued is not None
+    async with connect(grant.url) as first, aiohttp.ClientSession() as http:
+        async with connect(grant.url) as second:
+            for client in (first, second):
+                assert await client.call("Browser.getVersion") == {}
+            async with http.get(grant.url.replace("ws", "http", 1)) as refused:
+                assert refused.status == HTTPStatus.TOO_MANY_REQUESTS
+                assert "2 connections already" in await refused.text()
+        await until(lambda: len(issued.clients) == 1)
+        async with connect(grant.url) as third:
+            assert await third.call("Browser.getVersion") == {}
+
+
+def test_whoever_asks_a_browser_waits_longer_than_a_slow_client_keeps_it_from_answering() -> None:
+    for waits in (endpoint_module, acting_page, driving):
+        assert waits.ANSWER_S >= 2 * backlog.STALL_S
 
 
 async def unread(grant: Grant) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
