@@ -26,10 +26,6 @@ class Damage:
         self._library: Any = None
         display.listeners.append(self._event)
 
-    @property
-    def is_watched(self) -> bool:
-        return self._watched is not None
-
     def watch(self) -> None:
         """Begin. Idempotent. Raises OSError where the display, or the machine, cannot tell."""
         if self._watched is not None:
