@@ -24,7 +24,7 @@ from lockservice.implicit import ImplicitWorkers
 from lockservice.incident_service import IncidentServicer
 from lockservice.moving import move_home
 from lockservice.replica import Replica
-from lockservice.transferring import transfer_hold
+from lockservice.transferring import look_before, transfer_hold
 from lockservice.worker_service import MIN_TTL_MS
 from lockservice.workers import Workers
 from servicekit.call import current_identity
@@ -106,6 +106,9 @@ class LockServicer(IncidentServicer):
     ) -> pb.TransferDrainedResponse:
         identity = current_identity()
         wanted = asking.transfer(request.transfer, identity)
+        if request.check_only:
+            done = await look_before(self._replica, wanted, deadline())
+            return pb.TransferDrainedResponse(hold=None if done is None else self._public.message(done))
         hold = await transfer_hold(self._replica, wanted, identity.subject, deadline())
         return pb.TransferDrainedResponse(hold=self._public.message(hold))
 

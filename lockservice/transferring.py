@@ -8,8 +8,7 @@ from lockservice.asking import Transfer
 from lockservice.core import transfer
 from lockservice.core.decision import Decision
 from lockservice.core.hold import Hold
-from lockservice.core.snapshot import Sight, Snapshot
-from lockservice.etcd.txn import get
+from lockservice.core.snapshot import Snapshot
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
 
@@ -20,21 +19,12 @@ async def transfer_hold(replica: Replica, wanted: Transfer, by: str, deadline: f
     """Hand it over; the new hold. Raises TokenSuperseded, LeaseExpired, RequestEnded, StoreUnavailable, or
     OutcomeUnknown at `deadline` (the loop's time).
     """
-    await replica.committer.until_loaded(deadline)
     keys, heir = replica.keys, wanted.heir
-    guess = replica.mirror.guess(Sight(keys=keys, profile=wanted.profile))
-    holding = guess.record.holding if guess.record is not None else None
-    sight = Sight(
-        keys=keys,
-        profile=wanted.profile,
-        worker=heir.worker,
-        request_id=heir.request_id,
-        extra=(get(keys.worker(holding.worker if holding is not None else "")),),
-    )
 
     def decide(snapshot: Snapshot) -> Decision[Hold]:
         return transfer.decide(keys, wanted.profile, snapshot, heir, token=wanted.token, now_ms=now_ms())
 
+    sight = transfer.sight_of(keys, wanted.profile, heir)
     hold = await replica.committer.settle(sight, decide, deadline)
     _log.info(
         "hold transferred",
@@ -46,3 +36,15 @@ async def transfer_hold(replica: Replica, wanted: Transfer, by: str, deadline: f
         why=wanted.reason,
     )
     return hold
+
+
+async def look_before(replica: Replica, wanted: Transfer, deadline: float) -> Hold | None:
+    """Ask, in order with all writes, whether it could be handed over, and write nothing: None, or the new
+    hold when it was handed over already. Raises as `transfer_hold`, but never OutcomeUnknown.
+    """
+    keys, heir = replica.keys, wanted.heir
+
+    def decide(snapshot: Snapshot) -> Decision[Hold | None]:
+        return transfer.look(keys, wanted.profile, snapshot, heir, token=wanted.token, now_ms=now_ms())
+
+    return await replica.committer.settle(transfer.sight_of(keys, wanted.profile, heir), decide, deadline)

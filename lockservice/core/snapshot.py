@@ -105,7 +105,8 @@ class Snapshot:
 @named_value
 class Sight:
     """Which keys a decision needs: always the epoch, the record and the queue's head; the others where they
-    are named.
+    are named. `of_holder`: the holder's key too, beside that of `worker`; `holder` is who that was when last
+    seen.
     """
 
     keys: Keys
@@ -114,6 +115,8 @@ class Sight:
     request_id: str = ""
     token: int = 0
     extra: tuple[Op, ...] = ()
+    of_holder: bool = False
+    holder: str = ""
 
     def ops(self) -> list[Op]:
         """The reads, for a Txn's branch."""
@@ -121,6 +124,8 @@ class Sight:
         ops = [get(keys.epoch), get(keys.record(profile)), first_created(keys.queue(profile))]
         if self.worker:
             ops += [get(keys.worker(self.worker)), get(keys.consumed(self.worker, profile))]
+        if self.holder:
+            ops.append(get(keys.worker(self.holder)))
         if self.request_id:
             ops.append(get(keys.place(profile, self.request_id)))
         if self.token:
@@ -137,6 +142,8 @@ class Sight:
         if self.worker:
             workers[self.worker] = worker_seen(_first(rest.pop(0)))
             consumed = consumed_seen(_first(rest.pop(0)))
+        if self.holder:
+            workers[self.holder] = worker_seen(_first(rest.pop(0)))
         place = waiter_seen(_first(rest.pop(0))) if self.request_id else None
         incident = _first(rest.pop(0)) if self.token else None
         return Snapshot(
@@ -154,9 +161,11 @@ class Sight:
 
     def following(self, snapshot: Snapshot) -> Sight:
         """Look at the holder too, once it is known who that is."""
-        if self.worker or snapshot.record is None or snapshot.record.holding is None:
+        if snapshot.record is None or snapshot.record.holding is None:
             return self
-        return dataclasses.replace(self, worker=snapshot.record.holding.worker)
+        if not self.worker:
+            return dataclasses.replace(self, worker=snapshot.record.holding.worker)
+        return dataclasses.replace(self, holder=snapshot.record.holding.worker) if self.of_holder else self
 
 
 def epoch_seen(kv: KeyValue | None) -> EpochSeen:

@@ -10,7 +10,7 @@ from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.grant import granted
 from lockservice.core.hold import Hold, hold_seen, owner_guards, why_not_alive
 from lockservice.core.keys import Keys
-from lockservice.core.snapshot import Snapshot, worker_seen
+from lockservice.core.snapshot import Sight, Snapshot
 from lockservice.core.stored import Ask
 from lockservice.etcd.txn import created_at, mod_is
 from tenure import token as tokens
@@ -18,11 +18,16 @@ from tenure.errors import LeaseExpired, RequestEnded, TokenSuperseded
 from tenure.names import ProfileName
 
 
+def sight_of(keys: Keys, profile: ProfileName, ask: Ask) -> Sight:
+    """What the decision needs: the heir by name, and the holder, whoever that turns out to be."""
+    return Sight(keys=keys, profile=profile, worker=ask.worker, request_id=ask.request_id, of_holder=True)
+
+
 def decide(
     keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, *, token: int, now_ms: int
 ) -> Decision[Hold]:
     """Decide to hand the hold of `token`, which is drained at its host, to `ask.worker`. Idempotent by the
-    ask's request id, which is used up with it. Needs a sight of the heir, and the holder's key as its extra.
+    ask's request id, which is used up with it. Needs `sight_of`.
 
     Raises in its refusals TokenSuperseded, LeaseExpired of either worker, RequestEnded.
     """
@@ -37,7 +42,7 @@ def decide(
     hold = hold_seen(profile, snapshot)
     if hold is None or not snapshot.holds(token):
         return Refuse(TokenSuperseded(profile=str(profile), token=token))
-    if (refusal := _why_holder_may_not(snapshot, hold)) is not None:
+    if (refusal := why_not_alive(snapshot, hold)) is not None:
         return Refuse(refusal)
     # The same browser goes on, so it is the same proxy.
     ask = dataclasses.replace(ask, proxy_key=hold.holding.proxy_key)
@@ -57,10 +62,11 @@ def decide(
     )
 
 
-def _why_holder_may_not(snapshot: Snapshot, hold: Hold) -> LeaseExpired | None:
-    if not snapshot.proven:
-        return why_not_alive(snapshot, hold)
-    seen = worker_seen(snapshot.found(0))
-    if seen is not None and seen.create == hold.holding.worker_create:
-        return None
-    return LeaseExpired(worker=f"workers/{hold.holding.worker}")
+def look(
+    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, *, token: int, now_ms: int
+) -> Decision[Hold | None]:
+    """What `decide` would come to, without a write: its refusal; its hold, where it was handed over
+    before; or None: as far as is seen it could be.
+    """
+    decision = decide(keys, profile, snapshot, ask, token=token, now_ms=now_ms)
+    return Reply(None) if isinstance(decision, Write) else decision

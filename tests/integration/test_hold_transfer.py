@@ -24,7 +24,9 @@ async def a(etcd: Store) -> AsyncIterator[Running]:
         yield replica
 
 
-async def transfer(a: Running, hold: Hold, to: str, number: str = "", run_id: str = "") -> Hold:
+async def answered(
+    a: Running, hold: Hold, to: str, number: str = "", run_id: str = "", *, check_only: bool = False
+) -> TransferDrainedResponse:
     wanted = TransferHoldRequest(
         profile=hold.profile,
         fencing_token=hold.fencing_token,
@@ -33,10 +35,13 @@ async def transfer(a: Running, hold: Hold, to: str, number: str = "", run_id: st
         run_id=run_id,
         reason="a person takes over",
     )
-    answer: TransferDrainedResponse = await a.call(
-        a.lock.TransferDrained, TransferDrainedRequest(transfer=wanted)
-    )
-    return answer.hold
+    request = TransferDrainedRequest(transfer=wanted, check_only=check_only)
+    answer: TransferDrainedResponse = await a.call(a.lock.TransferDrained, request)
+    return answer
+
+
+async def transfer(a: Running, hold: Hold, to: str, number: str = "", run_id: str = "") -> Hold:
+    return (await answered(a, hold, to, number, run_id)).hold
 
 
 async def test_a_hold_goes_to_its_heir_whoever_waits_and_the_waiters_keep_their_places(a: Running) -> None:
@@ -98,6 +103,72 @@ async def test_an_heir_who_gave_the_request_up_gets_nothing(a: Running) -> None:
     with pytest.raises(errors.RequestEnded):
         await transfer(a, first, heir, number)
     assert (await a.verify(first)).fencing_token == first.fencing_token
+
+
+async def test_a_look_before_a_transfer_changes_nothing_and_uses_nothing_up(a: Running) -> None:
+    first, heir, number = await a.acquire(ALICE, await a.worker()), await a.worker(), request_id.mint()
+    for _ in range(2):
+        assert not (await answered(a, first, heir, number, check_only=True)).HasField("hold")
+    assert (await a.verify(first)).fencing_token == first.fencing_token
+    second = await transfer(a, first, heir, number)
+    # The call comes again: there is nothing left to drain.
+    again = await answered(a, first, heir, number, check_only=True)
+    assert again.hold.fencing_token == second.fencing_token
+
+
+async def test_a_look_refuses_as_the_transfer_would(a: Running) -> None:
+    holder, gone, number = await a.worker(), await a.worker(), request_id.mint()
+    first = await a.acquire(ALICE, holder)
+    await a.call(a.workers.EndWorker, EndWorkerRequest(worker=gone))
+    with pytest.raises(errors.LeaseExpired, match=gone):
+        await answered(a, first, gone, check_only=True)
+    heir = await a.worker()
+    await a.cancel(ALICE, heir, number)
+    with pytest.raises(errors.RequestEnded):
+        await answered(a, first, heir, number, check_only=True)
+    a.watches_nobody()
+    await a.call(a.workers.EndWorker, EndWorkerRequest(worker=holder))
+    with pytest.raises(errors.LeaseExpired, match=holder):
+        await answered(a, first, heir, check_only=True)
+    with pytest.raises(errors.LeaseExpired, match=holder):
+        await transfer(a, first, heir)
+
+
+@pytest.fixture
+async def behind(a: Running, etcd: Store) -> AsyncIterator[tuple[Running, Hold]]:
+    """A replica that has heard of nothing since another's hold of the profile, and that hold."""
+    async with running(etcd.endpoints, etcd.prefix) as replica:
+        replica.watches_nobody()
+        hold = await replica.acquire(ALICE, await replica.worker())
+        replica.replica.mirror.apply = lambda events: []  # type: ignore[method-assign]  # deaf from here on
+        yield replica, hold
+
+
+async def test_a_replica_that_is_behind_hands_over_a_hold_that_it_has_not_heard_of(
+    a: Running, behind: tuple[Running, Hold]
+) -> None:
+    late, earlier = behind
+    await a.release(earlier)
+    # Of this one it takes another for the holder, of that one nobody.
+    for profile in (ALICE, "bob:linkedin"):
+        first, heir, number = await a.acquire(profile, await a.worker()), await a.worker(), request_id.mint()
+        assert not (await answered(late, first, heir, number, check_only=True)).HasField("hold")
+        second = await transfer(late, first, heir, number)
+        assert second.worker == heir
+        assert (await a.verify(second)).fencing_token == second.fencing_token
+
+
+async def test_a_replica_that_is_behind_gives_nothing_of_a_dead_holder_away(
+    a: Running, behind: tuple[Running, Hold]
+) -> None:
+    late, earlier = behind
+    a.watches_nobody()
+    await a.release(earlier)
+    holder = await a.worker()
+    first = await a.acquire(ALICE, holder)
+    await a.call(a.workers.EndWorker, EndWorkerRequest(worker=holder))
+    with pytest.raises(errors.LeaseExpired, match=holder):
+        await transfer(late, first, await a.worker())
 
 
 async def released(a: Running, hold: Hold, heir: str, number: str) -> None:

@@ -1312,6 +1312,11 @@ class TransferDrainedRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSFER_FIELD_NUMBER: _builtins.int
+    CHECK_ONLY_FIELD_NUMBER: _builtins.int
+    check_only: _builtins.bool
+    """True only looks, in order with all writes, whether it could be handed over now, and changes nothing. What happens after the look the
+    transaction of the call without it still refuses.
+    """
     @_builtins.property
     def transfer(self) -> _hold_service_pb2.TransferHoldRequest:
         """The public request; its profile is canonical."""
@@ -1320,10 +1325,11 @@ class TransferDrainedRequest(_message.Message):
         self,
         *,
         transfer: _hold_service_pb2.TransferHoldRequest | None = ...,
+        check_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_only", b"check_only", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1338,7 +1344,7 @@ class TransferDrainedResponse(_message.Message):
     HOLD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hold(self) -> _hold_pb2.Hold:
-        """The new hold."""
+        """The new hold. Absent after a look that found that it could be handed over; there when it was already."""
 
     def __init__(
         self,

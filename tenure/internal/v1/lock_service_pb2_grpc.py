@@ -305,7 +305,8 @@ class LockServiceServicer:
 
     def TransferDrained(self, request, context):
         """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
-        request id unused. Idempotent by request id. Errors: as the public TransferHold.
+        request id unused. Idempotent by request id. With check_only it is the look before the host drains: the same answers, and nothing is
+        changed. Errors: as the public TransferHold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -85,7 +85,8 @@ class LockServiceStub:
     """MANUAL_REVIEW to a person's outcome (PROTOCOL.md 25). Errors: INVALID_FIELD (etag: it has changed; attest_destroyed: needed), NOT_FOUND."""
     TransferDrained: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.TransferDrainedRequest, _lock_service_pb2.TransferDrainedResponse]
     """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
-    request id unused. Idempotent by request id. Errors: as the public TransferHold.
+    request id unused. Idempotent by request id. With check_only it is the look before the host drains: the same answers, and nothing is
+    changed. Errors: as the public TransferHold.
     """
 
 class LockServiceServicer:
@@ -265,7 +266,8 @@ class LockServiceServicer:
         context: _aio.ServicerContext[_lock_service_pb2.TransferDrainedRequest, _abc.Awaitable[_lock_service_pb2.TransferDrainedResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.TransferDrainedResponse]:
         """Hands a hold over to a named live worker once its host has drained the token (PROTOCOL.md 6): mod(p) = token, both workers alive, the
-        request id unused. Idempotent by request id. Errors: as the public TransferHold.
+        request id unused. Idempotent by request id. With check_only it is the look before the host drains: the same answers, and nothing is
+        changed. Errors: as the public TransferHold.
         """
 
 def add_LockServiceServicer_to_server(servicer: LockServiceServicer, server: _aio.Server) -> None: ...
