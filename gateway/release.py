@@ -82,12 +82,19 @@ class Releaser:
     async def transfer(self, request: TransferHoldRequest, profile: ProfileName) -> TransferHoldResponse:
         """Drain the hold at its host, whose clients are told that it was superseded, and hand it over.
 
-        Raises as `release`; LeaseExpired of either worker, RequestEnded. A hold that was drained and is not
-        handed over for such a reason can only be released.
+        Looks first whether it could be handed over, so that an heir who is gone, or a request id that is used
+        up, costs the holder nothing. Only what happens between that look and the hand-over leaves a hold that
+        was drained and not handed over: it can only be released.
+
+        Raises as `release`; LeaseExpired of either worker, RequestEnded, what is wrong in the request.
         """
         wanted = TransferHoldRequest()
         wanted.CopyFrom(request)
         wanted.profile = str(profile)
+        looking = TransferDrainedRequest(transfer=wanted, check_only=True)
+        seen = await self._backends.invoke(self._backends.lock.TransferDrained, looking)
+        if seen.HasField("hold"):
+            return TransferHoldResponse(hold=seen.hold)
         located = await self._backends.locate(profile)
         # A later hold: which one is for the lock service to say.
         if located.home and located.fencing_token <= request.fencing_token:

@@ -160,9 +160,21 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         await self.record.record(request)
         wanted = request.transfer
         profile = self.profiles[wanted.profile]
+        for hold in profile.holds:
+            if hold.request_id == wanted.request_id:
+                return lock_pb.TransferDrainedResponse(hold=hold)
+        if wanted.to_worker in self.ended:
+            raise errors.LeaseExpired(worker=wanted.to_worker)
         if profile.token != wanted.fencing_token:
             raise errors.TokenSuperseded(profile=wanted.profile, token=wanted.fencing_token)
-        hold = Hold(profile=wanted.profile, worker=wanted.to_worker, fencing_token=next(self._tokens))
+        if request.check_only:
+            return lock_pb.TransferDrainedResponse()
+        hold = Hold(
+            profile=wanted.profile,
+            worker=wanted.to_worker,
+            fencing_token=next(self._tokens),
+            request_id=wanted.request_id,
+        )
         profile.holds.append(hold)
         return lock_pb.TransferDrainedResponse(hold=hold)
 

@@ -21,6 +21,11 @@ def transfer(token: int, **changes: str) -> TransferHoldRequest:
     return TransferHoldRequest(fencing_token=token, **fields)
 
 
+def handed_over(system: System) -> list[TransferDrainedRequest]:
+    """What the lock service was asked to hand over, not only to look at."""
+    return [each for each in system.lock.record.of(TransferDrainedRequest) if not each.check_only]
+
+
 async def refused(system: System, request: TransferHoldRequest) -> errors.TenureError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await system.holds.TransferHold(request)
@@ -33,7 +38,7 @@ async def test_a_hold_is_drained_at_its_host_before_it_is_handed_over(system: Sy
     assert (answer.hold.worker, answer.hold.profile) == ("workers/w", str(P))
     [closed] = system.hosts[1].record.of(CloseHoldRequest)
     assert (closed.profile, closed.fencing_token, closed.passed_on) == (str(P), 5, True)
-    [drained] = system.lock.record.of(TransferDrainedRequest)
+    [drained] = handed_over(system)
     assert drained.transfer.profile == str(P)
 
 
@@ -41,7 +46,7 @@ async def test_a_host_that_cannot_drain_keeps_the_hold_with_its_holder(system: S
     hold(system, 5, "hosts/a")
     system.host.record.hooks["CloseHoldRequest"] = raising(errors.DiskFull(path="/data"))
     assert isinstance(await refused(system, transfer(5)), errors.DiskFull)
-    assert not system.lock.record.of(TransferDrainedRequest)
+    assert not handed_over(system)
     assert system.lock.profiles[str(P)].token == 5
 
 
@@ -53,14 +58,42 @@ async def test_a_host_that_is_away_makes_the_hold_suspect_and_nobodys(system: Sy
     with pytest.raises(errors.HostUnreachable):
         await Releaser(system.backends, 0).transfer(transfer(5), P)
     assert len(system.lock.record.of(SuspectHoldRequest)) == 1
-    assert not system.lock.record.of(TransferDrainedRequest)
+    assert not handed_over(system)
 
 
 async def test_a_later_hold_is_not_drained_by_a_transfer_that_comes_again(system: System) -> None:
     hold(system, 8, "hosts/a")
     assert isinstance(await refused(system, transfer(5)), errors.TokenSuperseded)
     assert not system.host.record.of(CloseHoldRequest)
-    assert len(system.lock.record.of(TransferDrainedRequest)) == 1
+
+
+async def test_an_heir_who_is_gone_costs_the_holder_nothing(system: System) -> None:
+    hold(system, 5, "hosts/a")
+    system.lock.ended.append("workers/w")
+    assert isinstance(await refused(system, transfer(5)), errors.LeaseExpired)
+    assert not system.host.record.of(CloseHoldRequest)
+    assert system.lock.profiles[str(P)].token == 5
+
+
+@pytest.mark.parametrize(
+    "error", [errors.RequestEnded(request_id="r"), errors.PermissionDenied(), errors.StoreUnavailable()]
+)
+async def test_what_the_lock_service_would_refuse_costs_the_holder_nothing(
+    system: System, error: errors.TenureError
+) -> None:
+    hold(system, 5, "hosts/a")
+    system.lock.record.hooks["TransferDrainedRequest"] = raising(error)
+    assert isinstance(await refused(system, transfer(5)), type(error))
+    assert not system.host.record.of(CloseHoldRequest)
+
+
+async def test_a_transfer_that_comes_again_is_answered_as_before(system: System) -> None:
+    hold(system, 5, "hosts/a")
+    wanted = transfer(5)
+    first = await system.holds.TransferHold(wanted)
+    again = await system.holds.TransferHold(wanted)
+    assert again.hold.fencing_token == first.hold.fencing_token
+    assert len(system.host.record.of(CloseHoldRequest)) == 1
 
 
 @pytest.mark.parametrize("field", ["to_worker", "request_id"])
