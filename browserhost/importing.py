@@ -123,20 +123,28 @@ class Importing:
                     # What is of no use as a profile is in the way all the same: an empty folder.
                     if place.is_dir():
                         place.rmdir()
-                    await on.slot.record.put(
-                        Marker(
-                            token,
-                            held=True,
-                            boot_id=on.workshop.boot_id,
-                            flushed_at=time.time(),
-                            used=True,
-                            end=marks.UNCLEAN,
-                            driven=token,
-                        )
-                    )
-                    await in_thread(replacing.put_in_place, folder, place)
+                    marker = self._marker(token)
+                    await on.slot.record.put(marker)
+                    try:
+                        await in_thread(replacing.put_in_place, folder, place)
+                    except Exception:
+                        # Where it has its name already, and that may not be on disk, it counts as used.
+                        if folder.is_dir():
+                            on.slot.record.take_back(None, marker, ran=False)
+                        raise
             finally:
                 os.close(descriptor)
+
+    def _marker(self, token: int) -> Marker:
+        return Marker(
+            token,
+            held=True,
+            boot_id=self._premises.workshop.boot_id,
+            flushed_at=time.time(),
+            used=True,
+            end=marks.UNCLEAN,
+            driven=token,
+        )
 
     def _refuse_when_used(self) -> None:
         there = self._premises.slot.record.marker is not None or filled(self._paths.profile_dir)

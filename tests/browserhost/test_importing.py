@@ -195,14 +195,49 @@ async def test_a_disk_without_room_takes_nothing(
     assert nothing_is_left(machine)
 
 
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+async def test_what_could_not_be_put_in_its_place_leaves_the_profile_unused(
+    machine: Machine, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("browserhost.importing.replacing.put_in_place", full)
+        with pytest.raises(DiskFull):
+            await receive(machine, archive.pack(theirs))
+    assert nothing_is_left(machine)
+    assert not (await machine.profile().close_hold(41)).used
+    # Another hold of it may import, or start with nothing.
+    assert (await receive(machine, archive.pack(theirs), 43)).cookies == 12
+
+
+async def test_what_is_in_its_place_counts_as_used_though_its_name_may_not_be_on_disk(
+    machine: Machine, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = durable.sync_directory
+    monkeypatch.setattr(
+        durable, "sync_directory", lambda path: full() if (path / "alice/Default").is_dir() else sync(path)
+    )
+    with pytest.raises(DiskFull):
+        await receive(machine, archive.pack(theirs))
+    assert (place(machine) / "Default").is_dir()
+    monkeypatch.setattr(durable, "sync_directory", sync)
+    assert (await machine.profile().close_hold(41)).used
+
+
+class Died(BaseException):
+    """What comes after it is not done any more."""
+
+
 async def test_a_host_that_dies_between_marker_and_directory_never_starts_empty(
     machine: Machine, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def dies(*_: object) -> None:
+        raise Died
 
-    monkeypatch.setattr("browserhost.replacing.put_in_place", fails)
-    with pytest.raises(DiskFull):
+    monkeypatch.setattr("browserhost.importing.replacing.put_in_place", dies)
+    with pytest.raises(Died):
         await receive(machine, archive.pack(theirs))
     marker = marks.load(machine.root.profile(ALICE).marker)
     assert marker is not None
