@@ -11,7 +11,7 @@ import hmac
 import html
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,12 +85,15 @@ class DemoSite:
         """How many orders each name has confirmed."""
         self.authenticators: dict[str, bytes] = {}
         """Names that need a second factor, a time-based code (RFC 6238), each with its shared secret."""
+        self.visitors: Counter[str] = Counter()
+        """How many requests came from each address."""
         self._logins: dict[str, str] = {}
         self._asked: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.on_response_prepare.append(self._count)
         app.add_routes(
             [
                 web.get("/", self._home),
@@ -117,6 +120,9 @@ class DemoSite:
     ) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _count(self, request: web.Request, response: web.StreamResponse) -> None:
+        self.visitors[str(request.remote)] += 1
 
     def _who(self, request: web.Request) -> str | None:
         return self._logins.get(request.cookies.get(COOKIE, ""))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.__main__ import soak
-from tests.soak.soak import KILLS, Plan
+from tests.soak.plan import KILLS, UPSTREAM, Plan
 
 pytestmark = pytest.mark.timeout(300)
 _SEED = 7
@@ -30,6 +30,9 @@ async def test_thirty_cycles_with_kills_leave_nothing_and_lose_no_login_silently
     counts = report.ledger.counts
     assert counts["logins found"] >= 20
     assert sum(counts[f"killed {each}"] for each in KILLS) >= 5
+    assert counts[f"killed {UPSTREAM}"] >= 1
+    assert counts["failed closed"] >= 1
+    assert counts["opened behind the upstream"] >= 5
 
 
 def test_the_same_seed_plays_the_same() -> None:

@@ -1,8 +1,11 @@
-"""`make soak`: profiles opened and closed while Chrome, Xvfb, keepers and the host are killed.
+"""`make soak`: profiles opened and closed while Chrome, Xvfb, keepers, the host and an upstream are killed.
 
 What must be true: every login that was acknowledged is there at the next open, or its loss is on record; no
 process, descriptor, temporary file, display or control group is left once the host has closed its browsers;
-nothing is stuck. The seed sets what is opened and killed, in which order; how it meets is the machine's.
+nothing is stuck. Every second profile goes through an upstream proxy; while that is away its pages fail, with
+a reason, and no request of it ever goes past the upstream. What forwards to it is in the host's process and
+dies with the host: its sockets cannot be cut from outside, so that is no fault of its own. The seed sets what
+is opened and killed, in which order; how it meets is the machine's.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from pathlib import Path
 
 from tenure.demo.site import DemoSite
 from tests.fixtures.system import RunningSystem
-from tests.soak.soak import Plan, Report, Soak
+from tests.soak.plan import Plan
+from tests.soak.soak import Report, Soak
+from tests.soak.upstream import Sites, Upstream
 
 _RESULT = Path("build/soak/soak.json")
 _CAPACITY = 8
@@ -36,15 +41,21 @@ async def soak(plan: Plan, base: Path, options: Sequence[str] = ()) -> Report:
     tmp.mkdir()
     for each in (base, tmp):
         each.chmod(0o711)
-    os.environ |= {"TENURE_TMP_ROOT": str(tmp), "TENURE_CAPACITY": str(_CAPACITY)}
+    upstream = Upstream(base)
+    settings = {
+        "TENURE_TMP_ROOT": str(tmp),
+        "TENURE_CAPACITY": str(_CAPACITY),
+        "TENURE_PROXIES_FILE": str(upstream.file),
+    }
+    os.environ |= settings
     system = RunningSystem(data, *options)
-    async with DemoSite() as site:
+    async with DemoSite() as direct, DemoSite() as behind, upstream.serving():
         try:
             await system.start()
-            report = await Soak(system, site, tmp, plan, say).run()
+            report = await Soak(system, Sites(direct, behind), upstream, tmp, plan, say).run()
         finally:
             status = await system.stop()
-            for name in ("TENURE_TMP_ROOT", "TENURE_CAPACITY"):
+            for name in settings:
                 del os.environ[name]
     violations = report.ledger.violations
     violations += [f"still runs: {line}" for line in system.processes()]

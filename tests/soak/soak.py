@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +16,7 @@ import grpc.aio
 
 import tenure
 from tenure.cdp import CdpClosed, CdpError
-from tenure.demo.site import DemoSite
-from tenure.errors import HoldLost, TenureError
+from tenure.errors import HoldLost, NavigationFailed, TenureError
 from tenure.page import Page
 from tenure.session import Session
 from tenure.v1.host_service_pb2 import DrainHostRequest, ListHostsRequest, UncordonHostRequest
@@ -26,12 +25,12 @@ from tests.fixtures.census import browser_of, kill
 from tests.fixtures.faults import flushed, sign_in, who
 from tests.fixtures.system import RunningSystem
 from tests.soak.ledger import Ledger
+from tests.soak.outage import Outage
 from tests.soak.person import Person
+from tests.soak.plan import BOTH, HOST, UPSTREAM, Plan, Play, is_behind
 from tests.soak.remains import Remains, look, strays
+from tests.soak.upstream import PROXY, Sites, Upstream
 
-HOST, BOTH = "host", "keeper and host"
-KILLS = ("chrome", "xvfb", "keeper", HOST, BOTH)
-_WEIGHTS = (4, 3, 3, 2, 1)
 _CYCLE_S = 180.0
 _LOST_S = 45.0
 _QUIET_S = 90.0
@@ -40,39 +39,6 @@ _MORE_DESCRIPTORS = 8
 _MORE_OF_OTHERS = 60
 _POLL_S = 0.1
 _SIGNED_OUT = "/sign-in"
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    """One cycle: `kill` what, "" for nothing, while it is `held` or after."""
-
-    number: int
-    profile: str
-    kill: str
-    held: bool
-
-
-@dataclass(slots=True)
-class Plan:
-    """What is played, all of it by the seed."""
-
-    cycles: int
-    profiles: int
-    seed: int
-    kills: float = 0.4
-    together: int = 3
-
-    def plays(self) -> list[Play]:
-        rng = random.Random(self.seed)
-        names = [f"soak-{number:02}" for number in range(self.profiles)]
-        plays = []
-        for number in range(self.cycles):
-            what = rng.choices(KILLS, _WEIGHTS)[0] if rng.random() < self.kills else ""
-            # Every profile is made and signed in before the first kill may hit it.
-            first = number < self.profiles
-            name = names[number] if first else rng.choice(names)
-            plays.append(Play(number, name, "" if first else what, rng.random() < 0.5))
-        return plays
 
 
 @dataclass(slots=True)
@@ -104,13 +70,20 @@ class Report:
 
 
 class Soak:
-    """On a system that runs, with a site to sign in to. `tmp` is its browsers' temporary directory."""
+    """On a system that runs, with sites to sign in to. `tmp` is its browsers' temporary directory."""
 
     def __init__(
-        self, system: RunningSystem, site: DemoSite, tmp: Path, plan: Plan, say: Callable[[str], None]
+        self,
+        system: RunningSystem,
+        sites: Sites,
+        upstream: Upstream,
+        tmp: Path,
+        plan: Plan,
+        say: Callable[[str], None],
     ) -> None:
         self._system = system
-        self._site = site
+        self._sites = sites
+        self._upstream = upstream
         self._tmp = tmp
         self._say = say
         self._plan = plan
@@ -119,6 +92,7 @@ class Soak:
         self._report = Report(plan, self._ledger)
         self._host_kills = asyncio.Lock()
         self._done = 0
+        self._outage = Outage(system, sites, upstream, self._ledger)
 
     async def run(self) -> Report:
         """Play it all; the report has what was violated. The system runs on, drained."""
@@ -131,6 +105,7 @@ class Soak:
             await asyncio.gather(*(self._work(plays) for _ in range(self._plan.together)))
             await self._settle()
             await self._drained()
+            self._ledger.violations += self._sites.violations()
         finally:
             person.cancel()
             await asyncio.gather(person, return_exceptions=True)
@@ -146,8 +121,9 @@ class Soak:
             try:
                 async with asyncio.timeout(_CYCLE_S):
                     await self._cycle(play)
-            except TimeoutError:
-                self._violated(f"cycle {play.number} on {play.profile} was stuck: {play}")
+            except TimeoutError as error:
+                where = " < ".join(each.name for each in reversed(traceback.extract_tb(error.__traceback__)))
+                self._violated(f"cycle {play.number} on {play.profile} was stuck: {play}, in {where}")
             self._done += 1
             if self._done % 25 == 0:
                 await self._tell()
@@ -170,19 +146,28 @@ class Soak:
                 break
             if play.profile in self._person.damaged:
                 return
-        if play.kill and not play.held:
+        if not play.held and play.kill == UPSTREAM:
+            await self._outage.before(play.profile)
+        elif play.kill and not play.held:
             await self._kill(play)
 
     async def _visit(self, client: tenure.Client, play: Play) -> None:
         began = time.monotonic()
         async with client.open(
-            play.profile, start_url=f"{self._site.url}/account", wait=60, run_id=f"cycle {play.number}"
+            play.profile,
+            start_url=self._sites.account(play.profile),
+            wait=60,
+            run_id=f"cycle {play.number}",
+            proxy=PROXY if is_behind(play.profile) else None,
         ) as session:
             self._report.slowest_open_s = max(self._report.slowest_open_s, time.monotonic() - began)
             self._ledger.counts["reused" if session.reused_session else "launched"] += 1
+            self._ledger.counts["opened behind the upstream"] += is_behind(play.profile)
             page = await session.cdp()
             await self._sign_in(session, page, play.profile)
-            if play.kill and play.held:
+            if play.held and play.kill == UPSTREAM:
+                await self._outage.beside(page, play.profile)
+            elif play.kill and play.held:
                 await self._kill(play)
                 await self._end_of(session, play)
 
@@ -195,9 +180,24 @@ class Soak:
         others = "" if signed_in or shown == _SIGNED_OUT else shown
         self._ledger.seen(profile, signed_in=signed_in, others=others)
         if not signed_in:
-            await sign_in(page, profile)
+            await self._signs_in(page, profile)
             await flushed(self._system, session, page)
             self._ledger.acknowledged(profile)
+
+    async def _signs_in(self, page: Page, profile: str) -> None:
+        outages = self._upstream.outages
+        try:
+            await sign_in(page, profile)
+        except (AssertionError, TimeoutError) as error:
+            was_away = self._upstream.is_away or self._upstream.outages > outages
+            shown = await page.evaluate("[location.href, document.readyState, document.title].join(' ')")
+            what = f"{profile} could not sign in, {type(error).__name__} at {shown}"
+            if not (is_behind(profile) and was_away):
+                self._violated(what)
+            else:
+                self._say(what)
+                self._ledger.counts["sign-ins cut by an outage"] += 1
+            raise NavigationFailed(url=self._sites.account(profile)) from error
 
     # --- kills ---------------------------------------------------------------------------
 
