@@ -127,6 +127,10 @@ class Relay:
         except aiohttp.ClientResponseError as refused:
             if refused.status == web.HTTPNotFound.status_code:
                 raise _no_such_session() from None
+            if refused.status == web.HTTPTooManyRequests.status_code:
+                raise web.HTTPTooManyRequests(
+                    text="The session has all the connections it may have.\n"
+                ) from None
             raise web.HTTPBadGateway(text=f"The host answered {refused.status}.\n") from None
         except (aiohttp.ClientError, OSError, TimeoutError):
             raise web.HTTPBadGateway(text=f"{HostUnreachable(host=f'hosts/{host}')}\n") from None

@@ -399,12 +399,13 @@ class FakeHost(BrowserHostServiceServicer):
 
 
 class FakeDevTools:
-    """A host's DevTools side: it echoes, does what `serve` says instead, or `refuses`."""
+    """A host's DevTools side: it echoes, does what `serve` says instead, or `refuses`, or `is_full`."""
 
     def __init__(self) -> None:
         self.address = ""
         self.serve: Callable[[web.WebSocketResponse], Awaitable[None]] = echo
         self.refuses = False
+        self.is_full = False
         self.ended = asyncio.Event()
         self.close_code: int | None = None
         self._runner: web.AppRunner | None = None
@@ -427,6 +428,8 @@ class FakeDevTools:
     def _check(self, request: web.Request) -> None:
         if self.refuses:
             raise web.HTTPServiceUnavailable
+        if self.is_full:
+            raise web.HTTPTooManyRequests
         if request.match_info["secret"] != SECRET:
             raise web.HTTPNotFound
 

@@ -154,6 +154,11 @@ async def test_a_host_that_refuses_or_is_away_is_a_bad_gateway(
     assert await status(http, url(system)) == 502
 
 
+async def test_who_is_one_client_too_many_is_told_so(system: System, http: aiohttp.ClientSession) -> None:
+    system.host.devtools.is_full = True
+    assert await status(http, url(system)) == 429
+
+
 async def test_no_lock_service_is_service_unavailable(
     system: System, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
