@@ -628,7 +628,7 @@ class IssueCdpUrlRequest(_message.Message):
     """The hold's token. Required."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long the address may be used to connect; absent means 60 s."""
+        """How long the address may be used to connect, at most 1 h; absent means 60 s."""
 
     def __init__(
         self,

@@ -121,7 +121,8 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists the tenant's open sessions.
+        """Lists the tenant's open sessions. Errors: INVALID_ID, INVALID_FIELD (page_size, page_token), PERMISSION_DENIED,
+        STORE_UNAVAILABLE, HOST_UNREACHABLE (half a list would look whole).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,7 +163,8 @@ class SessionServiceServicer:
 
     def IssueCdpUrl(self, request, context):
         """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
-        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+        QUOTA_EXCEEDED (64 of a session's that may still be used), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,7 +172,8 @@ class SessionServiceServicer:
 
     def UploadFile(self, request_iterator, context):
         """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
-        whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
+        whole. Errors: INVALID_ID, INVALID_FIELD (file, chunk), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED,
+        PROFILE_QUARANTINED, BROWSER_CRASHED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +195,8 @@ class SessionServiceServicer:
 
     def IssueViewUrl(self, request, context):
         """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
-        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+        QUOTA_EXCEEDED (as IssueCdpUrl's), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

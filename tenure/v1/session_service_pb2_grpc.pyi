@@ -26,7 +26,9 @@ class SessionServiceStub:
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Reads a session. Errors: NOT_FOUND, INVALID_ID, PERMISSION_DENIED, HOST_UNREACHABLE."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
-    """Lists the tenant's open sessions."""
+    """Lists the tenant's open sessions. Errors: INVALID_ID, INVALID_FIELD (page_size, page_token), PERMISSION_DENIED,
+    STORE_UNAVAILABLE, HOST_UNREACHABLE (half a list would look whole).
+    """
     CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
     """Ends a session and releases its hold; the browser stays warm for the next one. Idempotent.
     Errors: TOKEN_SUPERSEDED (the hold was lost to an incident), LEASE_EXPIRED, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
@@ -45,11 +47,13 @@ class SessionServiceStub:
     """Takes a picture of the page in front. Passwords in it are masked. Errors: as Act's."""
     IssueCdpUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueCdpUrlRequest, _session_service_pb2.IssueCdpUrlResponse]
     """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
-    Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+    Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+    QUOTA_EXCEEDED (64 of a session's that may still be used), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
     """
     UploadFile: _aio.StreamUnaryMultiCallable[_session_service_pb2.UploadFileRequest, _session_service_pb2.UploadFileResponse]
     """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
-    whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
+    whole. Errors: INVALID_ID, INVALID_FIELD (file, chunk), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED,
+    PROFILE_QUARANTINED, BROWSER_CRASHED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
     """
     ListDownloads: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListDownloadsRequest, _session_service_pb2.ListDownloadsResponse]
     """Lists what the session's browser downloaded, complete or not. Errors: as Act's."""
@@ -57,7 +61,8 @@ class SessionServiceStub:
     """Reads a download that is complete. Errors: as Act's; NOT_FOUND (no such file, or not whole), INVALID_FIELD (offset)."""
     IssueViewUrl: _aio.UnaryUnaryMultiCallable[_session_service_pb2.IssueViewUrlRequest, _session_service_pb2.IssueViewUrlResponse]
     """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
-    INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+    INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+    QUOTA_EXCEEDED (as IssueCdpUrl's), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
     """
 
 class SessionServiceServicer:
@@ -88,7 +93,9 @@ class SessionServiceServicer:
         request: _session_service_pb2.ListSessionsRequest,
         context: _aio.ServicerContext[_session_service_pb2.ListSessionsRequest, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ListSessionsResponse]:
-        """Lists the tenant's open sessions."""
+        """Lists the tenant's open sessions. Errors: INVALID_ID, INVALID_FIELD (page_size, page_token), PERMISSION_DENIED,
+        STORE_UNAVAILABLE, HOST_UNREACHABLE (half a list would look whole).
+        """
 
     def CloseSession(
         self,
@@ -132,7 +139,8 @@ class SessionServiceServicer:
         context: _aio.ServicerContext[_session_service_pb2.IssueCdpUrlRequest, _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.IssueCdpUrlResponse]:
         """Issues a further address for CDP clients, good to connect until its time is over; who is connected stays until the session is cut.
-        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        Errors: INVALID_ID, INVALID_FIELD (ttl), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+        QUOTA_EXCEEDED (64 of a session's that may still be used), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
 
     def UploadFile(
@@ -141,7 +149,8 @@ class SessionServiceServicer:
         context: _aio.ServicerContext[_abc.AsyncIterator[_session_service_pb2.UploadFileRequest], _abc.Awaitable[_session_service_pb2.UploadFileResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.UploadFileResponse]:
         """Puts a file where the session's pages may choose it; it is gone with the session. A file of that name is replaced once the new one is
-        whole. Errors: INVALID_FIELD (file), NOT_FOUND, TOKEN_SUPERSEDED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE.
+        whole. Errors: INVALID_ID, INVALID_FIELD (file, chunk), NOT_FOUND (no open session), TOKEN_SUPERSEDED, LEASE_EXPIRED,
+        PROFILE_QUARANTINED, BROWSER_CRASHED, QUOTA_EXCEEDED, DISK_FULL, HOST_UNREACHABLE, STORE_UNAVAILABLE, OUTCOME_UNKNOWN.
         """
 
     def ListDownloads(
@@ -164,7 +173,8 @@ class SessionServiceServicer:
         context: _aio.ServicerContext[_session_service_pb2.IssueViewUrlRequest, _abc.Awaitable[_session_service_pb2.IssueViewUrlResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.IssueViewUrlResponse]:
         """Issues an address where a person sees the session, and with `control` drives it under the hold's token. Errors: INVALID_ID,
-        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, HOST_UNREACHABLE.
+        INVALID_FIELD (ttl), NOT_FOUND (no open session), PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED, PROFILE_QUARANTINED,
+        QUOTA_EXCEEDED (as IssueCdpUrl's), BROWSER_CRASHED, HOST_UNREACHABLE, STORE_UNAVAILABLE.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _aio.Server) -> None: ...
