@@ -72,7 +72,7 @@ async def test_two_switches_on_the_same_news_are_one(a: Running) -> None:
     [
         ("x", PROFILE_STATE_DISABLED, "state", "profile.etag"),
         ("1", ProfileState.PROFILE_STATE_HELD, "state", "profile.state"),
-        ("1", PROFILE_STATE_DISABLED, "labels", "update_mask"),
+        ("1", PROFILE_STATE_DISABLED, "holder", "update_mask"),
         ("1", PROFILE_STATE_DISABLED, "state", "profile.state"),
     ],
 )
