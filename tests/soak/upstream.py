@@ -7,11 +7,14 @@ It goes on from an address of its own, by which the sites know who came through 
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from yarl import URL
 
 from tenure.demo.site import DemoSite
 from tenure.v1.session_pb2 import Proxy
@@ -47,6 +50,15 @@ class Upstream:
             yield self
         finally:
             await self._end()
+
+    async def connect(self, to: URL) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A tunnel to a site. Raises OSError while it is away."""
+        reader, writer = await asyncio.open_connection(_ADDRESS, self._port)
+        shown = base64.b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
+        place = f"{to.host}:{to.port}"
+        writer.write(f"CONNECT {place} HTTP/1.1\r\nProxy-Authorization: Basic {shown}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        return reader, writer
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
