@@ -80,14 +80,21 @@ class Adoption:
     async def adopt(self, called: Called) -> None:
         """Go on with a browser, before anything is served. Raises NotAdopted: it ends, and rule 17 is next.
 
-        `called` is taken over either way.
+        Whatever else is raised is the same to it. `called` is taken over either way.
         """
         try:
             await self._take(called)
-        except BaseException:
+            await self._go_on(called.note)
+        except BaseException as error:
             called.close()
+            if isinstance(error, Exception):
+                # From where the slot has it the browser is not the keeper's to end, but ours.
+                async with self._browser_lock:
+                    await self._slot.close()
             raise
-        marker, seat = self._slot.record.known, self._seat_of(called.note)
+
+    async def _go_on(self, note: Note) -> None:
+        marker, seat = self._slot.record.known, self._seat_of(note)
         _log.info("adopted", profile=str(self._paths.name), pid=marker.pid, held=marker.held)
         if not marker.held:
             return
@@ -122,7 +129,10 @@ class Adoption:
         still = self._seat_of(called.note) is None
         await self._slot.adopt(called, upstream, self._on_end, still=still)
         if self._slot.browser is not None:
-            self._slot.browser.begin_files(0 if still else marker.token)
+            try:
+                self._slot.browser.begin_files(0 if still else marker.token)
+            except TenureError as error:
+                raise NotAdopted(str(error)) from error
 
     def _seat_of(self, note: Note) -> Seat | None:
         """The session that was open, if as far as is known here its hold goes on."""

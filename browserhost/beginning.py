@@ -74,7 +74,8 @@ async def start(spec: LaunchSpec) -> Parts:
 
 async def go_on(spec: LaunchSpec, called: Called) -> Parts:
     """Take over what a keeper kept. Raises NotTheSame, OSError, with `called` closed."""
-    note, first = called.note, called.note.turn % _TURNS * _TURN + 1
+    # No id that a host before may still be answered under; the one that started it had turn 0.
+    note, first = called.note, (called.note.turn + 1) % _TURNS * _TURN + 1
     mux: CdpMux
     in_step = False
 
@@ -96,6 +97,7 @@ async def go_on(spec: LaunchSpec, called: Called) -> Parts:
         mux = CdpMux(pipe, first)
         tree = ProcessTree.adopt(called.life, called.reports, Path(note.directory), Path(note.own))
         tree.cgroup = note.cgroup
+        called.taken = True
         undo.pop_all()
     # Half a call may be in the pipe, or a whole one less its end: with this it is none.
     pipe.write(b"#")

@@ -94,6 +94,7 @@ class Browser:
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         self._closing: asyncio.Task[CloseReport] | None = None
         self._given_up = ""
+        self._to_end = note.sessions if note is not None else ()
         self._before = vitals.scene(spec.profile_dir)
         self._note = note or Note(
             str(spec.profile_dir),
@@ -200,7 +201,8 @@ class Browser:
         """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it
         has them, whatever becomes of this process."""
         if self.spec.keepers.wait_s and self.pid and not self._tree.gone.done():
-            sessions = (*self.mux.sessions, *(page.session for page in self._pages.all))
+            own = (page.session for page in self._pages.all)
+            sessions = (*self._to_end, *self.mux.sessions, *own)
             self._note = replace(self._note, sessions=sessions, **said)
             self._tree.remember(self._note.text())
 
@@ -344,32 +346,39 @@ class Browser:
     async def _resume(self, *, still: bool) -> None:
         """Speak to a browser that another host spoke to."""
         note, post = self._note, self.mux.root.post
-        version = post("Browser.getVersion")
-        self.mux.watch()
-        self.files.keep_downloads()
-        self._handing.resume(note.window)
         self._flushing.at = note.flushed_at
         try:
             async with asyncio.timeout(ADOPT_S):
                 self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
+                # Before anything is said to it: should this host die too, the next one's ids are its own.
+                self.remember(turn=note.turn + 1)
+                version = post("Browser.getVersion")
+                self.mux.watch()
+                self.files.keep_downloads()
+                self._handing.resume(note.window)
                 await version
                 await self._pages.resume(note.context)
+                self.remember()
                 # Whatever was set up in them, nobody knows.
                 self.taint()
                 if still:
                     await self.still(for_good=True)
-                ends = [post("Target.detachFromTarget", {"sessionId": each}) for each in note.sessions]
+                ends = [post("Target.detachFromTarget", {"sessionId": each}) for each in self._to_end]
                 await asyncio.gather(*ends, return_exceptions=True)
+                self._to_end = ()
                 if still:
                     # Once more: with another's sessions ended what they had stilled too.
                     await self.still(for_good=True)
         except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
             await self._kill()
             raise NotAdopted(str(error) or "it does not answer") from error
+        except Exception:
+            await self._kill()
+            raise
         except BaseException:
             self.keep_for_nobody()
             raise
-        self.remember(turn=note.turn + 1)
+        self.remember()
 
     def _saw_window(self, answer: asyncio.Future[Result]) -> None:
         if not answer.cancelled() and answer.exception() is None:

@@ -157,6 +157,10 @@ class Host:
                 await self.profile(paths.name).adoption.adopt(called)
             except (NotAdopted, TenureError) as error:
                 why = str(error)
+            except Exception as error:
+                # Whatever it is, the other profiles are served.
+                _log.exception("not adopted", directory=called.note.profile_dir)
+                why = repr(error)
             else:
                 return
         called.close()

@@ -91,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         store.drop()
         _stop_xvfb(xvfb)
         places.leave()
+        store.close()
         _remove(directory)
     life.report("gone")
     return 0

@@ -18,31 +18,32 @@ class Store:
     """The keeper's word `WRITE:READ:PORT:CALLED:SECONDS:PATH`: four descriptors, how long to wait for a
     next host once the own one has died, and where that calls. `-` is an empty one, which never waits.
 
-    `note` is what the host last said of the browser, b"" before it has said anything.
+    `note` is what the host last said of the browser, b"" before it has said anything. The socket of the
+    way out stays here until `close`: were it to end before Chrome, its port would be anybody's.
     """
 
-    __slots__ = ("_called", "_kept", "_path", "_wait_s", "note")
+    __slots__ = ("_called", "_path", "_pipe", "_wait_s", "_way_out", "note")
 
     def __init__(self, word: str) -> None:
         *descriptors, seconds, self._path = word.split(":", 5) if word != "-" else ["0", ""]
-        *self._kept, self._called = [private(int(each)) for each in descriptors] or [-1]
+        *self._pipe, self._way_out, self._called = [private(int(each)) for each in descriptors] or [-1, -1]
         self._wait_s = float(seconds)
         self.note = b""
 
     @property
     def patience_s(self) -> float:
         """How long to wait for a next host: not at all where it could go on with nothing."""
-        return self._wait_s if self._kept and self.note else 0.0
+        return self._wait_s if self._pipe and self.note else 0.0
 
     def fileno(self) -> int:
-        """Readable when somebody calls; -1 once nothing is kept."""
+        """Readable when somebody calls; -1 once nothing is kept for anybody."""
         return self._called
 
     def drop(self) -> None:
-        """Keep nothing any more: from now on the host's end is that of the pipe. Idempotent."""
-        for descriptor in self._kept:
+        """Keep it for nobody any more: from now on the host's end is that of the pipe. Idempotent."""
+        for descriptor in self._pipe:
             os.close(descriptor)
-        self._kept = []
+        self._pipe = []
         if self._called >= 0:
             os.close(self._called)
             self._called = -1
@@ -50,6 +51,13 @@ class Store:
                 os.unlink(self._path)
             except OSError:
                 return  # whoever has removed its folder has removed it too
+
+    def close(self) -> None:
+        """Keep nothing at all, as nothing is left of the browser. Idempotent."""
+        self.drop()
+        if self._way_out >= 0:
+            os.close(self._way_out)
+            self._way_out = -1
 
     def hand_over(self, said: bytes) -> int:
         """Answer who calls: to the keeper's own user everything, with what was reported so far.
@@ -67,7 +75,7 @@ class Store:
                 return -1
             caller.settimeout(_ANSWER_S)
             try:
-                socket.send_fds(caller, [said[:1]], self._kept)
+                socket.send_fds(caller, [said[:1]], [*self._pipe, self._way_out])
                 caller.sendall(said[1:] + b"note " + self.note + b"\nkept\n")
             except OSError:
                 return -1

@@ -53,7 +53,8 @@ class Kept:
 @dataclass(slots=True)
 class Called:
     """A keeper that answered: its life line, and the descriptors that it kept. `close` ends its browser
-    unless somebody took them over first: nobody is to go on with it then.
+    unless somebody took them over first: nobody is to go on with it then. `taken`: that somebody has all
+    of it, the life line too, and ends the browser himself.
     """
 
     life: socket.socket
@@ -62,6 +63,7 @@ class Called:
     way_out: int
     reports: tuple[str, ...]
     note: Note
+    taken: bool = False
 
     @property
     def chrome(self) -> tuple[int, int]:
@@ -72,7 +74,9 @@ class Called:
         return 0, 0
 
     def close(self) -> None:
-        """Let the browser end, cleanly if it will. Idempotent."""
+        """Let the browser end, cleanly if it will. Idempotent; changes nothing once it is taken."""
+        if self.taken:
+            return
         with suppress(OSError):
             self.life.send(b"drop\n")
         self.life.close()

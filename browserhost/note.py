@@ -30,8 +30,8 @@ class Seat:
 class Note:
     """`profile_dir` and the marker of that profile, which names Chrome's process, say whose browser it is.
 
-    `turn`: how many hosts had it before. `directory` is the keeper's, `own` Chrome's part of it.
-    `user` and `cgroup` are as in LaunchSpec, `fingerprint` is its upstream's.
+    `turn`: how many hosts had it before the one that says this. `directory` is the keeper's, `own` Chrome's
+    part of it. `user` and `cgroup` are as in LaunchSpec, `fingerprint` is its upstream's.
     `context` is the default browser context, `window` the bounds its first window had. `sessions` are the
     DevTools sessions that end with the host, clients' ones above all. `cdp_address` is where clients came to.
     `launched_at` is of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970.

@@ -119,6 +119,8 @@ class FakeBrowser:
         return Picture(f"picture {self.pictures} of {self.url}".encode(), wish.media_type, 800, 600)
 
     def begin_files(self, token: int) -> None:
+        if "begin_files" in self._chrome.fail:
+            raise self._chrome.fail["begin_files"]
         self.files_of = token
 
     def end_files(self, token: int) -> None:
@@ -201,6 +203,7 @@ class FakeChrome:
     async def adopt(self, spec: LaunchSpec, called: Called, *, still: bool) -> FakeBrowser:
         await self.at("adopt")
         (found,) = [each for each in self.launched if each.runs and each.spec.profile_dir == spec.profile_dir]
+        called.taken = True
         called.life.close()
         found.ended = asyncio.get_running_loop().create_future()
         found.tainted = True

@@ -16,7 +16,7 @@ from browserhost.keepers import Called
 from browserhost.marker import Marker
 from browserhost.note import Seat
 from browserhost.session import State
-from tenure.errors import HoldRevoked, TokenSuperseded
+from tenure.errors import BrowserCrashed, DiskFull, HoldRevoked, TenureError, TokenSuperseded
 from tests.browserhost.fakes import ALICE, BOB, Machine
 from tests.fixtures.chrome import until
 
@@ -254,6 +254,61 @@ async def test_a_browser_that_does_not_answer_ends_and_its_hold_becomes_an_incid
     assert machine.profile().slot.browser is None
     assert machine.host.cache.taken == 0
     assert machine.browser().was_let_go()
+
+
+@pytest.mark.parametrize("error", [DiskFull(path="/tmp"), BrowserCrashed(problem="no folders")])
+async def test_a_browser_that_gets_no_folders_ends_and_its_hold_becomes_an_incident(
+    machine: Machine, error: TenureError
+) -> None:
+    await opened(machine)
+    called = await machine.left()
+    machine.chrome.fail["begin_files"] = error
+    await machine.host.start(called)
+    await until(lambda: machine.locks.suspects)
+    assert machine.locks.suspects == [(ALICE, 41, "HOST_RESTARTED")]
+    assert machine.browser().closed
+    assert machine.profile().slot.browser is None
+    assert machine.host.cache.taken == 0
+    assert not machine.is_locked()
+
+
+async def test_what_nobody_foresaw_of_one_browser_keeps_no_other_from_being_served(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machine.open(42, BOB)
+    await opened(machine)
+    called, at = await machine.left(), machine.chrome.at
+    odd = {called[1].note.profile_dir}
+
+    async def break_once(step: str) -> None:
+        if step == "adopt" and odd:
+            odd.clear()
+            raise KeyError("sessionId")
+        await at(step)
+
+    monkeypatch.setattr(machine.chrome, "at", break_once)
+    await machine.host.start(called[::-1])
+    await until(lambda: machine.locks.suspects)
+    assert machine.locks.suspects == [(ALICE, 41, "HOST_RESTARTED")]
+    assert machine.browser().was_let_go()
+    assert machine.host.cache.taken == 1
+    assert machine.profile(BOB).slot.browser is machine.chrome.launched[0]
+
+
+async def test_whatever_goes_wrong_with_a_session_that_was_open_its_browser_ends(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(machine)
+    called = await machine.left()
+
+    def refuse(*_: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(machine.profile().adoption._sitting, "adopt", refuse)
+    await machine.host.start(called)
+    await until(lambda: machine.locks.suspects)
+    assert machine.browser().closed
+    assert machine.host.cache.taken == 0
 
 
 async def test_a_browser_whose_upstream_is_another_by_now_is_not_gone_on_with(machine: Machine) -> None:

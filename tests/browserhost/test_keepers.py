@@ -52,6 +52,8 @@ def test_what_was_dropped_is_waited_for_no_more(tmp_path: Path) -> None:
     made.drop()
     made.drop()
     assert (made.patience_s, made.fileno(), list(tmp_path.iterdir())) == (0.0, -1, [])
+    made.close()
+    made.close()
 
 
 async def test_a_killed_keepers_place_is_cleared(tmp_path: Path) -> None:

@@ -390,6 +390,25 @@ async def test_a_browser_that_no_host_calls_for_in_time_ends_cleanly(nursery: Nu
     assert (nursery.folder / "witness").exists()
 
 
+async def test_the_way_outs_port_is_nobody_elses_while_chrome_lives(nursery: Nursery) -> None:
+    go = nursery.folder / "witness-go"
+    os.mkfifo(go)
+    made = await kept(
+        nursery, "while read line <&3; do :; done; touch $WITNESS; read line <$WITNESS-go", wait_s=0.3
+    )
+    made.host_dies()
+    await until((nursery.folder / "witness").exists)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", nursery.port))
+    finally:
+        descriptor = os.open(go, os.O_RDWR)
+        os.write(descriptor, b"on\n")
+        await made.ended()
+        os.close(descriptor)
+    socket.create_server(("127.0.0.1", nursery.port)).close()
+
+
 def switches(status: Path) -> int:
     """How often a process has waited for something."""
     return int(status.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
