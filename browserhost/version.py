@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from browserhost import chrome
+from browserhost.inspect import plain
 from tenure.errors import BrowserMissing
 
 ANSWER_S = 10.0
@@ -20,7 +21,7 @@ _NUMBERS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,7}")
 def last(profile_dir: Path) -> str:
     """The version that ran on a directory last, as Chrome itself wrote it; empty when it did not."""
     try:
-        with (profile_dir / "Last Version").open("rb") as file:
+        with plain.opened(profile_dir / "Last Version") as file:
             found = _NUMBERS.search(file.read(64).decode("ascii", "replace"))
     except OSError:
         return ""

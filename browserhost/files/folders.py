@@ -132,11 +132,19 @@ def _opened(path: Path) -> int:
 def _made(parent: int, name: str, user: tuple[int, int] | None, *, keep: bool = False) -> int:
     """A directory in an open one, made when it is not there; the open one is closed unless `keep`."""
     try:
+        made = False
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
-            if user is not None:
-                os.chown(name, *user, dir_fd=parent, follow_symlinks=False)
-        return os.open(name, _DIRECTORY, dir_fd=parent)
+            made = True
+        opened = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            # Not by its name: what has that may be another file by now, which would be given away.
+            if made and user is not None:
+                os.fchown(opened, *user)
+        except OSError:
+            os.close(opened)
+            raise
+        return opened
     finally:
         if not keep:
             os.close(parent)

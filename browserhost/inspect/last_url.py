@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from browserhost.inspect import sqlite
+from browserhost.inspect import plain, sqlite
 
 _UPDATE_TAB_NAVIGATION = 6
 _PICKLE = struct.Struct("<IiiI")
@@ -23,7 +23,10 @@ def last_url(default_dir: Path, scratch: Path) -> str:
     """The URL, or an empty string when neither place tells one. Writes nothing outside `scratch`."""
     sessions = [p for p in default_dir.glob("Sessions/Session_*") if p.name[8:].isdigit()]
     for path in sorted(sessions, key=lambda p: int(p.name[8:]), reverse=True):
-        url = from_session(path.read_bytes())
+        try:
+            url = from_session(plain.read(path))
+        except plain.NotPlain:
+            continue
         if url:
             return url
     history = default_dir / "History"

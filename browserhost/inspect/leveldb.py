@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from browserhost.inspect import plain
+
 _BLOCK = 32768
 _HEADER = 7
 _TABLE_MAGIC = 0xDB4775248B80FB57
@@ -50,21 +52,21 @@ def check(directory: Path) -> str:
         for log in sorted(directory.glob("*.log")):
             if _is_log(log.name) and int(log.stem) >= version.log_number:
                 _check_log(log)
-    except Damaged as error:
+    except (Damaged, plain.NotPlain) as error:
         return str(error)
     return ""
 
 
 def _version(directory: Path) -> Version:
     try:
-        current = (directory / "CURRENT").read_bytes()
+        current = plain.read(directory / "CURRENT")
     except FileNotFoundError:
         raise Damaged("CURRENT is missing") from None
     name = current.decode("ascii", "replace").removesuffix("\n")
     if not name.startswith("MANIFEST-") or not name.removeprefix("MANIFEST-").isdigit():
         raise Damaged("CURRENT names no manifest")
     try:
-        content = (directory / name).read_bytes()
+        content = plain.read(directory / name)
     except FileNotFoundError:
         raise Damaged(f"{name} is missing") from None
     version, seen = Version(), False
@@ -139,7 +141,7 @@ def _check_table(directory: Path, number: int, size: int) -> None:
     path = next((p for end in ("ldb", "sst") if (p := directory / f"{number:06d}.{end}").exists()), None)
     if path is None:
         raise Damaged(f"table {number:06d}.ldb is missing")
-    with path.open("rb") as file:
+    with plain.opened(path) as file:
         found = file.seek(0, 2)
         if found != size:
             raise Damaged(f"{path.name} has {found} bytes, not {size}")
@@ -149,7 +151,7 @@ def _check_table(directory: Path, number: int, size: int) -> None:
 
 
 def _check_log(path: Path) -> None:
-    content = path.read_bytes()
+    content = plain.read(path)
     for _ in records(content, path.name, checksums=len(content) <= _CHECKSUM_LIMIT):
         pass
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from browserhost.inspect import cookies, leveldb, sqlite
+from browserhost.inspect import cookies, leveldb, plain, sqlite
 from browserhost.inspect.last_url import last_url
 from browserhost.inspect.verdict import Inspection, Sight, judge
 from tenure.userdata import owner
@@ -18,6 +18,8 @@ from tenure.userdata.caches import is_cache
 
 # Stores that Chrome would silently replace by empty ones: they are checked whatever their first bytes say.
 _KNOWN = (*cookies.PLACES, "Default/History", "Default/Login Data", "Default/Web Data")
+# Folders that are gone into by their names.
+_FOLDERS = ("Default", "Default/Network", "Default/Sessions")
 
 
 def inspect(profile_dir: Path, scratch_root: Path) -> Inspection:
@@ -35,6 +37,8 @@ def inspect(profile_dir: Path, scratch_root: Path) -> Inspection:
     scratch_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch_root, prefix="inspect-") as scratch:
         look = _Look(profile_dir, Path(scratch), sight)
+        if look.leads_out():
+            return Inspection(*judge(sight))
         look.layout()
         look.end()
         look.stores()
@@ -50,6 +54,12 @@ class _Look:
         self._scratch = scratch
         self._sight = sight
         self._copies = 0
+
+    def leads_out(self) -> bool:
+        """Whether a folder is a link: what that leads to is not looked at."""
+        links = [name for name in _FOLDERS if (self._dir / name).is_symlink()]
+        self._sight.unknown.extend(f"{name} is a link" for name in links)
+        return bool(links)
 
     def layout(self) -> None:
         """Refuse to judge what is stored in a way that these checks do not know."""
@@ -125,8 +135,11 @@ class _Look:
     def _json(self, name: str) -> Any:
         """A JSON file's content; None when it is not there. One that does not parse is damage."""
         try:
-            return json.loads((self._dir / name).read_bytes())
+            return json.loads(plain.read(self._dir / name))
         except FileNotFoundError:
+            return None
+        except plain.NotPlain as error:
+            self._sight.damage.append(str(error))
             return None
         except ValueError:
             self._sight.damage.append(f"{name} does not parse")
@@ -143,10 +156,11 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
 
 
 def _has_magic(path: Path) -> bool:
-    if not path.is_file() or path.is_symlink():
+    try:
+        with plain.opened(path) as file:
+            return file.read(len(sqlite.MAGIC)) == sqlite.MAGIC
+    except (plain.NotPlain, FileNotFoundError):
         return False
-    with path.open("rb") as file:
-        return file.read(len(sqlite.MAGIC)) == sqlite.MAGIC
 
 
 def _at(content: Any, *keys: str) -> Any:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from browserhost.inspect import plain
+
 MAGIC = b"SQLite format 3\0"
 # https://www.sqlite.org/fileformat2.html#the_rollback_journal: a header without it is a finished one.
 _HOT = bytes.fromhex("d9d505f920a163d7")
@@ -39,8 +41,11 @@ def check(path: Path, scratch: Path) -> Database:
     SQLite's quick_check reads every page; it leaves out the comparison of indexes with tables.
     """
     left_over = _left_over(path)
-    with path.open("rb") as file:
-        header = file.read(len(MAGIC))
+    try:
+        with plain.opened(path) as file:
+            header = file.read(len(MAGIC))
+    except plain.NotPlain as error:
+        return Database(path, str(error), left_over)
     if not header:
         return Database(path, "is empty", left_over)
     if header != MAGIC:
@@ -55,7 +60,11 @@ def check(path: Path, scratch: Path) -> Database:
 
 @contextmanager
 def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that reads the database as a recovery would leave it, the files themselves untouched."""
+    """A connection that reads the database as a recovery would leave it, the files themselves untouched.
+
+    Raises sqlite3.Error, also for what is no regular file.
+    """
+    _refuse_unless_plain(path)
     if _hot(path) or _size(path, "-wal"):
         for suffix in ("", "-journal", "-wal"):
             if _size(path, suffix):
@@ -69,13 +78,23 @@ def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def _refuse_unless_plain(path: Path) -> None:
+    for suffix in ("", "-journal", "-wal"):
+        try:
+            plain.opened(Path(f"{path}{suffix}")).close()
+        except FileNotFoundError:
+            continue
+        except plain.NotPlain as error:
+            raise sqlite3.OperationalError(str(error)) from None
+
+
 def _left_over(path: Path) -> str:
     return f"{path.name}-journal" if _size(path, "-journal") else ""
 
 
 def _hot(path: Path) -> bool:
     try:
-        with Path(f"{path}-journal").open("rb") as file:
+        with plain.opened(Path(f"{path}-journal")) as file:
             return file.read(len(_HOT)) == _HOT
     except FileNotFoundError:
         return False

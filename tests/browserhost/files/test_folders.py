@@ -92,3 +92,39 @@ def test_a_parent_that_becomes_a_link_leads_nowhere_else(folders: Folders, tmp_p
     folders.clear_others()
     folders.raze()
     assert [each.name for each in (elsewhere / "41").iterdir()] == ["kept"]
+
+
+def test_what_takes_the_name_of_a_new_folder_is_not_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parent's owner is quick: a second name of a file that is not its own."""
+    secret = tmp_path / "secret"
+    secret.touch()
+    given: list[int] = []
+    mkdir = os.mkdir
+
+    def swapped(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        os.rmdir(name, dir_fd=dir_fd)
+        os.link(secret, name, dst_dir_fd=dir_fd)
+
+    def by_name(name: str, uid: int, gid: int, *, dir_fd: int, follow_symlinks: bool) -> None:
+        given.append(os.stat(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks).st_ino)
+
+    monkeypatch.setattr(os, "mkdir", swapped)
+    monkeypatch.setattr(os, "chown", by_name)
+    monkeypatch.setattr(os, "fchown", lambda opened, *_: given.append(os.fstat(opened).st_ino))
+    with pytest.raises(NotADirectoryError):
+        Folders(tmp_path, 41, (os.getuid(), os.getgid()))
+    assert given == []
+
+
+def test_a_new_folder_is_given_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda opened, *to: given.append((os.fstat(opened).st_ino, *to)))
+    made = Folders(tmp_path, 41, (1234, 5678))
+    made.close()
+    places = ("uploads", "uploads/41", "downloads", "downloads/41")
+    assert given == [((tmp_path / place).stat().st_ino, 1234, 5678) for place in places]
+    Folders(tmp_path, 41, (1234, 5678)).close()
+    assert len(given) == len(places)
