@@ -62,7 +62,8 @@ class LaunchSpec:
     are names on PATH or paths. `least_free` in bytes, `answer_s` in seconds: how long Chrome may take
     from the start to its first answer. `user`: the uid and gid that Xvfb and Chrome run as, None for this
     process's own. `cgroup`: the directory of a control group for the two, made and removed with them.
-    `host`: whose it is. `keepers`: how its keeper is to wait for a next host.
+    `host`: whose it is. `keepers`: how its keeper is to wait for a next host. `extensions`: unpacked ones'
+    folders, without commas in their paths.
     """
 
     profile_dir: Path
@@ -82,6 +83,7 @@ class LaunchSpec:
     host: str = ""
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
+    extensions: tuple[Path, ...] = ()
     keep_hands: bool = True
     hand_over_in_tab: bool = True
     files: Limits = field(default_factory=Limits)
@@ -130,6 +132,8 @@ def arguments(spec: LaunchSpec, program: str, shm_free: int, proxy: str) -> list
         argv.append("--no-sandbox")
     argv.append(f"--proxy-server={proxy}")
     argv += spec.geo.flags
+    if spec.extensions:
+        argv.append(f"--load-extension={','.join(map(str, spec.extensions))}")
     if shm_free < _SMALL_SHM:
         argv.append("--disable-dev-shm-usage")
     return [*argv, "about:blank"]

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from browserhost.egress import geo
 from browserhost.egress.geo import Geo
+from tenure import extension
 from tenure.errors import InvalidField
+from tenure.extension import Extension
 from tenure.v1.profile_pb2 import BrowserConfig
 
 
@@ -21,6 +23,7 @@ class Look:
     height: int = 0
     geo: Geo = field(default_factory=Geo)
     generation: int = 0
+    extensions: tuple[Extension, ...] = ()
 
 
 def read(config: BrowserConfig, generation: int) -> Look:
@@ -34,8 +37,9 @@ def read(config: BrowserConfig, generation: int) -> Look:
         languages = tuple(dict.fromkeys((config.locale, config.locale.partition("-")[0])))
     try:
         told = geo.check(Geo(config.time_zone, languages))
+        installed = extension.check([Extension(each.name, each.sha256) for each in config.extensions])
     except ValueError as error:
         raise InvalidField(
             field="config", value=config.locale, problem=str(error), remedy="change it by UpdateProfile"
         ) from None
-    return Look(config.viewport_width, config.viewport_height, told, generation)
+    return Look(config.viewport_width, config.viewport_height, told, generation, installed)

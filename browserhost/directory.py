@@ -12,6 +12,7 @@ import structlog
 
 from browserhost import durable, lock, starting, version
 from browserhost.config import Look
+from browserhost.extensions import Lacking
 from browserhost.inspect.profile import inspect
 from browserhost.marker import Marker
 from browserhost.paths import ProfilePaths
@@ -71,10 +72,11 @@ class Directory:
                 profile=self._key, last_version=wrote, version=installed, host=self._workshop.host
             )
 
-    def refuse_unmet(self, look: Look) -> None:
-        """Return when this machine has what a look asks for. Raises ConfigUnmet.
+    async def refuse_unmet(self, look: Look) -> None:
+        """Return when this machine has what a look asks for. Raises ConfigUnmet, BrowserMissing.
 
         A zone that is not known here would make pages see Etc/Unknown, which no account has had before.
+        An extension must be of the digest that is asked for.
         """
         zone = look.geo.time_zone
         try:
@@ -84,6 +86,14 @@ class Directory:
             raise ConfigUnmet(
                 profile=self._key, host=self._workshop.host, lacking=f"the time zone {zone} (tzdata)"
             ) from None
+        if not look.extensions:
+            return
+        try:
+            await in_thread(self._workshop.extensions.find, look.extensions)
+            if (await self._workshop.installed.told(self._workshop.chrome)).startswith("Google Chrome"):
+                raise Lacking("a Chromium, or Chrome for Testing (Google Chrome loads no unpacked extension)")
+        except Lacking as error:
+            raise ConfigUnmet(profile=self._key, host=self._workshop.host, lacking=str(error)) from None
 
     async def look(self, marker: Marker | None, token: int, timings: dict[str, float]) -> None:
         """Return when a browser may start on it under `token`; what is to be said of it goes on record.

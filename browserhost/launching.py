@@ -44,6 +44,7 @@ class Launching:
             least_free=shop.least_free,
             egress=shop.egress,
             geo=wanted.look.geo.over(upstream.geo if upstream is not None else Geo()).over(shop.geo),
+            extensions=shop.extensions.paths(wanted.look.extensions),
             keepers=shop.keepers,
             keep_hands=shop.keep_hands,
             hand_over_in_tab=shop.hand_over_in_tab,

@@ -15,6 +15,7 @@ from browserhost.egress.egress import Egress
 from browserhost.egress.geo import Geo
 from browserhost.egress.proxies import Proxies
 from browserhost.endpoint import CdpEndpoint
+from browserhost.extensions import Shelf
 from browserhost.files.ledger import Limits
 from browserhost.host import Host
 from browserhost.identity import boot_id, fingerprint_salt, host_id, sole_host
@@ -156,6 +157,7 @@ def _workshop(
             settings.proxies, settings.proxies_file, fingerprint_salt(DataRoot.at(settings.data_root))
         ),
         geo=Geo(settings.time_zone, tuple(settings.languages)),
+        extensions=Shelf(settings.extensions_dir, for_others=apart.ids is not None),
         launching=Launches(settings.launches, reserve=settings.memory_reserve, make_room=cache.make_room),
         cache=cache,
         least_free=settings.least_free,

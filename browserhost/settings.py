@@ -61,6 +61,17 @@ def check_proxies_file(path: Path | None) -> Path | None:
     return path
 
 
+def check_extensions_dir(path: Path | None) -> Path | None:
+    """Refuse what is no folder, or what Chrome would take for two. Raises ValueError."""
+    if path is not None:
+        path = path.resolve()
+        if not path.is_dir():
+            raise ValueError("is no folder")
+        if "," in str(path):
+            raise ValueError("has a comma, which Chrome would take for the end of its path")
+    return path
+
+
 def check_time_zone(name: str) -> str:
     """Refuse what is no zone. Raises ValueError."""
     proxies_file.check_geo(Geo(name))
@@ -222,6 +233,14 @@ class BrowserHostSettings(ServiceSettings):
         default=[],
         description="languages that pages are told, but for a profile's or a proxy's; the best first",
         examples=["en-US,en"],
+    )
+    extensions_dir: Annotated[Path | None, AfterValidator(check_extensions_dir)] = Field(
+        default=None,
+        description=(
+            "folder of unpacked extensions, by the names that profiles ask for them by; nobody but this "
+            "process's user and root may change it"
+        ),
+        examples=["/etc/tenure/extensions"],
     )
     refuse: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_services)] = Field(
         default=[],

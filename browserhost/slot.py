@@ -292,7 +292,7 @@ class Slot:
         before = self.record.marker
         question = self.directory.before_start(before, used_elsewhere=wanted.used_elsewhere)
         await self.directory.refuse_older_browser()
-        self.directory.refuse_unmet(wanted.look)
+        await self.directory.refuse_unmet(wanted.look)
         await self._workshop.cache.reserve(self._key)
         try:
             lock_fd = await self.directory.lock(timings)

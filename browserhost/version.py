@@ -47,6 +47,11 @@ class Installed:
 
     async def version(self, program: str) -> str:
         """What a program calls its version; empty when it cannot be had. Raises BrowserMissing."""
+        found = _NUMBERS.search(await self.told(program))
+        return found[0] if found else ""
+
+    async def told(self, program: str) -> str:
+        """Its name and its version, in its words; empty when they cannot be had. Raises BrowserMissing."""
         path = chrome.chrome_path(program)
         try:
             status = Path(path).stat()
@@ -75,5 +80,4 @@ async def _asked(path: str) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    found = _NUMBERS.search(told.decode("ascii", "replace"))
-    return found[0] if found else ""
+    return told.decode("ascii", "replace").strip()

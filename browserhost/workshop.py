@@ -19,6 +19,7 @@ from browserhost.egress.exits import WrongExit
 from browserhost.egress.geo import Geo
 from browserhost.egress.proxies import Proxies
 from browserhost.egress.upstream import Upstream
+from browserhost.extensions import Shelf
 from browserhost.files.ledger import Limits
 from browserhost.keepers import NOBODY, Called, Keepers
 from browserhost.page import Observer
@@ -120,6 +121,7 @@ class Workshop:
     copies: Path | None = None
     egress: Egress = field(default_factory=Egress)
     geo: Geo = field(default_factory=Geo)
+    extensions: Shelf = field(default_factory=Shelf)
     snapshots: Policy = field(default_factory=Policy)
     import_limit: int = 2 << 30
     keep_hands: bool = True

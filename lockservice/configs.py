@@ -16,7 +16,9 @@ from lockservice.core.stored import Settings
 from lockservice.encode import config_message
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
+from tenure import extension
 from tenure.errors import InvalidField
+from tenure.extension import Extension
 from tenure.internal.v1 import lock_service_pb2 as pb
 from tenure.names import ProfileName
 from tenure.v1.profile_pb2 import BrowserConfig, Profile
@@ -71,13 +73,6 @@ def tell(
 
 
 def _look(config: BrowserConfig) -> Look:
-    if config.extensions:
-        raise InvalidField(
-            field="profile.browser_config.extensions",
-            value=config.extensions[0].name,
-            problem="cannot be installed yet",
-            remedy="leave them out",
-        )
     locale = _checked("locale", config.locale, _LANGUAGE, "a BCP 47 locale such as de-CH")
     zone = _checked("time_zone", config.time_zone, _ZONE, "a zone of the tz database such as Europe/Zurich")
     languages = (
@@ -93,7 +88,21 @@ def _look(config: BrowserConfig) -> Look:
         locale=locale,
         time_zone=zone,
         accept_languages=",".join(languages),
+        extensions=_extensions(config),
     )
+
+
+def _extensions(config: BrowserConfig) -> tuple[tuple[str, str], ...]:
+    asked = [Extension(each.name, each.sha256) for each in config.extensions]
+    try:
+        return tuple((each.name, each.sha256) for each in extension.check(asked))
+    except ValueError as error:
+        raise InvalidField(
+            field="profile.browser_config.extensions",
+            value=",".join(each.name for each in asked)[:200],
+            problem=f"cannot be asked for: {error}",
+            remedy="send names and digests as `tenure config --digest FOLDER` prints them",
+        ) from None
 
 
 def _size(field: str, value: int, least: int, most: int) -> int:

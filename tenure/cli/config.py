@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,15 +16,22 @@ if TYPE_CHECKING:
 
 
 def config(
-    profile: Annotated[str, typer.Argument(help="The profile, for example alice:linkedin.")],
+    profile: Annotated[str, typer.Argument(help="The profile, for example alice:linkedin.")] = "",
     viewport: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the window, or 0x0.")] = "",
     locale: Annotated[str | None, typer.Option(help="Such as de-CH; '' for the proxy's or host's.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Such as Europe/Zurich; '' likewise.")] = None,
     languages: Annotated[
         str | None, typer.Option(help="What sites are told, best first: de-CH,de,en; '' follows the locale.")
     ] = None,
+    extension: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=SHA256, in this order, instead of those before; '' for none; repeatable."),
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, or NAME= to drop it; repeatable.")
+    ] = None,
+    digest: Annotated[
+        Path | None, typer.Option(help="An unpacked extension's folder: print its digest, and no more.")
     ] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -35,11 +43,17 @@ def config(
 
     Example: tenure config alice:linkedin --locale de-CH --time-zone Europe/Zurich --viewport 1366x768
     """
-    size = _size(viewport)
     output = Output(as_json)
+    if digest is not None:
+        _show_digest(output, digest)
+        return
+    if not profile:
+        raise typer.BadParameter("say which, or --digest FOLDER", param_hint="PROFILE")
+    size = _size(viewport)
     said = {"locale": locale, "time_zone": time_zone, "accept_languages": languages}
     wanted = {name: value for name, value in said.items() if value is not None} | size
-    run(output, _config(output, address, profile, wanted, _labels(label or [])))
+    installed = _extensions(extension) if extension is not None else {}
+    run(output, _config(output, address, profile, wanted | installed, _labels(label or [])))
 
 
 async def _config(
@@ -55,6 +69,9 @@ async def _config(
             if wanted:
                 browser = BrowserConfig()
                 browser.CopyFrom(found.browser_config)
+                if "extensions" in wanted:
+                    del browser.extensions[:]
+                    browser.extensions.extend(wanted.pop("extensions"))
                 for name, value in wanted.items():
                     setattr(browser, name, value)
             kept = {name: value for name, value in ({**found.labels} | labels).items() if value}
@@ -70,6 +87,31 @@ def _size(text: str) -> dict[str, int]:
     if not (width.isdigit() and height.isdigit()):
         raise typer.BadParameter("is no size such as 1366x768", param_hint="--viewport")
     return {"viewport_width": int(width), "viewport_height": int(height)}
+
+
+def _extensions(pairs: list[str]) -> dict[str, Any]:
+    """Raises BadParameter."""
+    from tenure.v1.profile_pb2 import BrowserExtension
+
+    found = []
+    for pair in filter(None, pairs):
+        name, equals, sha256 = pair.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{pair!r} is no NAME=SHA256", param_hint="--extension")
+        found.append(BrowserExtension(name=name, sha256=sha256))
+    return {"extensions": found}
+
+
+def _show_digest(output: Output, folder: Path) -> None:
+    """Raises BadParameter."""
+    from tenure.userdata import unpacked
+
+    try:
+        found = unpacked.read(folder)
+    except (OSError, unpacked.Unfit) as error:
+        raise typer.BadParameter(str(error), param_hint="--digest") from None
+    facts = {"name": folder.resolve().name, "sha256": found.digest, "id": found.id}
+    output.show(facts, grid(list(facts.items()), output.console))
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
@@ -92,6 +134,7 @@ def _facts(found: Profile) -> dict[str, Any]:
         "locale": browser.locale,
         "time_zone": browser.time_zone,
         "accept_languages": browser.accept_languages,
+        "extensions": {each.name: each.sha256 for each in browser.extensions},
         "labels": dict(found.labels),
     }
 
@@ -107,6 +150,7 @@ def _rows(found: Profile) -> list[tuple[str, str | Text]]:
             "languages",
             browser.accept_languages or ("of the locale" if browser.locale else "the proxy's, or the host's"),
         ),
+        ("extensions", ", ".join(f"{each.name}={each.sha256}" for each in browser.extensions)),
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))),
     ]
 

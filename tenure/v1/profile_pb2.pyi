@@ -181,7 +181,7 @@ class BrowserConfig(_message.Message):
     """What sites are told of languages, in order, comma-separated BCP 47; empty means the locale, then its language."""
     @_builtins.property
     def extensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrowserExtension]:
-        """What is installed, in order."""
+        """What is installed, in order; at most 20, each name once."""
 
     def __init__(
         self,
@@ -236,9 +236,9 @@ class BrowserExtension(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Names its folder among the hosts' extensions."""
+    """Names its folder among the hosts' extensions: letters, digits, '.', '_' and '-', at most 64."""
     sha256: _builtins.str
-    """Digest of that folder, in hex; one with another content is not started."""
+    """Digest of that folder, 64 lower-case hex digits, as `tenure config --digest` prints it; one with another content is not started."""
     def __init__(
         self,
         *,

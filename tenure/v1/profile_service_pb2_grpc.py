@@ -136,9 +136,9 @@ class ProfileServiceServicer:
     def UpdateProfile(self, request, context):
         """Changes labels, browser configuration, or takes the profile out of use and back. Administrators only; guarded by etag. Idempotent:
         a profile that is as wanted is answered. `state`: AVAILABLE to DISABLED, where every open and everybody who
-        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over;
-        extensions cannot be installed yet. `state` goes alone.
-        Errors: INVALID_FIELD (update_mask, profile.state, profile.etag), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
+        waits is refused, and back. `browser_config`: a live browser that looks otherwise is closed at its next hand-over.
+        `state` goes alone.
+        Errors: INVALID_FIELD (update_mask, profile.state, profile.etag, profile.browser_config), NOT_FOUND, INVALID_ID, PERMISSION_DENIED, STORE_UNAVAILABLE,
         OUTCOME_UNKNOWN (call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -103,6 +103,20 @@ def test_a_zone_or_a_language_that_there_is_not_is_named_at_the_start(
     assert flag.partition("=")[0] in capsys.readouterr().err
 
 
+def test_a_folder_of_extensions_is_the_same_wherever_the_host_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "two,one").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert loaded("--extensions-dir=shelf").extensions_dir == tmp_path / "shelf"
+    assert loaded().extensions_dir is None
+    for wrong, said in (("none", "is no folder"), ("two,one", "has a comma")):
+        with pytest.raises(SystemExit):
+            loaded(f"--extensions-dir={wrong}")
+        assert said in capsys.readouterr().err
+
+
 def test_languages_are_read_as_a_list() -> None:
     settings = loaded("--languages=de-DE, de", "--time-zone=Europe/Berlin")
     assert (settings.languages, settings.time_zone) == (["de-DE", "de"], "Europe/Berlin")

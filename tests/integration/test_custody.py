@@ -31,6 +31,7 @@ from tenure.v1.profile_service_pb2 import (
 )
 from tenure.v1.session_service_pb2 import OpenSessionRequest
 from tests.fixtures.etcd import Store
+from tests.fixtures.extensions import unpack
 from tests.fixtures.sound import logged_in, sound
 from tests.fixtures.town import Town, TownHost, town_in
 from tests.lockservice import incidents
@@ -306,7 +307,17 @@ async def test_a_desktops_profile_is_imported_and_configured(town: Town, tmp_pat
     # What is not named stays.
     [changed] = await told(town, "config", "bob:mail", "--time-zone", "Europe/Zurich", "--label", "team=")
     assert (changed["locale"], changed["time_zone"], changed["labels"]) == ("de-CH", "Europe/Zurich", {})
+    [digest] = await told(town, "config", "--digest", str(unpack(tmp_path / "marks")))
+    asked = ("--extension", f"marks={digest['sha256']}", "--extension", f"also={'0' * 64}")
+    [changed] = await told(town, "config", "bob:mail", *asked)
+    assert list(changed["extensions"].items()) == [("marks", digest["sha256"]), ("also", "0" * 64)]
+    assert changed["locale"] == "de-CH"
+    [changed] = await told(town, "config", "bob:mail", "--extension", "")
+    assert changed["extensions"] == {}
     [shown] = await told(town, "config", "bob:mail")
     assert shown == changed
-    status, _, err = await tenure_command("config", "bob:mail", "--viewport", "wide", "-a", town.address)
-    assert (status, "--viewport" in err) == (2, True)
+    for wrong in (("--viewport", "wide"), ("--extension", "marks"), ("--digest", str(tmp_path / "none"))):
+        status, _, err = await tenure_command("config", "bob:mail", *wrong, "-a", town.address)
+        assert (status, wrong[0] in err) == (2, True)
+    status, _, err = await tenure_command("config", "-a", town.address)
+    assert (status, "PROFILE" in err) == (2, True)

@@ -21,6 +21,10 @@ CONFIG = BrowserConfig(
     locale="de-CH",
     time_zone="Europe/Zurich",
     accept_languages="de-CH, de",
+    extensions=[
+        BrowserExtension(name="z.0", sha256="0" * 64),
+        BrowserExtension(name="a_b-c", sha256="f" * 64),
+    ],
 )
 
 
@@ -56,6 +60,7 @@ async def test_it_is_told_to_whoever_opens_the_profile_and_outlives_replicas(etc
     async with running(etcd.endpoints, etcd.prefix) as here:
         located = await here.call(here.lock.LocateProfile, LocateProfileRequest(profile="alice"))
         assert located.config.time_zone == "Europe/Zurich"
+        assert [each.name for each in located.config.extensions] == ["z.0", "a_b-c"]
         assert located.config_generation
         [listed] = (await here.call(here.profiles.ListProfiles, ListProfilesRequest())).profiles
         assert listed.browser_config == located.config
@@ -79,6 +84,12 @@ async def test_what_another_replica_was_told_is_told_here(etcd: Store) -> None:
         assert (await read(there)).browser_config.locale == "de-CH"
 
 
+def installed(*extensions: tuple[str, str]) -> BrowserConfig:
+    return BrowserConfig(
+        extensions=[BrowserExtension(name=name, sha256=digest) for name, digest in extensions]
+    )
+
+
 REFUSED = {
     "too narrow": BrowserConfig(viewport_width=10),
     "negative": BrowserConfig(viewport_height=-1),
@@ -86,7 +97,13 @@ REFUSED = {
     "no zone": BrowserConfig(time_zone="../../etc/passwd"),
     "no languages": BrowserConfig(accept_languages="de,,en"),
     "many languages": BrowserConfig(accept_languages=",".join(["de"] * 11)),
-    "extensions": BrowserConfig(extensions=[BrowserExtension(name="a", sha256="0" * 64)]),
+    "an extension that is a path": installed(("../a", "0" * 64)),
+    "an extension of no name": installed(("", "0" * 64)),
+    "two paths": installed(("a,b", "0" * 64)),
+    "no digest": installed(("a", "0" * 63)),
+    "no hex": installed(("a", "g" * 64)),
+    "twice": installed(("a", "0" * 64), ("a", "1" * 64)),
+    "many extensions": installed(*((f"a{number}", "0" * 64) for number in range(21))),
 }
 
 
