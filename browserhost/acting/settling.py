@@ -30,8 +30,8 @@ class Settling:
         self._page.client.listen(self._event)
         self._page.call("Network.enable", maxTotalBufferSize=0, maxResourceBufferSize=0)
         self._hands.drawn = self._drawn
-        await self._hands.do("watch")
         try:
+            await self._hands.do("watch")
             yield self
         finally:
             with suppress(BrowserCrashed):
