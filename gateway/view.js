@@ -2,7 +2,8 @@
 "use strict";
 
 const part = (id) => document.getElementById(id);
-const screen_ = part("screen"), pen = screen_.getContext("2d");
+// The keys have a field of their own: there the keyboard's layout puts together what takes several of them.
+const screen_ = part("screen"), keys = part("keys"), pen = screen_.getContext("2d");
 const ENDINGS = {
   SESSION_ENDED: "The session has ended.",
   TOKEN_SUPERSEDED: "The session has ended: its hold is over.",
@@ -15,6 +16,7 @@ const ENDINGS = {
   GATEWAY_STOPPING: "Tenure is stopping.",
   HOST_UNREACHABLE: "The host does not answer.",
   READ_ONLY: "This address is for looking only.",
+  NOT_UNDERSTOOD: "What this page said was not understood. Reload it to go on.",
 };
 // By what browsers call them; all else that is one character is typed as text.
 const KEYS = {
@@ -23,6 +25,7 @@ const KEYS = {
   Escape: "Escape", PageUp: "Page_Up", PageDown: "Page_Down",
 };
 const CONTROLLED = "abcivxyz";
+const LONGEST = 10000; // characters that are typed at once
 const DRAG_PX = 6, MOVE_MS = 60, WHEEL_PX = 100, WHEEL_MS = 80;
 
 let page = { width: 1280, height: 800, url: "", dialog: "" };
@@ -64,7 +67,7 @@ function hear(word) {
     state("live", "you drive");
     screen_.classList.add("drive");
     part("done").hidden = false;
-    screen_.focus();
+    keys.focus();
   } else if (word.type === "refused") {
     note(word.problem);
   } else if (word.type === "done") {
@@ -99,8 +102,9 @@ function at({ clientX, clientY }) {
   };
 }
 
+screen_.onfocus = () => keys.focus();
 screen_.onpointerdown = (event) => {
-  screen_.focus();
+  keys.focus();
   pressed = { ...at(event), button: event.button };
   screen_.setPointerCapture(event.pointerId);
   event.preventDefault();
@@ -134,8 +138,9 @@ screen_.addEventListener("wheel", (event) => {
     turning = 0;
   }, WHEEL_MS);
 }, { passive: false });
-screen_.onkeydown = (event) => {
-  if (!drives || event.isComposing || event.metaKey || event.altKey) return;
+keys.onkeydown = (event) => {
+  // With Alt, AltGr or Option a key is the layout's: what comes of it arrives as input.
+  if (!drives || event.isComposing || event.metaKey || event.altKey || event.getModifierState("AltGraph")) return;
   const key = event.key, held = (event.ctrlKey ? "ctrl+" : "") + (event.shiftKey ? "shift+" : "");
   if (event.ctrlKey && key.toLowerCase() === "v") return; // comes as a paste
   if (KEYS[key]) say({ type: "key", chord: held + KEYS[key] });
@@ -144,10 +149,24 @@ screen_.onkeydown = (event) => {
   else return;
   event.preventDefault();
 };
+keys.oninput = (event) => { if (!event.isComposing) typed(); };
+keys.addEventListener("compositionend", typed);
+
+function typed() {
+  const text = keys.value;
+  keys.value = "";
+  type(text);
+}
+
+function type(text) {
+  const characters = [...text.replace(/\r\n?/g, "\n")];
+  for (let at = 0; at < characters.length; at += LONGEST) {
+    say({ type: "text", text: characters.slice(at, at + LONGEST).join("") });
+  }
+}
 document.addEventListener("paste", (event) => {
   if (event.target instanceof HTMLInputElement) return;
-  const text = event.clipboardData.getData("text");
-  if (text) say({ type: "text", text });
+  type(event.clipboardData.getData("text"));
   event.preventDefault();
 });
 const answer = (accept) => say({ type: "dialog", accept, text: part("answer").value });

@@ -37,21 +37,32 @@ class Driving:
         self.viewer: Viewer
         self._profile, self._token, self._show = profile, token, show
         self._due: deque[Action | Dialog | Done] = deque()
+        self._told = False
+        """That there is too much to do."""
         self._arrived, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
 
     def heard(self, message: Any) -> None:
         """Take one message. The pointer's moves that nobody came to are left out but for the last."""
+        if len(message) > words.LONGEST:
+            self._refuse("it is too long; paste it in parts")
+            return
         said = words.parse(message)
         if said is None:
             self.viewer.close(NOT_UNDERSTOOD)
             return
         if self._due and _moves(said) and _moves(self._due[-1]):
             self._due.pop()
-        if len(self._due) < AHEAD:
+        if len(self._due) < AHEAD or (isinstance(said, Done) and said != self._due[-1]):
             self._due.append(said)
             self._idle.clear()
             self._arrived.set()
+        elif not self._told:
+            self._told = True
+            self._refuse("too much waits to be done; go on once the page shows what you did")
+
+    def _refuse(self, why: str) -> None:
+        self.viewer.hear({"type": "refused", "problem": f"Not done: {why}."})
 
     async def finish(self) -> None:
         """Return once all that was heard is done, or after a moment."""
@@ -68,12 +79,12 @@ class Driving:
                 try:
                     await self._do(self._due.popleft())
                 except InvalidField as refused:
-                    said = f"Not done: it {refused.problem}; {refused.remedy}."
-                    self.viewer.hear({"type": "refused", "problem": said})
+                    self._refuse(f"it {refused.problem}; {refused.remedy}")
                 except TenureError as over:
                     self.viewer.close(over.reason)
                     self._idle.set()
                     return
+            self._told = False
             self._idle.set()
 
     async def _do(self, said: Action | Dialog | Done) -> None:

@@ -28,7 +28,7 @@ from tenure.v1.session_pb2 import (
     TypeText,
 )
 
-LONGEST = 16 << 10
+LONGEST = 64 << 10
 """Bytes of a message; whoever pastes more, pastes it in parts."""
 _BUTTONS = (MouseButton.MOUSE_BUTTON_LEFT, MouseButton.MOUSE_BUTTON_MIDDLE, MouseButton.MOUSE_BUTTON_RIGHT)
 
