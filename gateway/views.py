@@ -1,13 +1,15 @@
 """Live view through the gateway: a page for people at `/view/{host}/{secret}`, and its socket below it.
 
 The host's fence judges what is shown and done, as it does for DevTools clients; here only pages of this
-very address are let in, and whoever takes pictures slowly gets the newest one and none of those before.
+very address are let in, and whoever takes pictures slowly gets the newest one and none of those before,
+and so with what is said of the page.
 Nothing of a secret is written anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import deque
 from contextlib import suppress
@@ -27,8 +29,8 @@ CLOSE_S = 1.0
 """How long either side may take to hear that it is over."""
 LARGEST = 8 << 20
 """Bytes of a picture."""
-LONGEST = 64 << 10
-"""Bytes of what a person says at once."""
+LONGEST = 128 << 10
+"""Bytes of what a person says at once: more than the host takes, which tells the person so."""
 WORDS_AHEAD = 1000
 """How many words may wait for one who takes none."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -103,7 +105,7 @@ class Views:
         finally:
             self._showings.discard(showing)
             await upstream.close()
-            if request.transport is not None:
+            if person.prepared and request.transport is not None:
                 request.transport.abort()
         return person
 
@@ -146,6 +148,8 @@ class _Showing:
     def __init__(self, person: web.WebSocketResponse, host: Upstream) -> None:
         self._person, self._host = person, host
         self._words: deque[bytes] = deque()
+        self._page: bytes | None = None
+        """What is to be said of the page that is shown."""
         self._picture: bytes | None = None
         self._arrived = asyncio.Event()
         self._ending: tuple[int, str] = (WSCloseCode.GOING_AWAY, "")
@@ -181,6 +185,8 @@ class _Showing:
         while (message := await self._host.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
             if message.type is WSMsgType.BINARY:
                 self._picture = message.data
+            elif json.loads(message.data)["type"] == "page":
+                self._page = message.data
             elif len(self._words) < WORDS_AHEAD:
                 self._words.append(message.data)
             self._arrived.set()
@@ -195,6 +201,9 @@ class _Showing:
                 self._arrived.clear()
                 while self._words:
                     await self._person.send_frame(self._words.popleft(), WSMsgType.TEXT)
+                if self._page is not None:
+                    page, self._page = self._page, None
+                    await self._person.send_frame(page, WSMsgType.TEXT)
                 if self._picture is not None:
                     picture, self._picture = self._picture, None
                     await self._person.send_frame(picture, WSMsgType.BINARY)

@@ -41,13 +41,12 @@ class Views:
         if issued is None or rest not in ([], [WORDS]):
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such session, or it has ended.")
         check_room(issued, Viewer)
-        show = self._shows.get(issued.browser)
-        if show is None:
-            show = self._shows[issued.browser] = Show(issued.browser)
+        show = self._shows.get(issued.browser) or Show(issued.browser)
         drives = None if looks is not None else self._driving(issued, show)
-        viewer = Viewer(
-            issued, visit.accept(), drives.heard if drives else None, wants_pictures=rest != [WORDS]
-        )
+        socket = visit.accept()
+        self._shows[issued.browser] = show  # once it is certain that somebody comes who leaves it again
+        heard = drives.heard if drives is not None else None
+        viewer = Viewer(issued, socket, heard, wants_pictures=rest != [WORDS])
         # Nothing is awaited between the look-up and this, so a cut finds either no grant or this viewer.
         issued.clients.add(viewer)
         driving = None

@@ -15,6 +15,8 @@ from tenure.cdp import CdpClosed, CdpError, Result
 
 LOOK_S = 1.0
 """How often it is looked, at least, which page is in view and what is to be said of it."""
+LONGEST = 2 << 10
+"""Characters of an address, or of what a dialog asks, that are told."""
 _CAST = {"format": "jpeg", "quality": 60, "maxWidth": 1280, "maxHeight": 800}
 _FRAME = "Page.screencastFrame"
 _DIALOG = "Page.javascriptDialogOpening"
@@ -42,6 +44,8 @@ class Show:
         self._root = browser.mux.root
         self._viewers: set[Viewer] = set()
         self._showing: asyncio.Task[None] | None = None
+        self._casting: Page | None = None
+        """The page that draws, for those who want pictures."""
         self._changed = asyncio.Event()
         self._last: bytes | None = None
         self._facts: dict[str, Any] = {}
@@ -62,12 +66,14 @@ class Show:
             viewer.hear(self._facts)
         if self._last is not None:
             viewer.see(self._last)
+        self._changed.set()
         if self._showing is None or self._showing.done():
             self._showing = asyncio.create_task(self._show(), name=f"view of browser {self._browser.pid}")
 
     async def leave(self, viewer: Viewer) -> None:
         """The last one who leaves ends it."""
         self._viewers.discard(viewer)
+        self._changed.set()
         if not self._viewers and self._showing is not None:
             showing, self._showing = self._showing, None
             showing.cancel()
@@ -93,7 +99,7 @@ class Show:
         finally:
             stop()
             self._stop()
-            self._last, self._facts = None, {}
+            self.page, self._facts = None, {}
 
     async def _look(self) -> None:
         """Show the page that is in view."""
@@ -101,24 +107,28 @@ class Show:
             page = await self._browser.in_view()
         except (NoPicture, CdpError):
             return
-        if page is not self.page:
+        self.page = page
+        wanted = page if any(viewer.wants_pictures for viewer in self._viewers) else None
+        if wanted is not self._casting:
             self._stop()
-            self.page = page
-            self._root.post("Page.startScreencast", _CAST, page.session)
+            self._casting = wanted
+            if wanted is not None:
+                self._root.post("Page.startScreencast", _CAST, wanted.session)
 
     def _stop(self) -> None:
-        page, self.page = self.page, None
+        """Have nothing drawn."""
+        page, self._casting, self._last = self._casting, None, None
         self._owed.clear()
         if page is not None:
             self._root.post("Page.stopScreencast", {}, page.session)
 
     def _event(self, method: str, params: Result, session: str) -> None:
         if method == _FRAME:
-            if self.page is not None and session == self.page.session:
+            if self._casting is not None and session == self._casting.session:
                 self._drawn(params)
         elif method in _TELLING:
             if method == _DIALOG and self.page is not None and session == self.page.session:
-                self._asks = str(params["message"])
+                self._asks = str(params["message"])[:LONGEST]
             self._changed.set()
 
     def _drawn(self, params: Result) -> None:
@@ -140,10 +150,9 @@ class Show:
             return
         owed, self._owed = self._owed, []
         for params in owed:
-            if self.page is not None:
-                self._root.post(
-                    "Page.screencastFrameAck", {"sessionId": params["sessionId"]}, self.page.session
-                )
+            if self._casting is not None:
+                shown = {"sessionId": params["sessionId"]}
+                self._root.post("Page.screencastFrameAck", shown, self._casting.session)
 
     def _say(self) -> None:
         """Tell what is shown, when it is another than before."""
@@ -151,7 +160,7 @@ class Show:
         if page is None:
             return
         width, height = self._size
-        facts = {"type": "page", "url": page.url, "width": width, "height": height}
+        facts = {"type": "page", "url": page.url[:LONGEST], "width": width, "height": height}
         facts |= {"dialog": page.dialog, "message": self._asks if page.dialog else ""}
         if facts != self._facts:
             self._facts = facts
