@@ -54,7 +54,6 @@ class Left:
         loop.add_reader(self._line, self._hear)
         loop.add_reader(self._commands, self._take)
         self._heard = self._taken = b""
-        os.write(self._answers, self.late)
         way_out = socket.create_server(("127.0.0.1", 0))
         pid = self.process.pid
         start = next(each.start for each in processes.table() if each.pid == pid)
@@ -97,6 +96,8 @@ class Left:
         method = call["method"]
         if method == "Target.setDiscoverTargets" and call["params"]["discover"]:
             self._say({"method": "Target.targetCreated", "params": {"targetInfo": PAGE}})
+        if method == "Target.getTargets":
+            os.write(self._answers, self.late)
         if method == "Target.attachToTarget":
             attached = {"sessionId": "OWN", "targetInfo": PAGE, "waitingForDebugger": False}
             self._say({"method": "Target.attachedToTarget", "params": attached})
@@ -148,7 +149,7 @@ async def end(browser: Browser) -> None:
 
 
 async def test_answers_that_the_host_before_was_owed_are_nobodys(left: Left) -> None:
-    """They come first, and that host counted its calls from 1."""
+    """That host counted its calls from 1."""
     late = [{"id": number, "result": {}} for number in range(1, 40)]
     left.late = b"".join(json.dumps(each, separators=(",", ":")).encode() + b"\0" for each in late)
     browser = await adopted(left)
@@ -185,6 +186,19 @@ async def test_a_browser_that_does_not_answer_ends(left: Left, monkeypatch: pyte
     with pytest.raises(NotAdopted):
         await adopted(left)
     assert left.told[-1] == "kill"
+    # Also this host's calls may be answered to a next one.
+    assert [(each.turn, each.sessions) for each in left.notes()] == [(1, ("OLD", "OLDER"))]
+
+
+async def test_whoever_hands_a_browser_over_cannot_end_it_any_more(left: Left) -> None:
+    called = left.called()
+    browser = await Browser.adopt(spec(left), called, still=False)
+    called.close()
+    await browser.answers()
+    browser.remember(prewarmed=True)
+    await until(lambda: left.notes()[-1].prewarmed)
+    assert "drop" not in left.told
+    await end(browser)
 
 
 async def test_what_is_to_end_is_remembered_until_it_has_ended(left: Left) -> None:
