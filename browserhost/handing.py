@@ -62,21 +62,12 @@ class Handing:
     async def hand_over(self, url: str) -> dict[str, float]:
         """Clean up after clients that were all told to leave, then navigate; the seconds of each.
 
-        Chrome is told both at once, and takes them in this order: only the answers come side by side.
+        Nothing is asked of the site before the tab is known to be fit: a start URL may work only once.
         """
         began = time.monotonic()
-        front = await self._fit_front()
-        cleaning = asyncio.ensure_future(self._clean(front))
-        await asyncio.sleep(0)  # what it sends has been sent
-        going = asyncio.ensure_future(self._navigate(front, url))
-        try:
-            found = await cleaning
-            cleaned = time.monotonic()
-            await (going if found is front else self._navigate(found, url))
-        finally:
-            for task in (cleaning, going):
-                task.cancel()
-            await asyncio.gather(cleaning, going, return_exceptions=True)
+        front = await self._clean(await self._fit_front())
+        cleaned = time.monotonic()
+        await self._navigate(front, url)
         return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
 
     async def _navigate(self, page: Page, url: str) -> None:

@@ -234,9 +234,11 @@ async def test_a_tab_whose_script_never_ends_is_replaced(
 ) -> None:
     monkeypatch.setattr("browserhost.handing.ANSWER_S", 0.3)
     browser.mux.root.post("Runtime.evaluate", {"expression": "while (true);"}, front(browser).session)
-    await browser.hand_over(f"{site.url}/next")
+    await browser.hand_over(f"{site.url}/once")
     await until(lambda: len(browser._pages.all) == 1)
-    assert browser.url == f"{site.url}/next"
+    assert browser.url == f"{site.url}/once"
+    # A start URL may be one that works only once.
+    assert site.requests.count("GET /once") == 1
 
 
 async def test_a_tab_that_crashed_is_replaced(browser: Browser, site: Site) -> None:
