@@ -20,6 +20,8 @@ import tenure
 from tenure.demo.site import DemoSite
 from tenure.hold import Result
 from tenure.request_id import mint
+from tenure.v1.host_service_pb2 import PrewarmRequest
+from tenure.v1.host_service_pb2_grpc import HostServiceStub
 from tenure.v1.session_pb2 import Proxy
 from tenure.v1.session_service_pb2 import (
     CloseSessionRequest,
@@ -108,6 +110,29 @@ async def test_a_miss_launches_once_and_every_later_open_is_a_hit(
             # It landed where this run begins, with the login of the run before.
             assert await who(await again.cdp()) == "hit"
         assert browser_of(system, "hit").chrome == launched.chrome
+
+
+async def test_the_first_open_of_a_prewarmed_profile_launches_nothing_and_reuses_nobodys_session(
+    system: RunningSystem, client: tenure.Client, sessions: SessionServiceStub, site: DemoSite
+) -> None:
+    async with client.open("ahead", start_url=f"{site.url}/sign-in") as first:
+        await sign_in(await first.cdp(), "ahead")
+        shut = ShutdownBrowserRequest(profile=first.profile, fencing_token=first.fencing_token)
+        await sessions.ShutdownBrowser(shut, timeout=30)
+    async with grpc.aio.insecure_channel(system.gateway) as channel:
+        prewarm = HostServiceStub(channel).Prewarm
+        done = await prewarm(PrewarmRequest(profile="ahead"), timeout=60)
+        assert (done.prewarmed, done.already_warm) == (True, False)
+        again = await prewarm(PrewarmRequest(profile="ahead"), timeout=60)
+        assert (again.prewarmed, again.already_warm) == (True, True)
+    launched = browser_of(system, "ahead")
+    async with client.open("ahead", start_url=f"{site.url}/account") as opened:
+        assert (opened.reused_session, opened.prewarmed) == (False, True)
+        assert not set(opened.timings) & NO_LAUNCH
+        assert await who(await opened.cdp()) == "ahead"
+    async with client.open("ahead", start_url=f"{site.url}/account") as second:
+        assert (second.reused_session, second.prewarmed) == (True, False)
+    assert browser_of(system, "ahead").chrome.pid == launched.chrome.pid
 
 
 async def test_closing_a_session_ends_no_browser_and_shutting_down_ends_it_for_good(
