@@ -2,6 +2,7 @@
 
 cold_open_vs_bare        a profile's first open, against Xvfb + Chrome + navigate by hand on a fresh directory
 warm_open_vs_navigate    an open on a warm browser, against navigating a bare browser's own tab
+warm_open_after_client_vs_navigate  the same where a client connects and evaluates in each session
 warm_open_p95_ms         the slow end of the warm opens, against its goal
 prewarmed_open_vs_warm   the first open of a browser that was launched ahead, against a warm one
 parallel10_open_p95_ms   ten new profiles at once, the slow end, against ten browsers by hand at once;
@@ -39,6 +40,7 @@ Part = Callable[[Bench], Awaitable[Measured]]
 PARTS: dict[str, tuple[Part, tuple[str, ...]]] = {
     "cold opens": (opens.cold, ("cold_open_vs_bare",)),
     "warm opens": (opens.warm, ("warm_open_vs_navigate", "warm_open_p95_ms")),
+    "warm opens after a client": (opens.after_client, ("warm_open_after_client_vs_navigate",)),
     "prewarmed opens": (opens.prewarmed, ("prewarmed_open_vs_warm",)),
     "ten at once": (opens.at_once, ("parallel10_open_p95_ms", "parallel10_false_hang_alarms")),
     "round trips": (driving.round_trips, ("cdp_rtt_vs_port", "cdp_rtt_gateway_vs_port")),

@@ -8,6 +8,7 @@ from statistics import median
 import grpc.aio
 
 import tenure
+from tenure.page import Page
 from tenure.session import Session
 from tenure.v1.host_service_pb2 import PrewarmRequest
 from tenure.v1.host_service_pb2_grpc import HostServiceStub
@@ -20,6 +21,7 @@ from tests.bench.parts import Measured
 
 COLD = 10
 WARM = 60
+AFTER_CLIENT = 30
 PREWARMED = 10
 AT_ONCE = 10
 ROUNDS_AT_ONCE = 3
@@ -71,6 +73,26 @@ async def warm(bench: Bench) -> Measured:
         report.against_goal("warm_open_p95_ms", p95, WARM_P95_GOAL_MS, "ms", WARM),
     ]
     return figures, [described("warm", phases)]
+
+
+async def after_client(bench: Bench) -> Measured:
+    """As `warm`, where in each session a client connects and evaluates: so no tab is handed on."""
+    ours, theirs, phases = [], [], Phases()
+    async with BareBrowser() as bare, tenure.connect(bench.gateway) as client:
+        for turn in range(AFTER_CLIENT + 1):
+            began = await report.rested()
+            await bare.navigate(f"{bench.url}?bare={turn}")
+            theirs.append(since(began))
+            began = await report.rested()
+            async with client.open("driven", start_url=f"{bench.url}?driven={turn}") as session:
+                ours.append(since(began))
+                note(session, phases)
+                assert session.reused_session == (turn > 0)
+                async with Page.attach(session.cdp_url) as page:
+                    assert await page.evaluate("document.title") == "bench"
+        await bench.close_browser(client, "driven")
+    figure = report.paired("warm_open_after_client_vs_navigate", ours[1:], theirs[1:])
+    return [figure], [described("after a client", phases)]
 
 
 async def prewarmed(bench: Bench) -> Measured:
