@@ -21,7 +21,7 @@ from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.witness.witness import Witness
 from browserhost.workshop import LiveBrowser, Wanted
-from tenure.errors import BrowserCrashed, DiskFull, ProfileCorrupt, ProfileMissing, StoreUnavailable
+from tenure.errors import BrowserCrashed, ProfileCorrupt, ProfileMissing, StoreUnavailable
 from tenure.names import ProfileName, SessionName
 
 _log = structlog.get_logger("admission")
@@ -91,12 +91,7 @@ class Admission:
     async def _open(self, opening: Opening) -> Opened:
         token, timings = opening.token, dict[str, float]()
         began = time.monotonic()
-        try:
-            await self._fence.admit(token, partial(self._mark_ahead, opening))
-        except DiskFull:
-            async with self._browser_lock:
-                await self._slot.take_back()
-            raise
+        await self._fence.admit(token)
         timings["verify"] = time.monotonic() - began
         await self._incidents.wait_until_told()
         try:
@@ -119,25 +114,16 @@ class Admission:
                 await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
             raise
 
-    async def _mark_ahead(self, opening: Opening) -> None:
-        """The hand-over's marker, written beside the floor."""
-        # Whoever has the browser may change what is to be marked: then the hand-over sees to it.
-        if not self._browser_lock.locked():
-            async with self._browser_lock:
-                await self._slot.mark_ahead(self._wanted(opening))
-
-    def _wanted(self, opening: Opening) -> Wanted:
-        return Wanted(
-            opening.token,
+    async def _drive(self, opening: Opening, timings: dict[str, float]) -> Opened:
+        token = opening.token
+        wanted = Wanted(
+            token,
             opening.url,
             opening.proxy_key,
             opening.reuse,
             used_elsewhere=self._fence.used_elsewhere,
             look=opening.look,
         )
-
-    async def _drive(self, opening: Opening, timings: dict[str, float]) -> Opened:
-        token, wanted = opening.token, self._wanted(opening)
         self._witness.recording(token).opens(opening.url)
         driven = await self._slot.drive(
             wanted, partial(self._fence.gate, token), self.on_browser_end, self._follow

@@ -69,12 +69,8 @@ class Gatekeeper:
                 f"It could not be verified for {SERVE_S:g} s that fencing_token {token} is current."
             )
 
-    async def admit(self, token: int, beside: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Return once the token has been proven; whether it still may be served, `gate` says.
-
-        `beside` is awaited while a higher floor is written, once the token is known to be current. It must
-        not raise, nor wait for the queue.
-        """
+    async def admit(self, token: int) -> None:
+        """Return once the token has been proven; whether it still may be served, `gate` says."""
         answer = fences.check(self.state, token, boottime())
         if answer is Answer.SUPERSEDED:
             raise self.superseded(token)
@@ -85,7 +81,7 @@ class Gatekeeper:
             step = fences.proven(self.state, token, proof.sent_at)
             if step is None:
                 raise self.superseded(token)
-            await self.take(step, State.CUT, TokenSuperseded.reason, beside)
+            await self.take(step, State.CUT, TokenSuperseded.reason)
 
     async def renew(self, token: int) -> None:
         """Verify again what is being served. Does not raise: without an answer the old proof runs out."""
@@ -109,21 +105,10 @@ class Gatekeeper:
         self.used_elsewhere = self.used_elsewhere or proof.verdict.used
         return proof
 
-    async def take(
-        self, step: Step, state: State, reason: str, beside: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        """Do what a step says, in its order. Under the queue. Raises DiskFull with nothing changed.
-
-        `beside` is awaited while the floor is written, whether that succeeds or not.
-        """
+    async def take(self, step: Step, state: State, reason: str) -> None:
+        """Do what a step says, in its order. Under the queue. Raises DiskFull with nothing changed."""
         if step.persist:
-            both: list[Awaitable[object]] = [in_thread(floors.raise_to, self._path, step.fence.floor)]
-            if beside is not None:
-                both.append(beside())
-            # Each to its end, also when cancelled: what is half written would be written later.
-            raised, *_ = await asyncio.gather(*both, return_exceptions=True)
-            if isinstance(raised, BaseException):
-                raise raised
+            await in_thread(floors.raise_to, self._path, step.fence.floor)
         self.state = step.fence
         await self._drain(step.cut, state, reason)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +52,6 @@ class Slot:
         self.last_used = 0.0
         self.prewarmed = False
         self._born = Born(0.0)
-        self._ahead: tuple[Marker, Marker] | None = None
         self.directory = Directory(paths, workshop)
         self._launching = Launching(paths, workshop, record)
         self._paths = paths
@@ -64,33 +62,6 @@ class Slot:
     def scratch(self) -> Path:
         """Where an inspection may put its copies."""
         return self._workshop.scratch
-
-    async def mark_ahead(self, wanted: Wanted) -> None:
-        """Put the marker of a hand-over on disk before `drive`, which then need not wait for it. Only where
-        the live browser is at rest and is what is wanted; else nothing is done. Does not raise.
-
-        Whatever else becomes of the browser then is judged as if this had not been called.
-        """
-        before, browser = self.record.marker, self.browser
-        if browser is None or browser.ended.done() or before is None:
-            return
-        if before.held or before.report or before.token >= wanted.token:
-            return
-        try:
-            start_url.check(wanted.url, self._workshop.egress)
-            upstream = await self._workshop.upstream(wanted.proxy_key, self._paths.name)
-            if self._fits(wanted, upstream):
-                marker = _handed(before, wanted.token)
-                self._ahead = before, marker
-                await self.record.put(marker)
-        except TenureError as error:
-            _log.info("not marked ahead", profile=self._key, why=str(error))
-
-    async def take_back(self) -> None:
-        """Undo `mark_ahead` where nothing has been driven since. Idempotent; does not raise."""
-        if self._ahead is not None and self._ahead[1] is self.record.marker:
-            await self.record.note(self._ahead[0])
-        self._ahead = None
 
     async def drive(
         self,
@@ -107,10 +78,9 @@ class Slot:
         BrowserMissing, BrowserOutdated, NavigationFailed (the browser stays), ProfileMissing, ProfileCorrupt,
         BrowserCrashed.
         """
+        start_url.check(wanted.url, self._workshop.egress)
+        upstream = await self._workshop.upstream(wanted.proxy_key, self._paths.name)
         timings: dict[str, float] = {}
-        async with self._nothing_done():
-            start_url.check(wanted.url, self._workshop.egress)
-            upstream = await self._workshop.upstream(wanted.proxy_key, self._paths.name)
         if self.browser is not None and self.browser.ended.done():
             await self.lost(self.browser.ended.result().how)
             if self.lost_under(wanted.token):
@@ -118,8 +88,7 @@ class Slot:
         if self.browser is not None and not self._fits(wanted, upstream):
             await self.close()
         if self.browser is not None:
-            async with self._nothing_done():
-                await self._proven(upstream, timings)
+            await self._proven(upstream, timings)
             driven = await self._hand_over(self.browser, wanted, gate, follow, timings)
             if driven is not None:
                 return driven
@@ -236,14 +205,14 @@ class Slot:
             return None
         began = time.time()
         report = await browser.close()
-        self.browser, known = None, self._before_ahead()
+        self.browser = None
         self._workshop.cache.free(self._key)
         # Of an unclean end only a flush made while closing proves that the last cookies were saved.
         flushed = report.flushed_at is not None and (report.clean or report.flushed_at >= began)
         marker = replace(
-            known,
+            self.record.known,
             end=marks.CLEAN if report.clean else marks.UNCLEAN,
-            flushed_at=report.flushed_at if flushed else _flushed_before(known),
+            flushed_at=report.flushed_at if flushed else self._flushed_before(),
         )
         await self.record.note(marker)
         _log.info("browser closed", profile=self._key, clean=report.clean, how=report.how)
@@ -253,26 +222,15 @@ class Slot:
         """The browser ended by itself. Does not raise."""
         self.browser = None
         self._workshop.cache.free(self._key)
-        known = self._before_ahead()
-        marker = replace(known, end=marks.UNCLEAN, flushed_at=_flushed_before(known))
+        marker = replace(self.record.known, end=marks.UNCLEAN, flushed_at=self._flushed_before())
         await self.record.note(marker)
         _log.warning("browser lost", profile=self._key, held=self.record.known.held, how=how)
 
+    def _flushed_before(self) -> float | None:
+        """What an unproven end leaves of the last flush: all that mattered if nobody has held it since."""
+        return None if self.record.known.held else self.record.known.flushed_at
+
     # --- a live browser -----------------------------------------------------------------
-
-    def _before_ahead(self) -> Marker:
-        """The marker, as it was before `mark_ahead` where nothing has been driven since."""
-        known = self.record.known
-        return self._ahead[0] if self._ahead is not None and self._ahead[1] is known else known
-
-    @asynccontextmanager
-    async def _nothing_done(self) -> AsyncIterator[None]:
-        """Where the block refuses what is wanted, the marker is as it was before `mark_ahead`."""
-        try:
-            yield
-        except TenureError:
-            await self.take_back()
-            raise
 
     def _fits(self, wanted: Wanted, upstream: Upstream | None) -> bool:
         if self.browser is None:
@@ -299,8 +257,10 @@ class Slot:
         timings: dict[str, float],
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
-        before, self._ahead = self._before_ahead(), None
-        await self.record.put(_handed(before, wanted.token))
+        before = self.record.known
+        await self.record.put(
+            replace(before, token=wanted.token, held=True, used=True, suspected=False, driven=wanted.token)
+        )
         gate()
         follow(wanted.token, browser)
         try:
@@ -367,13 +327,3 @@ class Slot:
             self.record.take_back(before, marker, ran=True)
             raise
         return browser
-
-
-def _handed(before: Marker, token: int) -> Marker:
-    """The marker of a warm browser that is handed to a token."""
-    return replace(before, token=token, held=True, used=True, suspected=False, driven=token)
-
-
-def _flushed_before(known: Marker) -> float | None:
-    """What an unproven end leaves of the last flush: all that mattered if nobody has held it since."""
-    return None if known.held else known.flushed_at

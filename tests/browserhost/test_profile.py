@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from browserhost import admission, floor, gatekeeper, incidents, marker
 from browserhost import fence as fences
-from browserhost.egress.upstream import Upstream
 from browserhost.marker import Marker
 from browserhost.session import State
-from browserhost.workshop import Workshop
 from tenure.errors import (
     BrowserCrashed,
     DiskFull,
@@ -24,12 +21,10 @@ from tenure.errors import (
     ProfileCorrupt,
     ProfileMissing,
     ProfileQuarantined,
-    ProxyDown,
     StoreUnavailable,
     TokenSuperseded,
 )
 from tenure.fencing import SERVE_S
-from tenure.names import ProfileName
 from tests.browserhost.fakes import ALICE, BOB, Machine
 
 
@@ -556,102 +551,6 @@ async def test_a_warm_browser_that_dies_is_nobodys_incident_and_is_inspected_nex
     found = on_disk(machine)[1]
     assert found is not None
     assert found.end == marker.UNCLEAN
-
-
-async def test_a_hand_over_writes_floor_and_marker_side_by_side(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await machine.open(41)
-    await machine.profile().close_hold(41)
-    await settled(machine)
-    both, raise_to, store = threading.Barrier(2, timeout=30), floor.raise_to, marker.store
-
-    def raised(*args: Any) -> int:
-        both.wait()
-        return raise_to(*args)
-
-    def stored(*args: Any) -> None:
-        both.wait()
-        store(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(floor, "raise_to", raised)
-        patch.setattr(marker, "store", stored)
-        assert (await machine.open(51)).reused
-    found = on_disk(machine)
-    assert found[1] is not None
-    assert (found[0], found[1].token, found[1].held, found[1].driven) == (51, 51, True, 51)
-
-
-async def test_a_floor_that_a_full_disk_refuses_leaves_the_marker_as_it_was(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await machine.open(41)
-    await machine.profile().close_hold(41)
-    await settled(machine)
-    before = on_disk(machine)
-
-    def refuse(*_: object) -> int:
-        raise DiskFull(path="/full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(floor, "raise_to", refuse)
-        with pytest.raises(DiskFull):
-            await machine.open(51)
-    assert on_disk(machine) == before
-    assert (await machine.open(51)).reused
-
-
-async def test_a_warm_browser_that_dies_before_it_is_handed_over_was_not_the_new_holds(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await machine.open(41)
-    await machine.profile().close_hold(41)
-    await settled(machine)
-    marked, go_on, raise_to, store = asyncio.Event(), threading.Event(), floor.raise_to, marker.store
-    loop = asyncio.get_running_loop()
-
-    def raised(*args: Any) -> int:
-        assert go_on.wait(30)
-        return raise_to(*args)
-
-    def stored(*args: Any) -> None:
-        store(*args)
-        loop.call_soon_threadsafe(marked.set)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(floor, "raise_to", raised)
-        patch.setattr(marker, "store", stored)
-        opening = asyncio.create_task(machine.open(51))
-        await marked.wait()
-        machine.browser().die()
-        await asyncio.sleep(0)
-        go_on.set()
-        # What a fake leaves is no profile, and is looked at before the next start.
-        with pytest.raises(ProfileCorrupt):
-            await opening
-
-
-async def test_an_open_that_is_refused_leaves_the_marker_of_a_warm_browser_as_it_was(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await machine.open(41)
-    await machine.profile().close_hold(41)
-    await settled(machine)
-    before, upstream = on_disk(machine)[1], machine.profile().slot._workshop.upstream
-    asked: list[str] = []
-
-    async def away_the_second_time(_: object, key: str, name: ProfileName) -> Upstream | None:
-        asked.append(key)
-        if len(asked) == 2:
-            raise ProxyDown(proxy_key=key, problem="it is away")
-        return await upstream(key, name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Workshop, "upstream", away_the_second_time)
-        with pytest.raises(ProxyDown):
-            await machine.open(51)
-    assert on_disk(machine)[1] == before
 
 
 async def test_a_browser_that_dies_in_the_first_navigation_is_lost(machine: Machine) -> None:
