@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
@@ -19,6 +20,8 @@ WARM_URL = "http://warm.invalid/"
 """Leads nowhere: the forwarder has no address for it."""
 ANSWER_S = 3.0
 """How long a warm browser may take to prove that it answers."""
+DEPARTURE_S = 1.0
+"""How long tabs that were told to go are waited for."""
 
 
 class Handing:
@@ -68,6 +71,10 @@ class Handing:
         front = await self._clean(await self._fit_front())
         cleaned = time.monotonic()
         await self._navigate(front, url)
+        # A client takes the oldest tab that it finds for the session's: none that is going may be among them.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DEPARTURE_S):
+                await self._pages.departures()
         return {"reset": cleaned - began, "navigate": time.monotonic() - cleaned}
 
     async def _navigate(self, page: Page, url: str) -> None:

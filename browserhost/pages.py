@@ -38,6 +38,7 @@ class Pages:
         self._forms = FrameForms()
         self._navigating = Navigating(root, self._tell)
         self._arrived = asyncio.Event()
+        self._left = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self.context = ""
         self.observer: Observer | None = None
@@ -115,6 +116,12 @@ class Pages:
         page.leaving = page.closing = True
         await self._root.call("Target.closeTarget", {"targetId": page.target})
 
+    async def departures(self) -> None:
+        """Return once none that is about to go is there any more. The caller bounds it."""
+        while any(page.closing for page in self._by_session.values()):
+            self._left.clear()
+            await self._left.wait()
+
     def end_downloads(self) -> list[asyncio.Future[Result]]:
         """Cancel what is still downloading."""
         guids, self._downloads = self._downloads, set()
@@ -170,6 +177,7 @@ class Pages:
             for frame in page.frames:
                 self._by_frame.pop(frame, None)
             self._breaks(page)
+            self._left.set()
 
     def _follow_frames(self, session: str) -> None:
         """Attach to the frames below that run in processes of their own, now and later."""

@@ -24,6 +24,9 @@ Listener = Callable[[str, Result, str], None]
 MAX_MESSAGE = 256 << 20
 """Bytes. A full-page screenshot of a long page has tens of MiB."""
 
+_NO_SESSION = -32001
+"""Chrome's own code for a call to a session that it does not know."""
+
 
 class CdpError(Exception):
     """The browser, or the policy before it, refused a call. `data` may say more."""
@@ -53,7 +56,7 @@ class CdpClient:
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self._ids = itertools.count(1)
-        self._waiting: dict[int, tuple[str, asyncio.Future[Result]]] = {}
+        self._waiting: dict[int, tuple[str, str, asyncio.Future[Result]]] = {}
         self._listeners: list[Listener] = []
         self._mourners: list[Callable[[CdpClosed], None]] = []
         self._closed: CdpClosed | None = None
@@ -71,7 +74,7 @@ class CdpClient:
         message: dict[str, Any] = {"id": number, "method": method, "params": params or {}}
         if session:
             message["sessionId"] = session
-        self._waiting[number] = method, answer
+        self._waiting[number] = method, session, answer
         self._send(json.dumps(message, separators=(",", ":")))
         return answer
 
@@ -100,8 +103,10 @@ class CdpClient:
         if "id" not in message:
             for listener in tuple(self._listeners):
                 listener(message["method"], message.get("params", {}), message.get("sessionId", ""))
+            if message["method"] == "Target.detachedFromTarget":
+                self._detached(message["params"]["sessionId"])
             return
-        method, answer = self._waiting.pop(message["id"], ("", None))
+        method, _, answer = self._waiting.pop(message["id"], ("", "", None))
         if answer is None or answer.done():
             return
         if "error" in message:
@@ -117,9 +122,17 @@ class CdpClient:
             for tell in tuple(self._mourners):
                 tell(why)
         waiting, self._waiting = self._waiting, {}
-        for _, answer in waiting.values():
+        for _, _, answer in waiting.values():
             if not answer.done():
                 _fail(answer, self._closed)
+
+    def _detached(self, session: str) -> None:
+        """Fail what a session that is over was asked: Chrome never answers that."""
+        for number, (method, asked, answer) in tuple(self._waiting.items()):
+            if asked == session:
+                del self._waiting[number]
+                if not answer.done():
+                    _fail(answer, CdpError(method, _NO_SESSION, "the session with this page is over"))
 
 
 def _fail(answer: asyncio.Future[Result], error: Exception) -> None:

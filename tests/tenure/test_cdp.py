@@ -31,6 +31,14 @@ async def wire() -> Wire:
     return Wire()
 
 
+async def test_what_a_session_was_asked_fails_when_it_is_over(wire: Wire) -> None:
+    asked, other = wire.client.post("Page.enable", session="S"), wire.client.post("Page.enable", session="T")
+    wire.deliver(method="Target.detachedFromTarget", params={"sessionId": "S"})
+    with pytest.raises(CdpError, match="the session with this page is over"):
+        await asked
+    assert not other.done()
+
+
 async def test_answers_find_their_calls_in_any_order(wire: Wire) -> None:
     first, second = wire.client.post("A.a", {"x": 1}), wire.client.post("B.b", session="S")
     assert wire.sent == [
