@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from browserhost import lock
+from browserhost.defaults import default_data_root
 from browserhost.paths import DataRoot
-from browserhost.settings import default_data_root
 
 END_S = 60.0
 """How long the host may take to be gone; it waits for opens under way and writes cookies first."""

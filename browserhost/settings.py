@@ -2,138 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from browserhost import launches
+from browserhost import defaults
+from browserhost import settings_text as text
 from browserhost.chrome import LEAST_FREE, LONGEST_TMP
-from browserhost.egress import proxies, proxies_file, upstream
-from browserhost.egress.addresses import services
-from browserhost.egress.geo import Geo
 from servicekit.settings import Address, LoopbackAddress, ServiceSettings
-from tenure.errors import InvalidField
-from tenure.names import check_proxy_key
 
-
-def parse_proxies(value: object) -> object:
-    """`key=url,key=url`, or the same as a JSON object. Raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = [each.strip().partition("=") for each in value.split(",") if each.strip()]
-    return {key: url for key, _, url in pairs}
-
-
-def check_proxies(urls: dict[str, str]) -> dict[str, str]:
-    """The upstreams by canonical key. Raises ValueError, which repeats no address: it may have a password."""
-    found: dict[str, str] = {}
-    for name, url in urls.items():
-        try:
-            key = check_proxy_key(name)
-        except InvalidField:
-            key = ""
-        if not key or key in found:
-            raise ValueError(f"has the key '{name}', and keys are {{city}}__{{state}}, each of them once")
-        try:
-            upstream.address(url)
-        except ValueError as error:
-            raise ValueError(f"has an address for {key} that {error}") from None
-        found[key] = url
-    return found
-
-
-def check_proxies_file(path: Path | None) -> Path | None:
-    """Refuse a file that no proxy can be had from. Raises ValueError, which repeats no secret."""
-    if path is not None:
-        try:
-            proxies.read(path)
-        except OSError as error:
-            raise ValueError(f"cannot be read: {(error.strerror or 'unknown').lower()}") from None
-        except ValueError as error:
-            raise ValueError(str(error)) from None
-        path = path.absolute()
-    return path
-
-
-def check_extensions_dir(path: Path | None) -> Path | None:
-    """Refuse what is no folder, or what Chrome would take for two. Raises ValueError."""
-    if path is not None:
-        path = path.resolve()
-        if not path.is_dir():
-            raise ValueError("is no folder")
-        if "," in str(path):
-            raise ValueError("has a comma, which Chrome would take for the end of its path")
-    return path
-
-
-def check_time_zone(name: str) -> str:
-    """Refuse what is no zone. Raises ValueError."""
-    proxies_file.check_geo(Geo(name))
-    return name
-
-
-def check_languages(languages: list[str]) -> list[str]:
-    """Refuse what is no language. Raises ValueError."""
-    proxies_file.check_geo(Geo("", tuple(languages)))
-    return languages
-
-
-def parse_list(value: object) -> object:
-    """`a,b`. Raises ValueError."""
-    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
-
-
-def parse_range(value: object) -> object:
-    """`first-last`. Raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    first, dash, last = value.partition("-")
-    if not dash or not first.isdecimal() or not last.isdecimal() or not 0 < int(first) <= int(last):
-        raise ValueError(f"has '{value}', which is not first-last, of numbers above 0")
-    return int(first), int(last)
-
-
-def check_services(addresses: list[str]) -> list[str]:
-    """Refuse names: which addresses are meant must not change. Raises ValueError."""
-    services(addresses)
-    return addresses
-
-
-def default_data_root() -> Path:
-    """Where state belongs (XDG base directories)."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "tenure"
-
-
-def default_capacity() -> int:
-    """As many browsers as half of the machine's memory holds, at least 2, at most 64."""
-    return max(2, min(64, default_memory() // launches.EACH))
-
-
-def default_memory() -> int:
-    """Half of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def default_tmp_root() -> Path:
-    """Where temporary files belong, or /tmp when that path is too long for Chrome's sockets."""
-    usual = Path(tempfile.gettempdir())
-    return usual if len(str(usual)) <= LONGEST_TMP else Path("/tmp")
-
-
-def check_tmp_root(path: Path) -> Path:
-    """Refuse what no browser could start with. Raises ValueError."""
-    if len(str(path)) > LONGEST_TMP:
-        raise ValueError(
-            f"has {len(str(path))} characters, and Chrome's sockets leave room for {LONGEST_TMP}"
-        )
-    return path
+Proxies = Annotated[dict[str, str], BeforeValidator(text.parse_proxies), AfterValidator(text.check_proxies)]
+Languages = Annotated[list[str], BeforeValidator(text.parse_list), AfterValidator(text.check_languages)]
+Addresses = Annotated[list[str], BeforeValidator(text.parse_list), AfterValidator(text.check_services)]
 
 
 class BrowserHostSettings(ServiceSettings):
@@ -144,7 +26,7 @@ class BrowserHostSettings(ServiceSettings):
         examples=["127.0.0.1:7434"],
     )
     data_root: Path = Field(
-        default_factory=default_data_root,
+        default_factory=defaults.default_data_root,
         description="directory of profiles and of what proves who may use them",
         examples=["/var/lib/tenure"],
     )
@@ -154,7 +36,7 @@ class BrowserHostSettings(ServiceSettings):
         examples=["127.0.0.1:7435"],
     )
     capacity: int = Field(
-        default_factory=default_capacity,
+        default_factory=defaults.default_capacity,
         ge=1,
         le=1000,
         description="most browsers kept at once; unheld ones make room",
@@ -167,7 +49,7 @@ class BrowserHostSettings(ServiceSettings):
         examples=["2"],
     )
     memory: int = Field(
-        default_factory=default_memory,
+        default_factory=defaults.default_memory,
         ge=0,
         description="most bytes that all browsers together keep; unheld ones make room; 0 for no bound",
         examples=["12884901888"],
@@ -211,7 +93,7 @@ class BrowserHostSettings(ServiceSettings):
         description="disabled: a browser is launched for every session and closed with it",
         examples=["disabled"],
     )
-    proxies: Annotated[dict[str, str], BeforeValidator(parse_proxies), AfterValidator(check_proxies)] = Field(
+    proxies: Proxies = Field(
         default={},
         description=(
             "upstreams that need no credentials by proxy key, key=url separated by commas; an http one is "
@@ -219,22 +101,22 @@ class BrowserHostSettings(ServiceSettings):
         ),
         examples=["miami__fl=http://127.0.0.1:3128"],
     )
-    proxies_file: Annotated[Path | None, AfterValidator(check_proxies_file)] = Field(
+    proxies_file: Annotated[Path | None, AfterValidator(text.check_proxies_file)] = Field(
         default=None,
         description="TOML file of upstreams, with where their credentials are; read again when it changes",
         examples=["/etc/tenure/proxies.toml"],
     )
-    time_zone: Annotated[str, AfterValidator(check_time_zone)] = Field(
+    time_zone: Annotated[str, AfterValidator(text.check_time_zone)] = Field(
         default="",
         description="time zone that pages are told, but for a profile's or a proxy's; empty: the machine's",
         examples=["America/New_York"],
     )
-    languages: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_languages)] = Field(
+    languages: Languages = Field(
         default=[],
         description="languages that pages are told, but for a profile's or a proxy's; the best first",
         examples=["en-US,en"],
     )
-    extensions_dir: Annotated[Path | None, AfterValidator(check_extensions_dir)] = Field(
+    extensions_dir: Annotated[Path | None, AfterValidator(text.check_extensions_dir)] = Field(
         default=None,
         description=(
             "folder of unpacked extensions, by the names that profiles ask for them by; nobody but this "
@@ -242,11 +124,11 @@ class BrowserHostSettings(ServiceSettings):
         ),
         examples=["/etc/tenure/extensions"],
     )
-    refuse: Annotated[list[str], BeforeValidator(parse_list), AfterValidator(check_services)] = Field(
+    refuse: Addresses = Field(
         default=[],
         description=(
-            "addresses that no browser may reach, address:port separated by commas: Tenure's other services "
-            "and its store; this host's own, and link-local and metadata addresses, always are"
+            "addresses that no browser may reach, address:port separated by commas: Tenure's other "
+            "services and its store; this host's own, and link-local and metadata addresses, always are"
         ),
         examples=["10.0.0.5:2379,10.0.0.6:7433"],
     )
@@ -265,7 +147,7 @@ class BrowserHostSettings(ServiceSettings):
         ),
         examples=["on"],
     )
-    uids: Annotated[tuple[int, int], BeforeValidator(parse_range)] = Field(
+    uids: Annotated[tuple[int, int], BeforeValidator(text.parse_range)] = Field(
         default=(310_000, 369_999),
         description="user ids that tenants are given, first-last; nobody else may have them",
         examples=["310000-369999"],
@@ -316,8 +198,8 @@ class BrowserHostSettings(ServiceSettings):
         description="bytes that must be free on the profiles' disk before a browser is started",
         examples=[str(LEAST_FREE)],
     )
-    tmp_root: Annotated[Path, AfterValidator(check_tmp_root)] = Field(
-        default_factory=default_tmp_root,
+    tmp_root: Annotated[Path, AfterValidator(text.check_tmp_root)] = Field(
+        default_factory=defaults.default_tmp_root,
         description=f"directory for the browsers' temporary files, at most {LONGEST_TMP} characters",
         examples=["/tmp"],
     )

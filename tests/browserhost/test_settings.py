@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from browserhost.settings import BrowserHostSettings, default_capacity
+from browserhost.defaults import default_capacity
+from browserhost.settings import BrowserHostSettings
 from servicekit.settings import load
 
 LONG = "/tmp/" + "x" * 60
