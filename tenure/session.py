@@ -99,6 +99,19 @@ class Session(HeldProfile):
         """What is given to its browser, and what that downloads; all of it is gone with the session."""
         return SessionFiles(self._sessions, self.name, self.fencing_token)
 
+    async def issue_cdp_url(self, *, ttl: float = 60.0) -> session_service_pb2.IssueCdpUrlResponse:
+        """Make a further DevTools address, for somebody else: at the host, through the gateway, and for tools
+        that ask by HTTP first. It may be used to connect for `ttl` seconds, at most 3,600; who is connected by
+        then stays until the session ends. Its secret is in it: not to be logged.
+
+        Each call makes another one. Raises HoldLost, ProfileQuarantined, InvalidField, QuotaExceeded,
+        BrowserCrashed, Unavailable.
+        """
+        request = session_service_pb2.IssueCdpUrlRequest(
+            session=self.name, fencing_token=self.fencing_token, ttl=to_duration(ttl)
+        )
+        return await call(self._sessions.IssueCdpUrl, request, timeout=CALL_TIMEOUT_S)
+
     async def view_url(self, *, control: bool = False, ttl: float = 60.0) -> str:
         """An address where a person sees the session in a browser of their own; with `control`, drives it
         too, under this session's hold. It has a secret in it, and may be used to connect for `ttl` seconds.

@@ -214,6 +214,10 @@ class FakeGateway(
         results = [session_service_pb2.ActionResult() for _ in request.actions]
         return session_service_pb2.ActResponse(results=results, settle_reason="settled")
 
+    async def IssueCdpUrl(self, request: Any, context: Any) -> Any:
+        await self._enter("IssueCdpUrl", request, context)
+        return session_service_pb2.IssueCdpUrlResponse(cdp_url="ws://127.0.0.1:1/cdp/further")
+
     async def CaptureScreenshot(self, request: Any, context: Any) -> Any:
         await self._enter("CaptureScreenshot", request, context)
         picture = session_pb2.Screenshot(media_type="image/png", inline=b"png")

@@ -243,6 +243,21 @@ async def test_actions_are_sent_once_and_never_again(client: Client, gateway: Fa
     assert sent.HasField("settle")
 
 
+async def test_a_further_address_is_asked_for_under_the_sessions_token(
+    client: Client, gateway: FakeGateway
+) -> None:
+    async with client.open("alice") as session:
+        issued = await session.issue_cdp_url(ttl=5)
+        assert issued.cdp_url == "ws://127.0.0.1:1/cdp/further"
+        gateway.faults["IssueCdpUrl"] = [errors.QuotaExceeded()]
+        with pytest.raises(errors.QuotaExceeded):
+            await session.issue_cdp_url()
+        session.result = Result.SUCCEEDED
+    short, usual = gateway.calls["IssueCdpUrl"]
+    assert (short.session, short.fencing_token) == (session.name, 101)
+    assert (short.ttl.seconds, usual.ttl.seconds) == (5, 60)
+
+
 async def test_leaving_the_client_ends_its_worker(gateway: FakeGateway) -> None:
     async with tenure.connect(gateway.target) as client, client.open("alice"):
         pass
