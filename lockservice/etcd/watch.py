@@ -64,9 +64,10 @@ class Watch:
     """Iterate it to follow `watched`. `listed` (default: the same) is what a Snapshot reads: a watch has one
     range only, which may contain keys that are not worth listing.
 
-    `vouch` is awaited before each stream: what answers now may have been replaced while nothing was heard.
-    Raises ClusterChanged or Refused, and what `vouch` raises but for other EtcdErrors: what was seen of
-    another store says nothing of this one.
+    `vouch` is awaited before each stream, since what answers now may have been replaced while nothing was
+    heard, and again once the stream has begun: it may have been replaced just before that, and from then on
+    the stream breaks when it is. Raises ClusterChanged or Refused, and what `vouch` raises but for other
+    EtcdErrors: what was seen of another store says nothing of this one.
     """
 
     def __init__(
@@ -135,6 +136,8 @@ class Watch:
                         # The store is younger than what was seen of it: it would be silent until it caught
                         # up.
                         raise Compacted(response.header.revision)
+                    if self._vouch is not None:
+                        await self._vouch()
                     yield Resumed()
                 elif response.canceled:
                     raise _end_of(response)

@@ -83,6 +83,14 @@ async def served_after(here: Running, *flags: str) -> int:
     return here.replica.mirror.epoch.number
 
 
+async def put_back(member: Member, copy: Path) -> None:
+    """Let it go on with data that it had earlier."""
+    member.kill()
+    shutil.rmtree(member.data)
+    copy.rename(member.data)
+    await member.restart()
+
+
 @pytest.mark.parametrize("same_cluster_id", [True, False])
 async def test_a_restored_backup_is_served_by_nobody_before_the_epoch_is_raised(
     etcd_member: Member, tmp_path: Path, same_cluster_id: bool
@@ -154,10 +162,7 @@ async def test_data_that_were_put_back_are_refused_by_who_saw_them_younger(
         shutil.copytree(etcd_member.data, tmp_path / "copy")
         await etcd_member.restart()
         hold = await a.acquire("alice", worker)
-        etcd_member.kill()
-        shutil.rmtree(etcd_member.data)
-        (tmp_path / "copy").rename(etcd_member.data)
-        await etcd_member.restart()
+        await put_back(etcd_member, tmp_path / "copy")
 
         await refuse(hold, a)
         assert "has seen" in (a.told[-1] or "")
@@ -175,6 +180,33 @@ async def test_data_that_were_put_back_are_refused_by_who_saw_them_younger(
             )
             assert (status, "The epoch is 8" in said) == (0, True)
             assert token.unpack((await b.acquire("dave", worker)).fencing_token).epoch == 8
+
+
+async def test_data_that_are_put_back_between_a_look_at_the_store_and_the_watch_are_refused_too(
+    etcd_member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def dawdle(etcd: Etcd, keys: Keys) -> tuple[Found, int]:
+        found = await look(etcd, keys)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    async with running([etcd_member.endpoint], ROOT) as a:
+        worker = await a.worker(TTL_S)
+        etcd_member.kill()
+        shutil.copytree(etcd_member.data, tmp_path / "copy")
+        monkeypatch.setattr("lockservice.epoch.look", dawdle)
+        await etcd_member.restart()
+        hold = await a.acquire("alice", worker)
+        await looked.wait()
+        await put_back(etcd_member, tmp_path / "copy")
+        a.told.clear()
+        go_on.set()
+        await a.until_told_of(lambda told: told is None or "raise-epoch" in told)
+        assert a.told[-1] is not None
+        await refuse(hold, a)
 
 
 async def test_mutant_without_the_log_a_restore_at_the_same_address_goes_unnoticed(

@@ -291,12 +291,12 @@ class Running:
 
     async def until_told(self, what: str | None) -> None:
         """Return when the health's last word has `what` in it; None: when all is well."""
+        await self.until_told_of(lambda told: told is None if what is None else what in (told or ""))
+
+    async def until_told_of(self, matches: Callable[[str | None], bool]) -> None:
+        """Return when the health's last word, None when all is well, is one that matches."""
         async with self.telling:
-            await self.telling.wait_for(
-                lambda: (
-                    self.told and (self.told[-1] is None if what is None else what in (self.told[-1] or ""))
-                )
-            )
+            await self.telling.wait_for(lambda: self.told and matches(self.told[-1]))
 
 
 @contextlib.asynccontextmanager
