@@ -101,8 +101,8 @@ class Session(HeldProfile):
 
     async def issue_cdp_url(self, *, ttl: float = 60.0) -> session_service_pb2.IssueCdpUrlResponse:
         """Make a further DevTools address, for somebody else: at the host, through the gateway, and for tools
-        that ask by HTTP first. It may be used to connect for `ttl` seconds, at most 3,600; who is connected by
-        then stays until the session ends. Its secret is in it: not to be logged.
+        that ask by HTTP first. It may be used to connect for `ttl` seconds, at most 3,600; who is connected
+        by then stays until the session ends. Its secret is in it: not to be logged.
 
         Each call makes another one. Raises HoldLost, ProfileQuarantined, InvalidField, QuotaExceeded,
         BrowserCrashed, Unavailable.
