@@ -195,7 +195,7 @@ class Browser:
 
     def watch(self, observer: Observer) -> None:
         """Tell `observer`, in place of the one before, what happens on the pages from now on."""
-        self._pages.observer = observer
+        self._pages.documents.observer = observer
 
     def remember(self, **said: Any) -> None:
         """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it

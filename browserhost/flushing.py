@@ -29,7 +29,7 @@ class Flushing:
         self._timer: asyncio.TimerHandle | None = None
         self._flush: asyncio.Task[None] | None = None
         self._over = False
-        pages.on_settled = self._soon
+        pages.documents.on_settled = self._soon
 
     async def flush(self) -> float:
         """Flush now; returns the unix time it was asked. Raises CdpError, CdpClosed, TimeoutError."""

@@ -81,7 +81,7 @@ class Handing:
         """As Pages.navigate; a failure has the forwarder's word on it, and is ProxyDown if the proxy's."""
         began = time.monotonic()
         try:
-            await self._pages.navigate(page, url)
+            await self._pages.documents.navigate(page, url)
         except NavigationFailed as failed:
             host = urlsplit(url).hostname or ""
             if down := self._forwarder.down_since(began, host):

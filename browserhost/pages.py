@@ -1,4 +1,4 @@
-"""A browser's pages as the host sees them: which there are, where they stand, what was loaded.
+"""A browser's pages as the host sees them: which there are, with their frames, dialogs and downloads.
 
 The host keeps a session of its own on every page, also on those that clients open, so that it
 learns of each navigation and can flush cookies after it whatever a client does or leaves undone.
@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from browserhost.frame_forms import FrameForms
-from browserhost.navigating import BLANK, Navigating
-from browserhost.page import Observer, Page
+from browserhost.documents import Documents
+from browserhost.navigating import BLANK
+from browserhost.page import Page
 from tenure.cdp import CdpClient, Result
 
 _NEW_TAB_S = 10.0
@@ -21,27 +21,24 @@ _ONLY_FRAMES = [{"type": "iframe"}, {"exclude": True}]
 
 
 class Pages:
-    """Follows the pages through the host's client. `on_settled` is called when one committed or loaded,
-    `on_attached` when there is a new one, which is tainted while `tainting`.
+    """Follows the pages through the host's client. `documents` is what they show; `on_attached` is called
+    when there is a new one, which is tainted while `tainting`.
 
     `first` resolves with the page that Chrome starts with; `context` is the profile's.
     """
 
     def __init__(self, root: CdpClient) -> None:
         self._root = root
-        self.on_settled: Callable[[], None] = lambda: None
+        self.documents = Documents(root)
         self.on_attached: Callable[[Page], None] = lambda page: None
         self.tainting = False
         self._by_session: dict[str, Page] = {}
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
-        self._forms = FrameForms()
-        self._navigating = Navigating(root, self._tell)
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self.context = ""
-        self.observer: Observer | None = None
         root.listen(self._event)
 
     def follow(self) -> asyncio.Future[Result]:
@@ -127,25 +124,21 @@ class Pages:
         guids, self._downloads = self._downloads, set()
         return [self._root.post("Browser.cancelDownload", {"guid": guid}) for guid in guids]
 
-    async def navigate(self, page: Page, url: str) -> None:
-        """Navigate a page and return when a document has landed, not merely been accepted.
-
-        Raises NavigationFailed, CdpError, CdpClosed.
-        """
-        await self._navigating.navigate(page, url)
-
     def _event(self, method: str, params: Result, session: str) -> None:
         if not session:
             on_browser = _ON_BROWSER.get(method)
             if on_browser is not None:
                 on_browser(self, params)
             return
-        page, table = self._by_session.get(session), _ON_PAGE
+        own = self._by_session.get(session)
+        page = own or self._by_frame.get(session)
         if page is None:
-            page, table = self._by_frame.get(session), _ON_FRAME
-        handler = table.get(method)
-        if page is not None and handler is not None:
+            return
+        handler = _ON_PAGE.get(method)
+        if handler is not None:
             handler(self, page, params)
+        else:
+            self.documents.hear(method, page, params, framed=own is None)
 
     def _created(self, params: Result) -> None:
         target = params["targetInfo"]["targetId"]
@@ -157,12 +150,7 @@ class Pages:
             return  # a client's own session on the browser
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
         self._by_session[page.session] = page
-        self._root.post("Page.enable", {}, page.session)
-        # The renderer may take notice only after the first commit: then this tells what was missed,
-        # and enabling lifecycle events repeats those of the present document.
-        tree = self._root.post("Page.getFrameTree", {}, page.session)
-        tree.add_done_callback(lambda answer: self._stands(page, answer))
-        self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
+        self.documents.follow(page)
         self._follow_frames(page.session)
         page.tainted = self.tainting
         self.on_attached(page)
@@ -197,16 +185,6 @@ class Pages:
         page.frames.discard(params["sessionId"])
         self._by_frame.pop(params["sessionId"], None)
 
-    def _frame_committed(self, page: Page, params: Result) -> None:
-        self._landed(params["frame"])
-
-    def _landed(self, frame: Result) -> None:
-        # Chrome's own error page answers no form: what was sent may have arrived all the same.
-        if "unreachableUrl" in frame or not self._forms.lands(frame["id"], frame["loaderId"]):
-            return
-        if self.observer is not None:
-            self.observer.landed(frame["id"])
-
     def _crashed(self, params: Result) -> None:
         for page in self._by_session.values():
             if page.target == params["targetId"]:
@@ -222,67 +200,6 @@ class Pages:
     def _download_goes_on(self, params: Result) -> None:
         if params["state"] != "inProgress":
             self._downloads.discard(params["guid"])
-
-    def _stands(self, page: Page, answer: asyncio.Future[Result]) -> None:
-        if not answer.cancelled() and answer.exception() is None:
-            self._committed(page, answer.result()["frameTree"])
-
-    def _committed(self, page: Page, params: Result) -> None:
-        frame = params["frame"]
-        if "parentId" in frame:
-            self._frame_committed(page, params)
-            return
-        if frame["loaderId"] not in page.told:
-            self._landed(frame)
-        page.url = frame["url"] + frame.get("urlFragment", "")
-        page.failed = "unreachableUrl" in frame
-        page.commits(frame["loaderId"])
-        # An error page has an address of its own; what it stands for is what was gone to.
-        self._note(page, frame["loaderId"], frame.get("unreachableUrl", page.url))
-        self._settled(page)
-
-    def _moved_within(self, page: Page, params: Result) -> None:
-        if params["frameId"] == page.target:
-            page.url = params["url"]
-            if self.observer is not None:
-                self.observer.committed(page.url, own=False)
-
-    def _asked_to_navigate(self, page: Page, params: Result) -> None:
-        if params["reason"].startswith("formSubmission"):
-            self._forms.submits(params["frameId"], params["url"])
-            if self.observer is not None:
-                self.observer.submits(params["frameId"])
-
-    def _starts_to_navigate(self, page: Page, params: Result) -> None:
-        self._forms.starts(params["frameId"], params["loaderId"], params["url"])
-
-    def _note(self, page: Page, loader: str, url: str) -> None:
-        """Tell the observer of a document, once; of what the host asked for once it is known to be that."""
-        if loader in page.told:
-            return
-        page.told.append(loader)
-        if page.unsaid is not None:
-            page.unsaid.append((loader, url))
-        else:
-            self._tell(page, loader, url)
-
-    def _tell(self, page: Page, loader: str, url: str) -> None:
-        own = loader == page.own
-        if self.observer is not None and (own or url != BLANK):
-            self.observer.committed(url, own=own)
-
-    def _lifecycle(self, page: Page, params: Result) -> None:
-        if params["frameId"] != page.target:
-            return
-        if params["name"] == "commit":
-            page.commits(params["loaderId"])
-        elif params["name"] == "load" and page.is_at(params["loaderId"]):
-            page.loaded = True
-            self._settled(page)
-
-    def _settled(self, page: Page) -> None:
-        page.changed.set()
-        self.on_settled()
 
     def _dialog_opens(self, page: Page, params: Result) -> None:
         page.dialog = params["type"]
@@ -304,21 +221,9 @@ _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
     "Browser.downloadWillBegin": Pages._download_begins,  # noqa: SLF001
     "Browser.downloadProgress": Pages._download_goes_on,  # noqa: SLF001
 }
-_ON_FRAME: dict[str, Callable[[Pages, Page, Any], None]] = {
-    "Page.frameNavigated": Pages._frame_committed,  # noqa: SLF001
-    "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
-    "Page.frameStartedNavigating": Pages._starts_to_navigate,  # noqa: SLF001
-    "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
-    "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
-}
 _ON_PAGE: dict[str, Callable[[Pages, Page, Any], None]] = {
-    "Page.frameNavigated": Pages._committed,  # noqa: SLF001
-    "Page.navigatedWithinDocument": Pages._moved_within,  # noqa: SLF001
-    "Page.frameRequestedNavigation": Pages._asked_to_navigate,  # noqa: SLF001
-    "Page.frameStartedNavigating": Pages._starts_to_navigate,  # noqa: SLF001
     "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
     "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
-    "Page.lifecycleEvent": Pages._lifecycle,  # noqa: SLF001
     "Page.javascriptDialogOpening": Pages._dialog_opens,  # noqa: SLF001
     "Page.javascriptDialogClosed": Pages._dialog_closes,  # noqa: SLF001
 }

@@ -22,7 +22,7 @@ class Chrome:
         self.settled = 0
         self.root = CdpClient(lambda text: self.asked.append(json.loads(text)))
         self.pages = Pages(self.root)
-        self.pages.on_settled = self._settle
+        self.pages.documents.on_settled = self._settle
 
     def tell(self, method: str, session: str = "", **params: Any) -> None:
         self.root.deliver(json.dumps({"method": method, "params": params, "sessionId": session}))
@@ -63,7 +63,7 @@ async def page(chrome: Chrome) -> Page:
 
 
 async def start(chrome: Chrome, page: Page, url: str) -> asyncio.Task[None]:
-    task = asyncio.create_task(chrome.pages.navigate(page, url))
+    task = asyncio.create_task(chrome.pages.documents.navigate(page, url))
     await asyncio.sleep(0)
     return task
 
@@ -226,7 +226,7 @@ class Told:
 
 @pytest.fixture
 def told(chrome: Chrome) -> Told:
-    chrome.pages.observer = heard = Told()
+    chrome.pages.documents.observer = heard = Told()
     return heard
 
 

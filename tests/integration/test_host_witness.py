@@ -260,7 +260,7 @@ async def test_the_page_in_view_is_the_one_that_is_taken(browsers: Browsers, ban
     browser = await browsers.launch()
     await browser.open(f"{site.url}/a")
     tab = await browser._pages.open_tab()
-    await browser._pages.navigate(tab, f"{bank.url}/fields")
+    await browser._pages.documents.navigate(tab, f"{bank.url}/fields")
     async with asyncio.timeout(30):
         seen = Bitmap.of(await browser.picture())
     assert seen.colours(20, 20, 100, 20) == {BLACK}
