@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,15 @@ from browserhost.hands_host import Hands, KeptHands
 from tenure.errors import BrowserCrashed
 
 PROGRAM = """
-import os, sys, time
+import os, sys
 print("ok", flush=True)
 for line in sys.stdin:
     match line.split():
         case ["watch"]:
             print("drawn 1 2 30 40", "drawn 5 6 70 80", "ok", sep="\\n", flush=True)
         case ["late"]:
-            time.sleep(0.1)
+            with open(os.path.join(os.path.dirname(__file__), "lateness")) as lateness:
+                lateness.read()
             print("ok late", flush=True)
         case ["end"]:
             break
@@ -36,7 +39,18 @@ for line in sys.stdin:
 @pytest.fixture(autouse=True)
 def _program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "__main__.py").write_text(PROGRAM)
+    os.mkfifo(tmp_path / "lateness")
     monkeypatch.setattr(hands_host, "PROGRAM", tmp_path)
+
+
+@asynccontextmanager
+async def late(tmp_path: Path) -> AsyncIterator[None]:
+    """From when the program is at its late answer until when it gives it."""
+    descriptor = await asyncio.to_thread(os.open, tmp_path / "lateness", os.O_WRONLY)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def kept(*, keep: bool = True) -> KeptHands:
@@ -94,7 +108,7 @@ async def test_one_that_fell_silent_is_not_used_again(monkeypatch: pytest.Monkey
 
 
 async def test_what_it_answers_too_late_is_taken_for_no_answer_also_when_its_silence_was_forgiven(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hands = kept()
     first = await pid(hands)
@@ -102,6 +116,8 @@ async def test_what_it_answers_too_late_is_taken_for_no_answer_also_when_its_sil
         monkeypatch.setattr(hands_host, "ANSWER_S", 0.01)
         with suppress(BrowserCrashed):
             await used.do("late")
+        async with late(tmp_path):
+            pass
         monkeypatch.setattr(hands_host, "ANSWER_S", 10.0)
         with pytest.raises(BrowserCrashed, match="does not answer"):
             await used.do("next")
@@ -115,19 +131,17 @@ async def test_a_refusal_is_told_in_the_programs_words() -> None:
             await hands.do("bad")
 
 
-async def test_an_answer_is_waited_for_also_when_its_use_is_cancelled() -> None:
+async def test_an_answer_is_waited_for_also_when_its_use_is_cancelled(tmp_path: Path) -> None:
     hands = kept()
 
     async def use() -> None:
         async with hands.use() as used:
-            began.set()
             await used.do("late")
 
-    began = asyncio.Event()
     using = asyncio.create_task(use())
-    await began.wait()
-    await asyncio.sleep(0)  # the command is on its way
-    using.cancel()
+    async with late(tmp_path):
+        using.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await using
     async with hands.use() as used:
