@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from browserhost import autopsy, beginning, durable, start_url, vitals
-from browserhost.autopsy import Cause
+from browserhost import beginning, durable, start_url
 from browserhost.beginning import Parts
 from browserhost.camera import Camera
 from browserhost.chrome import LaunchSpec
+from browserhost.closing import Closing
+from browserhost.ends import BrowserEnd, CloseReport, NotAdopted
 from browserhost.files.store import Files
+from browserhost.first_words import FirstWords
 from browserhost.flushing import Flushing
 from browserhost.handing import Handing
 from browserhost.hands_host import KeptHands
 from browserhost.keepers import Called
+from browserhost.memory import Memory
 from browserhost.note import Note
 from browserhost.page import Observer, Page
 from browserhost.pages import Pages
 from browserhost.picture import Picture, Wish
 from browserhost.stilling import Stilling
-from browserhost.tree import NotTheSame, StartFailed
-from tenure.cdp import CdpClosed, CdpError, Result
+from browserhost.tree import NotTheSame
+from tenure.cdp import CdpClosed, CdpError
 from tenure.errors import BrowserCrashed
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec", "NotAdopted"]
-
-ADOPT_S = 8.0
-"""How long a browser that another host left may take to answer; what nobody has read comes first."""
-CLOSE_S = 10.0
-"""How long Chrome may take to end by itself; with 15 tabs it needs 0.4 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrowserEnd:
-    """That a browser ended: `expected` when `close` was called first. `how` is a clause for people."""
-
-    expected: bool
-    how: str
-    cause: Cause = field(default=Cause.ITSELF, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class CloseReport:
-    """`clean`: Chrome ended by itself and wrote everything. `flushed_at`: unix time of the last flush."""
-
-    clean: bool
-    how: str
-    flushed_at: float | None
-
-
-class NotAdopted(Exception):
-    """A browser that another host left is not gone on with. The text is a clause for people."""
 
 
 class Browser:
@@ -71,13 +44,11 @@ class Browser:
 
     def __init__(self, spec: LaunchSpec, parts: Parts, note: Note | None = None) -> None:
         """`note` is of the host that had it before, None where this one starts it."""
-        loop = asyncio.get_running_loop()
         tree, mux = parts.tree, parts.mux
         self.spec, self.mux = spec, mux
         self.pid, self.start_ticks = 0, 0
         self.timings: dict[str, float] = {}
-        self.ended: asyncio.Future[BrowserEnd] = loop.create_future()
-        self._tree, self._pipe, self._forwarder = tree, parts.pipe, parts.forwarder
+        self._tree, self._forwarder = tree, parts.forwarder
         self._pages = Pages(mux.root)
         self._camera = Camera(mux.root, self._pages)
         self._flushing = Flushing(mux.root, self._pages)
@@ -92,11 +63,7 @@ class Browser:
             in_tab=spec.hand_over_in_tab,
         )
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
-        self._closing: asyncio.Task[CloseReport] | None = None
-        self._given_up = ""
-        self._to_end = note.sessions if note is not None else ()
-        self._before = vitals.scene(spec.profile_dir)
-        self._note = note or Note(
+        note = note or Note(
             str(spec.profile_dir),
             str(tree.directory),
             str(tree.own),
@@ -105,9 +72,21 @@ class Browser:
             fingerprint=spec.fingerprint,
             launched_at=time.monotonic(),
         )
+        self._memory = Memory(note, tree, mux, self._pages, kept=bool(spec.keepers.wait_s))
+        self._closing = Closing(parts, spec.profile_dir, self._flushing, self.hands, self.files, self._memory)
+        self.ended = self._closing.ended
         mux.on_change, mux.on_leave = self.remember, self.files.keep_downloads
-        tree.on_orphaned = self._ask_to_end
-        tree.gone.add_done_callback(lambda _: self._gone())
+        self._first_words = FirstWords(
+            spec,
+            parts,
+            self._pages,
+            self.begin_files,
+            self._flushing,
+            self._stilling,
+            self._handing,
+            self._memory,
+            self._closing,
+        )
 
     @classmethod
     async def launch(cls, spec: LaunchSpec) -> Self:
@@ -118,7 +97,8 @@ class Browser:
         """
         begun = time.monotonic()
         browser = cls(spec, await beginning.start(spec))
-        await browser._begin(begun)
+        browser.timings = await browser._first_words.to_new(begun)
+        browser.pid, browser.start_ticks = browser._tree.chrome.result()
         return browser
 
     @classmethod
@@ -133,7 +113,8 @@ class Browser:
         except (NotTheSame, OSError) as error:
             raise NotAdopted(str(error)) from error
         browser = cls(spec, parts, called.note)
-        await browser._resume(still=still)
+        await browser._first_words.to_left(still=still)
+        browser.pid, browser.start_ticks = browser._tree.chrome.result()
         return browser
 
     @property
@@ -144,12 +125,12 @@ class Browser:
     @property
     def fingerprint(self) -> str:
         """Its upstream's, as it was when this was started."""
-        return self._note.fingerprint
+        return self._memory.note.fingerprint
 
     @property
     def note(self) -> Note:
         """What a next host would be told of it."""
-        return self._note
+        return self._memory.note
 
     @property
     def url(self) -> str:
@@ -200,16 +181,11 @@ class Browser:
     def remember(self, **said: Any) -> None:
         """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it
         has them, whatever becomes of this process."""
-        if self.spec.keepers.wait_s and self.pid and not self._tree.gone.done():
-            own = (page.session for page in self._pages.all)
-            sessions = (*self._to_end, *self.mux.sessions, *own)
-            self._note = replace(self._note, sessions=sessions, **said)
-            self._tree.remember(self._note.text())
+        self._memory.remember(**said)
 
     def keep_for_nobody(self) -> None:
         """No next host is to go on with it: it ends with this one. Idempotent."""
-        if self.spec.keepers.wait_s:
-            self._tree.keep_for_nobody()
+        self._memory.forget()
 
     def taint(self) -> None:
         """A client is about to do what may leave something in the pages: they are not handed on."""
@@ -296,17 +272,14 @@ class Browser:
 
         `why` is a clause, the first of what its end says.
         """
-        self._given_up = self._given_up or why
-        self._tree.kill()
+        self._closing.put_down(why)
 
     async def close(self) -> CloseReport:
         """End the browser and return when nothing of it is left. Idempotent; a cancelled wait ends nothing.
 
         Flushes, then closes through CDP; past CLOSE_S closes the pipe, then kills, and says so.
         """
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name=f"close browser {self.pid}")
-        return await asyncio.shield(self._closing)
+        return await self._closing.close()
 
     async def aclose(self) -> None:
         """As `close`, for those who do not ask how it went."""
@@ -320,82 +293,6 @@ class Browser:
     ) -> None:
         await self.close()
 
-    async def _begin(self, begun: float) -> None:
-        """Speak to a browser that starts: the pipe keeps what is said until it listens."""
-        version = self.mux.root.post("Browser.getVersion")
-        self._pages.follow()
-        self.mux.watch()
-        self.files.keep_downloads()
-        try:
-            async with asyncio.timeout(self.spec.answer_s):
-                self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
-                await version
-                self.begin_files(0)
-                self.timings["launch"] = time.monotonic() - begun
-                first = await asyncio.shield(self._pages.first)
-                self._handing.begin(first)
-                self._handing.window.add_done_callback(self._saw_window)
-                self.remember(context=self._pages.context)
-                self.timings["attach"] = time.monotonic() - begun - self.timings["launch"]
-        except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
-            raise await self._failed_start(error) from error
-        except BaseException:
-            await self._kill()
-            raise
-
-    async def _resume(self, *, still: bool) -> None:
-        """Speak to a browser that another host spoke to."""
-        note, post = self._note, self.mux.root.post
-        self._flushing.at = note.flushed_at
-        try:
-            async with asyncio.timeout(ADOPT_S):
-                self.pid, self.start_ticks = await asyncio.shield(self._tree.chrome)
-                # Before anything is said to it: should this host die too, the next one's ids are its own.
-                self.remember(turn=note.turn + 1)
-                version = post("Browser.getVersion")
-                self.mux.watch()
-                self.files.keep_downloads()
-                self._handing.resume(note.window)
-                await version
-                await self._pages.resume(note.context)
-                self.remember()
-                # Whatever was set up in them, nobody knows.
-                self.taint()
-                if still:
-                    await self.still(for_good=True)
-                ends = [post("Target.detachFromTarget", {"sessionId": each}) for each in self._to_end]
-                await asyncio.gather(*ends, return_exceptions=True)
-                self._to_end = ()
-                if still:
-                    # Once more: with another's sessions ended what they had stilled too.
-                    await self.still(for_good=True)
-        except (StartFailed, CdpError, CdpClosed, TimeoutError) as error:
-            await self._kill()
-            raise NotAdopted(str(error) or "it does not answer") from error
-        except Exception:
-            await self._kill()
-            raise
-        except BaseException:
-            self.keep_for_nobody()
-            raise
-        self.remember()
-
-    def _saw_window(self, answer: asyncio.Future[Result]) -> None:
-        if not answer.cancelled() and answer.exception() is None:
-            self.remember(window=answer.result())
-
-    async def _failed_start(self, error: Exception) -> BrowserCrashed:
-        await self._kill()
-        ended, problem = self._tree.exit.result(), self._tree.chrome.exception()
-        said = problem.problem if isinstance(problem, StartFailed) else ended.stderr
-        if isinstance(error, TimeoutError):
-            text = f"it did not answer within {self.spec.answer_s:g} s"
-        elif isinstance(error, StartFailed) and error.program != "Chrome":
-            text = f"{error.program} did not start"
-        else:
-            text = f"it {ended}"
-        return BrowserCrashed(problem=f"{text}; last words: {_last_words(said)}")
-
     @asynccontextmanager
     async def _usable(self) -> AsyncIterator[None]:
         """Turn what breaks inside into BrowserCrashed."""
@@ -404,59 +301,3 @@ class Browser:
         except (CdpClosed, CdpError, TimeoutError) as error:
             problem = str(error) or "it does not answer"
             raise BrowserCrashed(problem=problem) from error
-
-    async def _close(self) -> CloseReport:
-        self._flushing.stop()
-        await self.hands.aclose()
-        if not self._tree.gone.done():
-            self.keep_for_nobody()
-            self.mux.drop_all("SESSION_ENDED")
-            with suppress(BrowserCrashed):
-                await self.flush()
-            self._ask_to_end()
-            if not await self._is_gone(CLOSE_S):
-                self._pipe.close()
-            if not await self._is_gone(CLOSE_S):
-                await self._kill()
-        ended = self._tree.exit.result()
-        return CloseReport(ended.clean, str(ended), self.flushed_at)
-
-    def _ask_to_end(self) -> None:
-        self.mux.root.post("Browser.close")
-
-    async def _is_gone(self, timeout: float) -> bool:
-        await asyncio.wait([self._tree.gone], timeout=timeout)
-        return self._tree.gone.done()
-
-    async def _kill(self) -> None:
-        self.keep_for_nobody()
-        self._tree.kill()
-        self._pipe.close()
-        await asyncio.shield(self._tree.gone)
-
-    def _end(self) -> BrowserEnd:
-        seen = self._tree.exit.result()
-        cause = autopsy.cause(
-            display=seen.how.startswith("display"),
-            killed=seen.status == signal.SIGKILL and seen.how in {"itself", "keeper"},
-            hung=bool(self._given_up),
-            before=self._before,
-            after=vitals.scene(self.spec.profile_dir),
-        )
-        how = f"{self._given_up}, and {seen}" if self._given_up else str(seen)
-        return BrowserEnd(self._closing is not None, autopsy.in_words(cause, how), cause)
-
-    def _gone(self) -> None:
-        self._flushing.stop()
-        self.hands.drop()
-        self.files.close()
-        self._pipe.close()
-        # Not before: its port would be anybody's, and Chrome would go on sending there.
-        self._forwarder.close()
-        if not self.ended.done():
-            self.ended.set_result(self._end())
-
-
-def _last_words(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.strip() and "dbus" not in line]
-    return " | ".join(lines[-5:]) or "nothing"

@@ -1,10 +1,12 @@
-"""How Chrome ended, or why it did not start, as its process tree tells. No processes here."""
+"""How Chrome and a whole browser ended, or why it did not start. No processes here."""
 
 from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from browserhost.autopsy import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,25 @@ class StartFailed(Exception):
 
     def __str__(self) -> str:
         return f"{self.program} did not start: {self.problem or 'it said nothing'}"
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserEnd:
+    """That a browser ended: `expected` when `close` was called first. `how` is a clause for people."""
+
+    expected: bool
+    how: str
+    cause: Cause = field(default=Cause.ITSELF, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """`clean`: Chrome ended by itself and wrote everything. `flushed_at`: unix time of the last flush."""
+
+    clean: bool
+    how: str
+    flushed_at: float | None
+
+
+class NotAdopted(Exception):
+    """A browser that another host left is not gone on with. The text is a clause for people."""

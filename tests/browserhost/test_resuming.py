@@ -181,7 +181,7 @@ async def test_a_browser_whose_answers_make_no_sense_ends(left: Left) -> None:
 
 
 async def test_a_browser_that_does_not_answer_ends(left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("browserhost.browser.ADOPT_S", 0.2)
+    monkeypatch.setattr("browserhost.first_words.ADOPT_S", 0.2)
     left.silent = {"Browser.getVersion"}
     with pytest.raises(NotAdopted):
         await adopted(left)

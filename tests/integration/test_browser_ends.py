@@ -81,7 +81,7 @@ async def test_a_close_that_nobody_waits_for_goes_on(browsers: Browsers) -> None
 async def test_a_chrome_that_does_not_close_is_killed_and_said_to_be(
     browsers: Browsers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.browser.CLOSE_S", 0.2)
+    monkeypatch.setattr("browserhost.closing.CLOSE_S", 0.2)
     monkeypatch.setattr("browserhost.flushing.FLUSH_S", 0.2)
     browser = await browsers.launch("alice")
     known = family(browser)
