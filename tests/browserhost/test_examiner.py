@@ -259,7 +259,7 @@ async def test_activity_brings_one_picture_every_so_often(
     for _ in range(2):
         for _ in range(20):
             machine.endpoint.on_calls["s0"]("Input.insertText")
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         await settled(machine)
         begun.clear()
     first, second = [item for item in await settled(machine) if item.kind == SCREENSHOT]
@@ -271,7 +271,7 @@ async def test_looking_brings_none(machine: Machine, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(watch, "DELAY_S", 0.0)
     begun = machine.chrome.reached["picture"] = asyncio.Event()
     await machine.open(41)
-    await asyncio.wait_for(begun.wait(), 5)  # of the page where the session begins
+    await asyncio.wait_for(begun.wait(), 30)  # of the page where the session begins
     current = machine.profile().witness.watch
     assert current is not None
     machine.endpoint.on_calls["s0"]("Page.captureScreenshot")
@@ -314,7 +314,7 @@ async def test_a_session_that_is_let_in_again_is_watched_again(
     again = await machine.open(41)
     assert again.session is session
     machine.endpoint.on_calls["s1"]("Input.insertText")
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
 
 
 async def test_nothing_of_the_witness_delays_an_open(

@@ -110,7 +110,7 @@ async def test_navigation_ends_when_the_document_it_led_to_has_loaded(chrome: Ch
     await asyncio.sleep(0)
     assert not task.done()
     chrome.lifecycle("load", "L2")
-    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(task, 30)
     assert page.url == "http://a/next#part"
 
 
@@ -119,7 +119,7 @@ async def test_a_commit_that_is_told_only_as_lifecycle_counts(chrome: Chrome, pa
     chrome.lifecycle("commit", "L1")
     chrome.lifecycle("load", "L1")
     chrome.answer("Page.navigate", loaderId="L1")
-    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_page_tells_where_it_stood_before_it_was_listened_to(chrome: Chrome, page: Page) -> None:
@@ -156,7 +156,7 @@ async def test_a_tab_that_breaks_on_the_way_is_told_at_once(chrome: Chrome, page
     else:
         chrome.tell("Target.detachedFromTarget", sessionId="S-T")
     with pytest.raises(NavigationFailed, match="crashed or was closed"):
-        await asyncio.wait_for(task, 1)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_an_address_that_differs_in_its_fragment_is_loaded_by_way_of_a_blank(
@@ -172,7 +172,7 @@ async def test_an_address_that_differs_in_its_fragment_is_loaded_by_way_of_a_bla
     chrome.answer("Page.navigate", loaderId="L3")
     chrome.commit("L3", "http://a/", urlFragment="#part")
     chrome.lifecycle("load", "L3")
-    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_page_that_is_left_is_not_heard(chrome: Chrome, page: Page) -> None:

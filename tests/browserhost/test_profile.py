@@ -711,6 +711,6 @@ async def test_a_browser_whose_open_was_given_up_as_it_came_up_is_watched_all_th
         await opening
     await ending
     machine.browser().die()
-    await asyncio.wait_for(machine.locks.told.wait(), 5)
+    await asyncio.wait_for(machine.locks.told.wait(), 30)
     await settled(machine)
     assert machine.locks.suspects == [(ALICE, 41, "BROWSER_LOST")]

@@ -308,10 +308,10 @@ async def test_a_caller_who_leaves_before_the_browser_is_open_leaves_nothing_hel
 ) -> None:
     system.host.record.hooks["OpenBrowserRequest"] = forever
     opening = asyncio.create_task(open_(system))
-    await asyncio.wait_for(system.host.record.event(OpenBrowserRequest).wait(), 5)
+    await asyncio.wait_for(system.host.record.event(OpenBrowserRequest).wait(), 30)
     opening.cancel()
-    await asyncio.wait_for(system.lock.record.event(ReleaseDrainedRequest).wait(), 5)
-    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 5)
+    await asyncio.wait_for(system.lock.record.event(ReleaseDrainedRequest).wait(), 30)
+    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 30)
     assert system.lock.ended == ["workers/w1"]
     assert not system.lock.profiles[ALICE].held
 
@@ -319,10 +319,10 @@ async def test_a_caller_who_leaves_before_the_browser_is_open_leaves_nothing_hel
 async def test_a_caller_who_leaves_while_acquiring_gives_up_the_wait(system: System) -> None:
     system.lock.record.hooks["AcquireForSessionRequest"] = forever
     opening = asyncio.create_task(open_(system))
-    await asyncio.wait_for(system.lock.record.event(AcquireForSessionRequest).wait(), 5)
+    await asyncio.wait_for(system.lock.record.event(AcquireForSessionRequest).wait(), 30)
     opening.cancel()
-    await asyncio.wait_for(system.lock.record.event(CancelWaitRequest).wait(), 5)
-    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 5)
+    await asyncio.wait_for(system.lock.record.event(CancelWaitRequest).wait(), 30)
+    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 30)
     assert system.lock.ended == ["workers/w1"]
     assert not system.lock.profiles[ALICE].held
 
@@ -330,9 +330,9 @@ async def test_a_caller_who_leaves_while_acquiring_gives_up_the_wait(system: Sys
 async def test_a_deadline_that_passes_leaves_nothing_held(system: System) -> None:
     system.host.record.hooks["OpenBrowserRequest"] = forever
     with pytest.raises(grpc.aio.AioRpcError):
-        await open_(system, timeout=0.5)
-    await asyncio.wait_for(system.lock.record.event(ReleaseDrainedRequest).wait(), 5)
-    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 5)
+        await open_(system, timeout=2)
+    await asyncio.wait_for(system.lock.record.event(ReleaseDrainedRequest).wait(), 30)
+    await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 30)
     assert system.lock.ended == ["workers/w1"]
     assert not system.lock.profiles[ALICE].held
 
@@ -341,7 +341,7 @@ async def test_a_caller_who_can_ask_again_keeps_the_place_when_it_leaves(system:
     id_ = request_id.mint()
     system.lock.record.hooks["AcquireForSessionRequest"] = forever
     opening = asyncio.create_task(open_(system, request_id=id_))
-    await asyncio.wait_for(system.lock.record.event(AcquireForSessionRequest).wait(), 5)
+    await asyncio.wait_for(system.lock.record.event(AcquireForSessionRequest).wait(), 30)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening

@@ -185,7 +185,7 @@ async def test_the_hosts_close_code_and_reason_reach_the_client(
 async def test_the_clients_close_code_reaches_the_host(system: System, http: aiohttp.ClientSession) -> None:
     async with http.ws_connect(url(system)) as socket:
         await socket.close(code=4321, message=b"done")
-    await asyncio.wait_for(system.host.devtools.ended.wait(), 5)
+    await asyncio.wait_for(system.host.devtools.ended.wait(), 30)
     assert system.host.devtools.close_code == 4321
 
 
@@ -196,7 +196,7 @@ async def test_a_client_that_vanishes_ends_its_connection_to_the_host(
         transport = socket.get_extra_info("socket")
         assert transport is not None
         socket._response.close()
-    await asyncio.wait_for(system.host.devtools.ended.wait(), 5)
+    await asyncio.wait_for(system.host.devtools.ended.wait(), 30)
 
 
 async def vanish(socket: web.WebSocketResponse) -> None:
@@ -213,15 +213,17 @@ async def test_a_host_that_vanishes_is_told_as_such(system: System, http: aiohtt
 
 
 class Flood:
-    """A host that sends and sends, and then ends."""
+    """A host that sends and sends, and then ends. What cannot be sent within `patience` seconds (None: it
+    tries for ever) is `stuck`.
+    """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.sent, self.stuck = size, 0, asyncio.Event()
+    def __init__(self, size: int, patience: float | None = None) -> None:
+        self.size, self.patience, self.sent, self.stuck = size, patience, 0, asyncio.Event()
 
     async def __call__(self, socket: web.WebSocketResponse) -> None:
         while self.sent < self.size:
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(self.patience):
                     await socket.send_bytes(bytes(1 << 20))
             except TimeoutError:
                 self.stuck.set()
@@ -237,7 +239,7 @@ async def test_a_client_that_reads_nothing_is_ended_as_soon_as_the_host_says_so(
     system.host.devtools.serve = flood = Flood(pair.AHEAD_BYTES - (1 << 20))
     async with http.ws_connect(url(system), max_msg_size=0, timeout=IMPATIENT) as socket:
         socket._reader._protocol.pause_reading()
-        await asyncio.wait_for(system.host.devtools.ended.wait(), 10)
+        await asyncio.wait_for(system.host.devtools.ended.wait(), 30)
         await until(lambda: not system.http._relay._pairs)
         assert flood.sent == flood.size
 
@@ -245,7 +247,7 @@ async def test_a_client_that_reads_nothing_is_ended_as_soon_as_the_host_says_so(
 async def test_a_client_that_reads_nothing_is_not_read_ahead_of_without_end(
     system: System, http: aiohttp.ClientSession
 ) -> None:
-    system.host.devtools.serve = flood = Flood(1 << 30)
+    system.host.devtools.serve = flood = Flood(1 << 30, patience=1)
     async with http.ws_connect(url(system), max_msg_size=0, timeout=IMPATIENT) as socket:
         socket._reader._protocol.pause_reading()
         await asyncio.wait_for(flood.stuck.wait(), 30)
@@ -270,7 +272,7 @@ async def test_a_gateway_that_stops_tells_its_clients_and_lets_no_more_in(
         message = await socket.receive()
         assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 1001, "GATEWAY_STOPPING")
         await socket.close()
-        await asyncio.wait_for(closing, 5)
+        await asyncio.wait_for(closing, 30)
     with pytest.raises(aiohttp.ClientConnectorError):
         await http.ws_connect(url(system))
 

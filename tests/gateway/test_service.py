@@ -40,7 +40,7 @@ async def test_what_is_not_served_yet_says_so(system: System) -> None:
 async def test_reflection_lists_every_service_of_the_api(system: System) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(system.channel)
     asked = stub.ServerReflectionInfo(
-        iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=30
     )
     listed = {s.name async for answer in asked for s in answer.list_services_response.service}
     services = ("Worker", "Hold", "Profile", "Session", "Incident", "Host", "System")

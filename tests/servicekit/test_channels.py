@@ -80,7 +80,7 @@ async def test_outside_of_a_call_the_service_is_itself(
     async with make_server(identify=forwarded_identity) as server:
         await server.start()
         stub = SystemServiceStub(channels.to(server.address))
-        await channels.invoke(stub.GetServerInfo, GetServerInfoRequest(), timeout=5)
+        await channels.invoke(stub.GetServerInfo, GetServerInfoRequest(), timeout=30)
         with pytest.raises(ValueError, match="timeout"):
             await channels.invoke(stub.GetServerInfo, GetServerInfoRequest())
     assert seen == [channels.identity]
@@ -95,7 +95,7 @@ async def test_what_the_other_side_raised_is_raised_here(
         await server.start()
         stub = SystemServiceStub(channels.to(server.address))
         with pytest.raises(errors.TokenSuperseded) as caught:
-            await channels.invoke(stub.GetServerInfo, GetServerInfoRequest(), timeout=5)
+            await channels.invoke(stub.GetServerInfo, GetServerInfoRequest(), timeout=30)
     assert caught.value.token == 5
 
 
@@ -123,7 +123,7 @@ async def test_cancelling_the_caller_cancels_the_call_on_the_other_side(
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        await asyncio.wait_for(behaviour.cancelled.wait(), 5)
+        await asyncio.wait_for(behaviour.cancelled.wait(), 30)
 
 
 async def test_closing_closes_every_channel_and_may_be_repeated() -> None:

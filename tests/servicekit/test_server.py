@@ -25,7 +25,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
     stub = health_pb2_grpc.HealthStub(channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
     return int(answer.status)
 
 
@@ -110,7 +110,7 @@ async def test_reflection_lists_what_is_served(make_server: MakeServer, channels
         await server.start()
         stub = reflection_pb2_grpc.ServerReflectionStub(channels.to(server.address))
         asked = stub.ServerReflectionInfo(
-            iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
+            iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=30
         )
         listed = [s.name async for answer in asked for s in answer.list_services_response.service]
     assert "tenure.v1.SystemService" in listed
@@ -144,7 +144,7 @@ async def test_a_drain_cancels_what_does_not_finish_in_time(
         await server.start()
         running = asyncio.create_task(_info(SystemServiceStub(channels.to(server.address))))
         await behaviour.entered.wait()
-    await asyncio.wait_for(behaviour.cancelled.wait(), 5)
+    await asyncio.wait_for(behaviour.cancelled.wait(), 30)
     with pytest.raises(grpc.aio.AioRpcError):
         await running
 

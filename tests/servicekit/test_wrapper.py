@@ -139,7 +139,7 @@ async def test_cancelling_a_call_cancels_its_handler(
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        await asyncio.wait_for(behaviour.cancelled.wait(), 5)
+        await asyncio.wait_for(behaviour.cancelled.wait(), 30)
 
 
 async def test_a_unary_call_without_a_deadline_gets_the_default(
@@ -199,7 +199,7 @@ async def test_between_services_a_unary_call_must_set_a_deadline(
         got = errors.from_rpc_error(caught.value)
         assert isinstance(got, errors.DeadlineRequired)
         assert got.method == "/tenure.v1.SystemService/GetServerInfo"
-        assert await call_kind("unary_unary", channels.to(server.address), timeout=5)
+        assert await call_kind("unary_unary", channels.to(server.address), timeout=30)
         assert await call_kind("stream_stream", channels.to(server.address), timeout=None)
 
 
