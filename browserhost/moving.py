@@ -140,7 +140,8 @@ class Moving:
         there already is not read. Raises what ReceiveProfile documents.
         """
         async with self._receiving:
-            self._refuse_where_home(await self._locks.locate(self._name), revision)
+            found = await self._locks.locate(self._name)
+            self._refuse_where_home(found, revision)
             staging = self._paths.staging_dir
             await in_thread(_clear, staging)
             try:
@@ -148,7 +149,7 @@ class Moving:
                 if wanted and not await self._is_there(wanted):
                     staged = await self._stage(staging, wanted, parts)
                 # To its end, whoever gives up: what is staged must not be cleared from under it.
-                await to_its_end(self._take_up(revision, wanted, staged))
+                await to_its_end(self._take_up(found, wanted, staged))
             finally:
                 await in_thread(_clear, staging)
         return wanted
@@ -182,19 +183,12 @@ class Moving:
             raise _refused("digest", f"is not that of what came, {there}", wanted)
         return folder
 
-    async def _take_up(self, revision: int, wanted: str, staged: Path | None) -> None:
-        async with self._fence.queue:
+    async def _take_up(self, found: Whereabouts, wanted: str, staged: Path | None) -> None:
+        revision = found.revision
+        async with self._premises.vacated(found):
             # Once more, because the profile may have come home while its directory was on its way.
-            found = await self._locks.locate(self._name)
-            self._refuse_where_home(found, revision)
-            await self._fence.retire(found)
-            async with self._browser_lock:
-                await self._slot.close()
-                descriptor = await self._slot.directory.lock({})
-                try:
-                    await self._replace(revision, wanted, staged)
-                finally:
-                    os.close(descriptor)
+            self._refuse_where_home(await self._locks.locate(self._name), revision)
+            await self._replace(revision, wanted, staged)
         _log.info("directory received", profile=str(self._name), revision=revision, digest=wanted)
 
     async def _replace(self, revision: int, wanted: str, staged: Path | None) -> None:

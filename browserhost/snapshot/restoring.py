@@ -9,7 +9,6 @@ the floor is above all that was granted up to it before anything moves. What was
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from browserhost import durable, replacing
 from browserhost import marker as marks
 from browserhost.marker import Marker
 from browserhost.premises import Premises
-from browserhost.snapshot.manifest import BEFORE_RESTORE, Manifest
-from browserhost.snapshot.taking import Copied, Snapshots
+from browserhost.snapshot.manifest import Manifest
+from browserhost.snapshot.taking import Snapshots
 from browserhost.tasks import in_thread
+from browserhost.whereabouts import Whereabouts
 from tenure.errors import NotFound, ProfileCorrupt, TenureError
 from tenure.userdata.archive import NotAProfile
 from tenure.userdata.contents import digest
@@ -58,52 +58,47 @@ class Restoring:
         manifest = await in_thread(store.find, snapshot)
         if manifest is None:
             raise NotFound(name=name)
-        await self._refuse(revision)
+        found = await self._found(revision)
         try:
             staged = await in_thread(store.unpack, store.archive(manifest), manifest.digest, lasting=True)
         except NotAProfile as error:
             finding = f"snapshot {snapshot} is damaged: {error}"
             raise ProfileCorrupt(profile=str(self._premises.name), finding=finding) from error
         try:
-            aside, copied = await self._replace(revision, manifest, staged, reason)
+            aside, before = await self._replace(found, manifest, staged, reason)
         finally:
             await in_thread(store.clear, staged)
-        if copied is not None:
-            await self._keep_before(copied)
+        if aside is not None:
+            await self._keep_before(aside, before)
         _log.info(
             "directory restored", profile=str(self._premises.name), snapshot=snapshot, aside=str(aside or "")
         )
         return aside
 
-    async def _refuse(self, revision: int) -> None:
-        """Raise unless a person has the profile, at home here, as it was at `revision`."""
+    async def _found(self, revision: int) -> Whereabouts:
+        """Where it is, as the lock service tells it now.
+
+        Raises unless a person has the profile, at home here, as it was at `revision`.
+        """
         on = self._premises
         found = await on.locks.locate(on.name)
         if (problem := found.why_not_restored(on.name, on.host, revision)) is not None:
             raise problem
+        return found
 
     async def _replace(
-        self, revision: int, manifest: Manifest, staged: Path, reason: str
-    ) -> tuple[Path | None, Copied | None]:
-        on = self._premises
-        async with on.fence.queue:
-            # Once more, under the queue: a hold that is granted after this answer waits for it, and finds the
-            # directory whole.
-            found = await on.locks.locate(on.name)
-            if (problem := found.why_not_restored(on.name, on.host, revision)) is not None:
-                raise problem
-            await on.fence.retire(found)
-            on.refuse_when_held(revision)
-            async with on.browser_lock:
-                await on.slot.close()
-                descriptor = await on.slot.directory.lock({})
-                try:
-                    if await self._is_there(manifest):
-                        return None, None
-                    copied = await self._copy_before()
-                    return await self._put(revision, manifest, staged, reason), copied
-                finally:
-                    os.close(descriptor)
+        self, found: Whereabouts, manifest: Manifest, staged: Path, reason: str
+    ) -> tuple[Path | None, Marker | None]:
+        """Where that which was there is kept, with its marker; no path when there was nothing, or when it is
+        what was asked for already.
+        """
+        async with self._premises.vacated(found):
+            before = self._record.marker
+            if await self._is_there(manifest):
+                return None, before
+            # Once more: a hold that is granted after this answer waits, and finds the directory whole.
+            await self._found(found.revision)
+            return await self._put(found.revision, manifest, staged, reason), before
 
     async def _is_there(self, manifest: Manifest) -> bool:
         """Whether an earlier copy of this request did it, and nothing was started since."""
@@ -112,21 +107,12 @@ class Restoring:
             return False
         return (await in_thread(digest, place))[0] == manifest.digest
 
-    async def _copy_before(self) -> Copied | None:
-        """What is there, as well as can be had: it is put aside whole in any case."""
-        if not self._paths.profile_dir.is_dir():
-            return None
+    async def _keep_before(self, aside: Path, before: Marker | None) -> None:
+        """A snapshot of what was there, where it is sound. Does not raise: it is kept whole in any case."""
         try:
-            return await self._snapshots.copy(interruptible=False)
+            await self._snapshots.take_aside(aside, before)
         except (TenureError, OSError) as error:
-            await self._premises.find(f"no snapshot of what was there before: {error}")
-            return None
-
-    async def _keep_before(self, copied: Copied) -> None:
-        try:
-            await self._snapshots.verify(copied, BEFORE_RESTORE)
-        except (TenureError, OSError) as error:
-            _log.info("what was there before is not sound", profile=str(self._premises.name), why=str(error))
+            _log.info("no snapshot of what was there", profile=str(self._premises.name), why=str(error))
 
     async def _put(self, revision: int, manifest: Manifest, staged: Path, reason: str) -> Path | None:
         place, aside = self._paths.profile_dir, None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -17,9 +19,10 @@ from browserhost import durable
 from browserhost import version as versions
 from browserhost.inspect.profile import inspect
 from browserhost.inspect.verdict import Inspection, Verdict
+from browserhost.marker import Marker
 from browserhost.premises import Premises
 from browserhost.snapshot import policy
-from browserhost.snapshot.manifest import CLOSED, Manifest
+from browserhost.snapshot.manifest import BEFORE_RESTORE, CLOSED, Manifest
 from browserhost.snapshot.store import Interrupted, Packed, Store
 from browserhost.starting import Start
 from browserhost.tasks import in_thread
@@ -70,7 +73,7 @@ class Snapshots:
                 copied = await self._copy_free(found, cause)
             except Interrupted:
                 raise self._busy() from None
-            manifest = await self.verify(copied, cause)
+            manifest = await self._verify(copied, cause)
             await self._prune()
         return manifest
 
@@ -109,31 +112,33 @@ class Snapshots:
                 if question is Start.INSPECT:
                     # What would not be started is not kept as if it could be.
                     await directory.look(marker, token, {})
-                return await self.copy(interruptible=True)
+                return await self._copy(self._place, marker, lambda: on.browser_lock.wanted)
             finally:
                 os.close(descriptor)
 
-    async def copy(self, *, interruptible: bool) -> Copied:
-        """Pack the directory as it is. Under the browser lock and our own, with no browser.
+    async def take_aside(self, place: Path, marker: Marker | None) -> Manifest:
+        """A snapshot of a directory that was put aside, of which `marker` told. Takes no lock but its own.
 
-        Raises Interrupted as soon as somebody else wants the lock, if it may be interrupted, and DiskFull.
+        Raises ProfileCorrupt, DiskFull.
         """
+        async with self._taking:
+            copied = await self._copy(place, marker, lambda: False)
+            return await self._verify(copied, BEFORE_RESTORE)
+
+    async def _copy(self, place: Path, marker: Marker | None, wanted: Callable[[], bool]) -> Copied:
+        """Pack a directory that nobody writes to. Raises Interrupted as soon as it is `wanted`, DiskFull."""
         on, created_at = self._premises, time.time()
-        generation = policy.generation(self._slot.record.marker)
-
-        def wanted() -> bool:
-            return interruptible and on.browser_lock.wanted
-
-        await in_thread(self._refuse_without_room)
+        generation = policy.generation(marker)
+        await in_thread(self._refuse_without_room, place)
         try:
-            packed = await in_thread(self.store.pack, self._place, generation, wanted)
+            packed = await in_thread(self.store.pack, place, generation, wanted)
         except (archive.Changed, FileNotFoundError) as error:
             raise ProfileCorrupt(
                 profile=str(on.name), finding=f"LIVE: somebody writes to it: {error}"
             ) from error
-        return Copied(packed, generation, versions.last(self._place), created_at)
+        return Copied(packed, generation, versions.last(place), created_at)
 
-    async def verify(self, copied: Copied, cause: str) -> Manifest:
+    async def _verify(self, copied: Copied, cause: str) -> Manifest:
         """Unpack what was packed, compare, inspect, and only then let it count. Takes no lock.
 
         Raises ProfileCorrupt and DiskFull; then nothing of it is left.
@@ -183,11 +188,11 @@ class Snapshots:
         if gone:
             _log.info("snapshots dropped", profile=str(self._premises.name), ids=gone)
 
-    def _refuse_without_room(self) -> None:
+    def _refuse_without_room(self, place: Path) -> None:
         """An archive and its unpacked copy, and what the next browser needs."""
         folder = self._premises.paths.snapshots_dir
         free = durable.free_bytes(folder)
-        if free < 2 * contents.size(self._place) + self._premises.workshop.least_free:
+        if free < 2 * contents.size(place) + self._premises.workshop.least_free:
             raise DiskFull(path=str(folder), free_bytes=free)
 
     def _unsound(self, finding: str) -> ProfileCorrupt:

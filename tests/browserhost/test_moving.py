@@ -16,6 +16,7 @@ from browserhost.inspect.verdict import Inspection, Verdict
 from browserhost.moving import Moving, Retired
 from browserhost.premises import Premises
 from browserhost.slot import Slot
+from browserhost.whereabouts import Whereabouts
 from tenure.errors import (
     DiskFull,
     InvalidField,
@@ -25,6 +26,7 @@ from tenure.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
+from tenure.names import ProfileName
 from tenure.userdata import archive
 from tenure.userdata.contents import digest
 from tests.browserhost.fakes import ALICE, HOST, Machine
@@ -361,6 +363,33 @@ async def test_a_profile_that_has_come_home_meanwhile_is_not_replaced_or_a_mutan
     assert isinstance(outcome, TokenSuperseded) is not mutant
     assert (place / "newer").exists() is not mutant
     assert not left_over(there)
+
+
+async def test_whoever_is_to_be_cut_off_does_not_wait_for_what_is_received(
+    machine: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await used(machine)
+    retired = await retire(machine)
+    parts = await sent(machine)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    locate, asked = there.locks.locate, []
+
+    async def locates(name: ProfileName) -> Whereabouts:
+        asked.append(name)
+        if len(asked) == 2:
+            reached.set()
+            await go_on.wait()
+        return await locate(name)
+
+    monkeypatch.setattr(there.locks, "locate", locates)
+    receiving = asyncio.create_task(receive(there, retired.digest, parts))
+    async with asyncio.timeout(30):
+        await reached.wait()
+        assert (await there.profile().quarantine(31)).floor == REVISION + 1
+    assert not receiving.done()
+    go_on.set()
+    assert await receiving == retired.digest
+    assert cookies(there) == b"signed in"
 
 
 @pytest.mark.parametrize("revision", [REVISION - 1, REVISION + 1])

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import pytest
 from browserhost import floor, replacing
 from browserhost import marker as marks
 from browserhost.premises import Premises
+from browserhost.snapshot import restoring
 from browserhost.snapshot.manifest import ASKED, BEFORE_RESTORE, Manifest
-from browserhost.snapshot.restoring import Restoring
 from browserhost.whereabouts import Whereabouts
 from tenure.errors import (
     DiskFull,
@@ -28,6 +30,7 @@ from tenure.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
+from tenure.userdata.contents import digest
 from tenure.v1.hold_pb2 import (
     PROFILE_STATE_AVAILABLE,
     PROFILE_STATE_DISABLED,
@@ -37,6 +40,7 @@ from tenure.v1.hold_pb2 import (
     ProfileState,
 )
 from tests.browserhost.fakes import ALICE, Machine
+from tests.fixtures.chrome import until
 from tests.fixtures.sound import logged_in, sound
 
 # mod(p) as the person had read it.
@@ -184,18 +188,13 @@ async def test_what_has_changed_since_it_was_read_is_left_or_a_mutant_restores_o
     await machine.profile().close_hold(79)
     disabled(machine, 85)
     if mutant:
-        monkeypatch.setattr(Restoring, "_refuse", _no_refusal)
         monkeypatch.setattr(Whereabouts, "why_not_restored", lambda *_: None)
-        monkeypatch.setattr(Premises, "refuse_when_held", lambda *_: None)
+        monkeypatch.setattr(Premises, "_refuse_what_came_later", lambda *_: None)
         await restore(machine, snapshot)
     else:
         with pytest.raises(TokenSuperseded):
             await restore(machine, snapshot)
     assert logged_in(place(machine)) == ("signed in" if mutant else "signed in anew")
-
-
-async def _no_refusal(self: Restoring, revision: int) -> None:
-    return None
 
 
 async def test_a_profile_whose_home_is_elsewhere_is_left(machine: Machine) -> None:
@@ -233,6 +232,96 @@ async def test_a_verdict_that_comes_while_the_snapshot_is_unpacked_stands(
     assert aside(machine) == []
 
 
+async def test_a_browser_that_is_warm_after_a_later_hold_is_left_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Freed, granted and released while the snapshot was unpacked: what that hold left stays."""
+    snapshot = await taken(machine)
+    loop, unpack = asyncio.get_running_loop(), machine.profile().snapshots.store.unpack
+
+    def unpacks(*what: Any, **how: Any) -> Path:
+        async def came_and_went() -> None:
+            enabled(machine)
+            await machine.open(79)
+            await machine.profile().close_hold(79)
+
+        asyncio.run_coroutine_threadsafe(came_and_went(), loop).result(30)
+        return unpack(*what, **how)
+
+    monkeypatch.setattr(machine.profile().snapshots.store, "unpack", unpacks)
+    with pytest.raises(TokenSuperseded):
+        await restore(machine, snapshot)
+    assert not machine.browser().closed
+    assert machine.profile().warm
+
+
+async def test_a_hold_that_is_let_in_while_it_waits_for_the_directory_finds_its_own(machine: Machine) -> None:
+    snapshot = await taken(machine)
+    profile = machine.profile()
+    async with profile._browser_lock:
+        going = asyncio.create_task(restore(machine, snapshot))
+        await until(lambda: profile._browser_lock.wanted)
+        # What says that nobody is let in is older than this.
+        opening = asyncio.create_task(machine.open(79))
+        await until(lambda: profile._fence.was_proven(79))
+    with pytest.raises(TokenSuperseded):
+        await going
+    await opening
+    assert logged_in(place(machine)) == "signed out"
+    assert aside(machine) == []
+
+
+@pytest.mark.parametrize("at", ["the lock service", "the browser", "the digest", "the copy"])
+async def test_whoever_is_to_be_cut_off_does_not_wait_for_a_restore(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    snapshot = await taken(machine)
+    enabled(machine)
+    await machine.open(79)
+    await machine.profile().quarantine(79)
+    machine.locks.states[ALICE], machine.locks.revision = PROFILE_STATE_MANUAL_REVIEW, 90
+    reached, go_on = asyncio.Event(), threading.Event()
+    loop, store = asyncio.get_running_loop(), machine.profile().snapshots.store
+
+    def waits(what: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(*args: Any, **how: Any) -> Any:
+            loop.call_soon_threadsafe(reached.set)
+            assert go_on.wait(30)
+            return what(*args, **how)
+
+        return waiting
+
+    match at:
+        case "the lock service":
+            unpack, slow = store.unpack, asyncio.Event()
+
+            def unpacks(*what: Any, **how: Any) -> Path:
+                # It was asked once by now.
+                machine.locks.slow, machine.locks.located = slow, reached
+                return unpack(*what, **how)
+
+            monkeypatch.setattr(store, "unpack", unpacks)
+            monkeypatch.setattr(go_on, "set", slow.set)
+        case "the browser":
+            reached, closing = machine.chrome.pause("close")
+            monkeypatch.setattr(go_on, "set", closing.set)
+        case "the digest":
+            await restore(machine, snapshot, 90)
+            monkeypatch.setattr(restoring, "digest", waits(digest))
+        case "the copy":
+            monkeypatch.setattr(store, "pack", waits(store.pack))
+    going = asyncio.create_task(restore(machine, snapshot, 90))
+    try:
+        async with asyncio.timeout(30):
+            await reached.wait()
+            assert (await machine.profile().quarantine(79)).floor == 91
+        assert not going.done()
+    finally:
+        go_on.set()
+    await going
+    assert logged_in(place(machine)) == "signed in"
+
+
 @pytest.mark.parametrize("mutant", [False, True])
 async def test_a_token_of_before_is_not_served_on_what_was_restored_or_a_mutant_that_leaves_the_floor_does(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, mutant: bool
@@ -253,7 +342,7 @@ async def test_a_token_of_before_is_not_served_on_what_was_restored_or_a_mutant_
                 await retire(found)
 
         monkeypatch.setattr(machine.profile()._fence, "retire", at_first)
-        monkeypatch.setattr(Premises, "refuse_when_held", lambda *_: None)
+        monkeypatch.setattr(Premises, "_refuse_what_came_later", lambda *_: None)
     await restore(machine, snapshot)
     machine.locks.answer.set()
     if mutant:
