@@ -18,14 +18,17 @@ from google.protobuf.duration_pb2 import Duration
 
 from gateway import fields, sending
 from gateway.backends import Backends, repeatable
-from gateway.placement import choose_host, why_no_room
 from gateway.release import Releaser
 from servicekit import call
 from tenure import names, request_id
-from tenure.errors import HostUnreachable, InvalidField, NoRoom, NotFound, TenureError
+from tenure.errors import InvalidField, NotFound, TenureError
 from tenure.internal.v1 import browser_host_service_pb2 as host_pb
 from tenure.internal.v1.browser_host_service_pb2_grpc import BrowserHostServiceStub
-from tenure.internal.v1.lock_service_pb2 import AcquireForSessionRequest, RegisterImplicitWorkerRequest
+from tenure.internal.v1.lock_service_pb2 import (
+    AcquireForSessionRequest,
+    AcquireForSessionResponse,
+    RegisterImplicitWorkerRequest,
+)
 from tenure.names import ProfileName
 from tenure.v1.hold_pb2 import Hold, RunResult
 from tenure.v1.hold_service_pb2 import AcquireHoldRequest
@@ -42,7 +45,6 @@ LEASE_S = 900
 """Longer than an import may take: nobody renews its worker."""
 UNDO_S = 20.0
 """How long the clean-up after a failure may take, whatever the caller's deadline left."""
-NO_ROOM_RETRY_S = 5.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -135,21 +137,11 @@ class _Import:
 
     async def take(self, chunks: AsyncIterator[bytes]) -> host_pb.ImportDirectoryResponse:
         """Hold the profile, and pass the directory on as it comes. Raises what ImportProfile documents."""
-        located = await self._backends.locate(self._name)
-        hosts = list(located.hosts)
-        home = located.home
-        if not home:
-            if not hosts:
-                raise HostUnreachable("No browser host is registered. Is one running?")
-            home = choose_host(hosts, str(self._name), "") or ""
-        if not home:
-            raise NoRoom(why_no_room(hosts), retry_after_s=NO_ROOM_RETRY_S)
-        self._backends.host_among(hosts, home)
-        hold = await self._acquire(home)
-        host = self._backends.host_among(hosts, hold.home)
-        return await self._send(host, hold, chunks)
+        acquired = await self._acquire()
+        host = self._backends.host_among(acquired.hosts, acquired.hold.home)
+        return await self._send(host, acquired.hold, chunks)
 
-    async def _acquire(self, home: str) -> Hold:
+    async def _acquire(self) -> AcquireForSessionResponse:
         number = request_id.mint()
         registered = await self._backends.invoke(
             self._backends.lock.RegisterImplicitWorker,
@@ -161,9 +153,10 @@ class _Import:
         acquire = AcquireHoldRequest(
             profile=self._as_sent, worker=self._worker, run_id="import", request_id=number
         )
-        asked = AcquireForSessionRequest(acquire=acquire, home_hint=home)
-        self._hold = (await self._backends.invoke(self._backends.lock.AcquireForSession, asked)).hold
-        return self._hold
+        asked = AcquireForSessionRequest(acquire=acquire, choose_home=True)
+        answer = await self._backends.invoke(self._backends.lock.AcquireForSession, asked)
+        self._hold = answer.hold
+        return answer
 
     async def _send(
         self, host: BrowserHostServiceStub, hold: Hold, chunks: AsyncIterator[bytes]

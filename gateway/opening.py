@@ -17,16 +17,13 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 
 from gateway.backends import Backends
-from gateway.placement import choose_host, why_no_room
 from gateway.release import Releaser
 from gateway.validate import OpenPlan
 from gateway.workers import ImplicitWorkers
 from servicekit import call
 from tenure.errors import (
-    HostUnreachable,
     InvalidField,
     LeaseExpired,
-    NoRoom,
     NotFound,
     OutcomeUnknown,
     RequestEnded,
@@ -45,13 +42,14 @@ from tenure.v1.hold_service_pb2 import (
     GetCheckpointRequest,
     VerifyHoldRequest,
 )
-from tenure.v1.host_pb2 import Host
 from tenure.v1.session_pb2 import PhaseTiming
 from tenure.v1.session_service_pb2 import OpenSessionResponse
 
 # How long the clean-up after a failure may take, whatever the caller's deadline left.
 UNDO_S = 20.0
-NO_ROOM_RETRY_S = 5.0
+
+Found = AcquireForSessionResponse | LocateProfileResponse
+"""What tells where a profile is at home, and how its browser looks."""
 
 _log = structlog.get_logger("opening")
 
@@ -71,7 +69,6 @@ class Opening:
         self._unanswered = False
         self._acquired: Hold | None = None
         self._checkpoint: Checkpoint | None = None
-        self._config: AcquireForSessionResponse | LocateProfileResponse = AcquireForSessionResponse()
         self._started = time.monotonic()
 
     async def run(self) -> OpenSessionResponse:
@@ -98,13 +95,13 @@ class Opening:
 
     async def _run(self) -> OpenSessionResponse:
         plan = self._plan
-        located = await self._backends.locate(plan.profile)
-        hosts = list(located.hosts)
+        found: Found
         if plan.fencing_token:
+            found = await self._backends.locate(plan.profile)
             phase, hold = "verify", await self._verify()
-            self._config = located
         else:
-            phase, hold = "acquire", await self._acquire(located, hosts)
+            found = answer = await self._acquire()
+            phase, hold = "acquire", answer.hold
         if not hold.home:
             raise InvalidField(
                 field="fencing_token",
@@ -114,7 +111,7 @@ class Opening:
             )
         got_hold = PhaseTiming(phase=phase)
         got_hold.duration.FromNanoseconds(round((time.monotonic() - self._started) * 1e9))
-        opened = await self._open(hold, hosts)
+        opened = await self._open(hold, found)
         return OpenSessionResponse(
             session=opened.session,
             hold=hold,
@@ -138,11 +135,8 @@ class Opening:
             self._checkpoint = found.checkpoint
         return hold
 
-    async def _acquire(self, located: LocateProfileResponse, hosts: list[Host]) -> Hold:
+    async def _acquire(self) -> AcquireForSessionResponse:
         plan = self._plan
-        home = located.home or self._choose(hosts)
-        # A home that is away is told before anything is held; it cannot be had elsewhere.
-        self._backends.host_among(hosts, home)
         acquire = AcquireHoldRequest(
             profile=plan.profile_text,
             worker=plan.worker,
@@ -157,16 +151,15 @@ class Opening:
         )
         if plan.max_runtime_s is not None:
             acquire.max_runtime.CopyFrom(_duration(plan.max_runtime_s))
-        wanted = AcquireForSessionRequest(acquire=acquire, home_hint=home)
+        # One call: a home that is away is refused before anything is held; it cannot be had elsewhere.
+        wanted = AcquireForSessionRequest(acquire=acquire, choose_home=True)
         answer = await (self._ask(wanted) if plan.worker else self._ask_by_implicit(wanted))
-        # A token that was there before this call is an earlier copy's hold, whose session may
-        # be in use: not ours to undo.
-        if answer.hold.fencing_token != located.fencing_token:
+        # An earlier copy's hold, whose session may be in use, is not ours to undo.
+        if not answer.earlier:
             self._acquired = answer.hold
         if answer.HasField("checkpoint"):
             self._checkpoint = answer.checkpoint
-        self._config = answer
-        return answer.hold
+        return answer
 
     async def _ask_by_implicit(self, request: AcquireForSessionRequest) -> AcquireForSessionResponse:
         """Ask by the request's own worker. Raises RequestEnded when that one is dead: so is its request."""
@@ -194,15 +187,7 @@ class Opening:
         self._unanswered = False
         return answer
 
-    def _choose(self, hosts: list[Host]) -> str:
-        if not hosts:
-            raise HostUnreachable("No browser host is registered. Is one running?")
-        chosen = choose_host(hosts, str(self._plan.profile), self._plan.proxy_key)
-        if chosen is None:
-            raise NoRoom(why_no_room(hosts), retry_after_s=NO_ROOM_RETRY_S)
-        return chosen
-
-    async def _open(self, hold: Hold, hosts: list[Host]) -> OpenBrowserResponse:
+    async def _open(self, hold: Hold, found: Found) -> OpenBrowserResponse:
         plan = self._plan
         request = OpenBrowserRequest(
             profile=str(plan.profile),
@@ -210,14 +195,11 @@ class Opening:
             start_url=plan.start_url,
             proxy_key=plan.proxy_key,
             reuse_session=plan.reuse_session,
-            config_generation=self._config.config_generation,
+            config_generation=found.config_generation,
         )
-        if self._config.HasField("config"):
-            request.config.CopyFrom(self._config.config)
-        # The list is as old as the wait for the hold; look again only if that was long.
-        if time.monotonic() - self._started > 1:
-            hosts = await self._backends.alive_hosts()
-        host = self._backends.host_among(hosts, hold.home)
+        if found.HasField("config"):
+            request.config.CopyFrom(found.config)
+        host = self._backends.host_among(found.hosts, hold.home)
         return await self._backends.invoke(host.OpenBrowser, request)
 
     async def _undo(self) -> None:

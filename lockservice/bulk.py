@@ -91,7 +91,7 @@ class Bulk:
         for item in wanted:
             worker = item.ask.worker
             lease_keys = leases.setdefault(worker, self._mirror.lease_keys(worker))
-            case = self._holds.acquiring(
+            case = self._holds.acquires.acquiring(
                 item.profile,
                 item.ask,
                 tenant=item.profile.tenant,
@@ -107,7 +107,7 @@ class Bulk:
 
     async def _end_wait(self, item: Acquire, deadline: float) -> Hold | TenureError:
         try:
-            return await self._holds.acquire(
+            acquired = await self._holds.acquires.acquire(
                 item.profile,
                 item.ask,
                 tenant=item.profile.tenant,
@@ -117,6 +117,7 @@ class Bulk:
             )
         except TenureError as error:
             return error
+        return acquired.hold
 
 
 def _twice(items: Iterable[Acquire | Release | TenureError]) -> InvalidField:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc.aio
 
 from lockservice import asking, bulk, checkpoint_store, fields
+from lockservice.acquires import Acquired, Home
 from lockservice.bulk import Bulk
 from lockservice.calls import deadline
 from lockservice.core.acquire import other_plan
@@ -46,25 +47,26 @@ class HoldServicer(HoldServiceServicer):
         self._bulk = Bulk(replica, holds)
         self._workers = workers
 
-    async def acquire(self, wanted: asking.Acquire) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
+    async def acquire(
+        self, wanted: asking.Acquire, home: Home | None = None
+    ) -> tuple[Acquired, hold_pb2.Checkpoint | None]:
         """Acquire; and read the checkpoint if that was asked for, or if the hold resumes from it."""
         end = deadline()
-        hold = await self._holds.acquire(
+        acquired = await self._holds.acquires.acquire(
             wanted.profile,
             wanted.ask,
             tenant=wanted.profile.tenant,
             wait_s=wanted.wait_s,
             deadline=end,
             resume=wanted.resume_state,
+            home=home,
         )
-        return await self._with_checkpoint(wanted, hold, end)
+        return acquired, await self._checkpoint(wanted, acquired.hold, end)
 
-    async def _with_checkpoint(
-        self, wanted: asking.Acquire, hold: Hold, end: float
-    ) -> tuple[hold_pb2.Hold, hold_pb2.Checkpoint | None]:
+    async def _checkpoint(self, wanted: asking.Acquire, hold: Hold, end: float) -> hold_pb2.Checkpoint | None:
         resumed = hold.holding.origin is Origin.RESUMED
         if not wanted.resume_state and not resumed:
-            return self.message(hold), None
+            return None
         workflow = wanted.ask.workflow_id
         try:
             checkpoint = await checkpoint_store.load(self._replica, wanted.profile, workflow, end)
@@ -73,7 +75,7 @@ class HoldServicer(HoldServiceServicer):
         except StoreUnavailable:
             # Which says that nothing was changed; but something was.
             raise _without_checkpoint(wanted, "could not be read") from None
-        return self.message(hold), checkpoint
+        return checkpoint
 
     async def _check_plan(self, wanted: asking.Acquire, hold: Hold, plan: str, end: float) -> None:
         """Give a hold back whose checkpoint became another plan's while its caller waited in the queue.
@@ -86,8 +88,8 @@ class HoldServicer(HoldServiceServicer):
             raise other_plan(wanted.profile, wanted.ask)
 
     async def AcquireHold(self, request: pb.AcquireHoldRequest, context: _Context) -> pb.AcquireHoldResponse:
-        hold, checkpoint = await self.acquire(asking.acquire(request, current_identity()))
-        return pb.AcquireHoldResponse(hold=hold, checkpoint=checkpoint)
+        acquired, checkpoint = await self.acquire(asking.acquire(request, current_identity()))
+        return pb.AcquireHoldResponse(hold=self.message(acquired.hold), checkpoint=checkpoint)
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: _Context) -> pb.ReleaseHoldResponse:
         profile, ending = asking.release(request, current_identity())
@@ -230,14 +232,14 @@ class HoldServicer(HoldServiceServicer):
                 told.append(hold)
                 continue
             try:
-                message, checkpoint = await self._with_checkpoint(item, hold, end)
+                checkpoint = await self._checkpoint(item, hold, end)
             except TenureError as error:
                 told.append(error)
                 continue
             if checkpoint is not None and (room := room - checkpoint.ByteSize()) < 0:
                 told.append(_without_checkpoint(item, "has no room in this answer of many"))
                 continue
-            told.append(pb.AcquireHoldResponse(hold=message, checkpoint=checkpoint))
+            told.append(pb.AcquireHoldResponse(hold=self.message(hold), checkpoint=checkpoint))
         return told
 
     def message(self, hold: Hold) -> hold_pb2.Hold:

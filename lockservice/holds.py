@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import random
 from typing import TypeVar
 
-from lockservice import checkpoint_store
+from lockservice.acquires import Acquires
 from lockservice.committer import Case
-from lockservice.core import acquire, cancel, checkpoints, release, steps, verify
-from lockservice.core.acquire import Queued
-from lockservice.core.cancel import Cancelled, Left
+from lockservice.core import cancel, checkpoints, release, steps, verify
+from lockservice.core.cancel import Cancelled
 from lockservice.core.decision import Decision, also
 from lockservice.core.document import decode
-from lockservice.core.grant import may_have
 from lockservice.core.hold import Hold
-from lockservice.core.record import AT_WORK, Record, State
+from lockservice.core.record import Record, State
 from lockservice.core.release import Ending, Released
 from lockservice.core.snapshot import Sight, Snapshot, epoch_seen, worker_seen
-from lockservice.core.stored import Ask, Step
+from lockservice.core.stored import Step
 from lockservice.etcd.txn import get
 from lockservice.granter import now_ms
 from lockservice.replica import Replica
-from tenure.errors import OutcomeUnknown, ProfileDisabled, TenureError, WaitExpired
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
-from tenure.names import IncidentName, ProfileName
-
-# A parked call looks again so often even if nothing woke it, and no oftener: ten thousand may be parked, and
-# the granter's sweep sees to it that whoever can be granted is.
-RECHECK_S = 60.0
+from tenure.names import ProfileName
 
 T = TypeVar("T")
 
@@ -40,72 +31,15 @@ class Holds:
     """
 
     def __init__(self, replica: Replica) -> None:
+        self.acquires = Acquires(replica)
         self._replica = replica
         self._keys = replica.keys
         self._mirror = replica.mirror
         self._committer = replica.committer
 
-    async def acquire(
-        self, profile: ProfileName, ask: Ask, *, tenant: str, wait_s: float, deadline: float, resume: bool
-    ) -> Hold:
-        """Rule 3. Cancelled while it waits, it keeps its place. `resume`: the workflow's checkpoint is asked
-        for, so one of another plan than the ask's is refused. Raises what AcquireHold documents.
-        """
-        case = self.acquiring(profile, ask, tenant=tenant, waits=wait_s > 0, resume=resume)
-        end = asyncio.get_running_loop().time() + wait_s
-        with self._replica.parking.park(profile, ask.request_id) as wake:
-            outcome = await self._settle(case, deadline)
-            if isinstance(outcome, Hold):
-                return outcome
-            with self._replica.metrics.wait():
-                came = await self._wait(case, ask, wake, end, deadline)
-                if came is not None:
-                    return came
-                return await self._end_wait(case.sight, ask, wait_s, deadline)
-
     async def release(self, profile: ProfileName, ending: Ending, deadline: float) -> Released:
         """Rules 6 and 7. Raises TokenSuperseded, LeaseExpired, or DrainRequired."""
         return await self._settle(self.releasing(profile, ending), deadline)
-
-    def acquiring(
-        self,
-        profile: ProfileName,
-        ask: Ask,
-        *,
-        tenant: str,
-        waits: bool,
-        resume: bool,
-        lease_keys: int | None = None,
-    ) -> Case[Hold | Queued]:
-        """What an acquire is to settle. `lease_keys`: how many keys the worker's lease has; None is as many
-        as the mirror knows of.
-        """
-        sight = Sight(keys=self._keys, profile=profile, worker=ask.worker, request_id=ask.request_id)
-        of_plan = resume and bool(ask.plan)
-        if of_plan:
-            checkpoint = get(self._keys.checkpoint(profile, ask.workflow_id))
-            sight = dataclasses.replace(sight, extra=(checkpoint,))
-
-        metrics = self._replica.metrics
-
-        def decide(snapshot: Snapshot) -> Decision[Hold | Queued]:
-            decision = acquire.decide(
-                self._keys,
-                profile,
-                snapshot,
-                ask,
-                tenant=tenant,
-                waits=waits,
-                lease_keys=self._mirror.lease_keys(ask.worker) if lease_keys is None else lease_keys,
-                now_ms=now_ms(),
-                saved_plan=checkpoint_store.plan_seen(snapshot) if of_plan else None,
-                room=self._replica.room(profile),
-            )
-            if snapshot.place is not None:
-                return also(decision, lambda _: metrics.granted_to_head())
-            return also(decision, metrics.acquired)
-
-        return Case(sight, decide, look_first=of_plan)
 
     def releasing(self, profile: ProfileName, ending: Ending) -> Case[Released]:
         """What a release is to settle."""
@@ -116,38 +50,6 @@ class Holds:
             return also(release.decide(self._keys, profile, snapshot, ending, now_ms()), metrics.released)
 
         return Case(sight, decide)
-
-    async def _wait(
-        self, case: Case[Hold | Queued], ask: Ask, wake: asyncio.Event, end: float, deadline: float
-    ) -> Hold | None:
-        """Until the place is granted; None at `end`. Raises ProfileDisabled when it waits in vain."""
-        sight = case.sight
-        loop = asyncio.get_running_loop()
-        while loop.time() < end:
-            wake.clear()
-            guess = self._mirror.guess(sight)
-            # What the watch showed needs no proof: the token is checked wherever it is used.
-            if (hold := acquire.own_hold(sight.profile, guess, ask.worker, ask.request_id)) is not None:
-                return hold
-            if (
-                guess.record is not None
-                and guess.record.state is State.DISABLED
-                and (hold := await self._unless_disabled(sight, ask, deadline)) is not None
-            ):
-                return hold
-            if self._replica.parking.closed:
-                raise OutcomeUnknown(
-                    "The lock service stops. The place in the queue is kept: call again, with the same "
-                    "request_id.",
-                    request_id=ask.request_id,
-                    retry_after_s=0.1,
-                )
-            if guess.place is None or may_have(guess, guess.place, now_ms()):
-                outcome = await self._settle(case, deadline)
-                if isinstance(outcome, Hold):
-                    return outcome
-            await _set_before(wake, min(end, loop.time() + RECHECK_S * random.uniform(0.5, 1)))
-        return None
 
     async def cancel(
         self, profile: ProfileName, *, worker: str, tenant: str, request_id: str, deadline: float
@@ -247,56 +149,6 @@ class Holds:
             if _holder(snapshot) in ("", sight.worker):
                 return snapshot
 
-    async def _unless_disabled(self, sight: Sight, ask: Ask, deadline: float) -> Hold | None:
-        """Leave the queue of a profile that is disabled. Raises ProfileDisabled then. It may be in use again,
-        which a mirror that is behind has missed: returns what was granted meanwhile, or None.
-        """
-        profile = sight.profile
-
-        def decide(snapshot: Snapshot) -> Decision[Hold | Left | None]:
-            return cancel.decide_out_of_use(
-                self._keys, profile, snapshot, worker=ask.worker, request_id=ask.request_id
-            )
-
-        outcome = await self._committer.settle(sight, decide, deadline)
-        if isinstance(outcome, Left):
-            raise ProfileDisabled(profile=ask.as_sent or profile.profile)
-        return outcome
-
-    async def _end_wait(self, sight: Sight, ask: Ask, wait_s: float, deadline: float) -> Hold:
-        """Leave the queue for good, or take what was granted meanwhile."""
-        profile = sight.profile
-        position = self._mirror.position(profile, ask.request_id)
-
-        def decide(snapshot: Snapshot) -> Decision[Hold | Left]:
-            return cancel.decide_wait_end(
-                self._keys, profile, snapshot, worker=ask.worker, request_id=ask.request_id
-            )
-
-        outcome = await self._committer.settle(sight, decide, deadline)
-        if isinstance(outcome, Hold):
-            return outcome
-        raise _not_in_time(profile, self._mirror.record(profile), ask, wait_s, position)
-
-
-def _not_in_time(
-    profile: ProfileName, record: Record | None, ask: Ask, wait_s: float, position: int
-) -> TenureError:
-    """What to tell one whose wait ended: who holds the profile, or in which state it waits for somebody."""
-    shown = ask.as_sent or profile.profile
-    expired = WaitExpired(
-        profile=shown, wait_s=wait_s, state=record.state.value if record else "", position=position
-    )
-    if record is not None and record.state in AT_WORK:
-        expired.metadata = {"incident": str(IncidentName(profile, record.incident))}
-        expired.message = (
-            f"profile_id '{shown}' was not free within {wait_s:g} s; nobody holds it, it is in "
-            f"{record.state.value}. Wait longer, with a new request_id, or use a different profile_id."
-        )
-    elif record is not None and record.holding is not None:
-        expired.holder_run_id = record.holding.run_id
-    return expired
-
 
 def _holder(snapshot: Snapshot) -> str:
     record = snapshot.record
@@ -308,11 +160,3 @@ def _holder(snapshot: Snapshot) -> str:
 def _first(response: wire.ResponseOp) -> wire.KeyValue | None:
     kvs = response.response_range.kvs
     return kvs[0] if kvs else None
-
-
-async def _set_before(event: asyncio.Event, end: float) -> None:
-    try:
-        async with asyncio.timeout_at(end):
-            await event.wait()
-    except TimeoutError:
-        return

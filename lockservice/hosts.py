@@ -7,7 +7,7 @@ import asyncio
 import structlog
 from google.protobuf import json_format
 
-from lockservice.core import schedule
+from lockservice.core import placement, schedule
 from lockservice.core.decision import Refuse, Write
 from lockservice.core.document import Unreadable
 from lockservice.core.schedule import READY
@@ -16,8 +16,8 @@ from lockservice.etcd.txn import on_lease, txn
 from lockservice.granter import now_ms
 from lockservice.leases import LeaseKeys
 from lockservice.replica import Replica
-from tenure.errors import Internal, LeaseExpired, TenureError
-from tenure.names import host_id
+from tenure.errors import HostUnreachable, Internal, LeaseExpired, TenureError
+from tenure.names import ProfileName, host_id
 from tenure.v1.host_pb2 import Host, HostState
 
 TTL_S = 10
@@ -76,7 +76,24 @@ class Hosts:
     async def alive(self, deadline: float) -> list[Host]:
         """The hosts whose leases live, by name, as they are scheduled."""
         await self._replica.committer.until_loaded(deadline)
-        return [self._told(name, kv.value) for name, kv in sorted(self._mirror.hosts.items())]
+        return self._alive()
+
+    def home(self, profile: ProfileName, current: str, proxy_key: str) -> str:
+        """The id of the host that a profile is to be at: its `current` home, and where it has none ("") the
+        one that is best now, as far as this replica has heard.
+
+        Raises HostUnreachable when that home is not alive, or no host is; NoRoom.
+        """
+        if not current:
+            return host_id(placement.place(self._alive(), str(profile), proxy_key))
+        if current not in self._mirror.hosts:
+            raise HostUnreachable(host=f"hosts/{current}")
+        return current
+
+    def one(self, name: str) -> Host | None:
+        """A host by its full name; None when it is not alive, as far as this replica has heard."""
+        found = self._mirror.hosts.get(name.removeprefix("hosts/"))
+        return self._told(name.removeprefix("hosts/"), found.value) if found is not None else None
 
     def state(self, name: str) -> HostState.ValueType:
         """How a host was last scheduled, as far as this replica has heard; READY when nobody ever did, and
@@ -113,6 +130,9 @@ class Hosts:
         # Decided just now, which this replica's watch may not have shown yet.
         host.state = HostState.Value(f"HOST_STATE_{state}")
         return host
+
+    def _alive(self) -> list[Host]:
+        return [self._told(name, kv.value) for name, kv in sorted(self._mirror.hosts.items())]
 
     def _told(self, name: str, facts: bytes | None) -> Host:
         host = Host(name=f"hosts/{name}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import Any
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from lockservice import asking, configs, fields
+from lockservice.acquires import Home
 from lockservice.calls import deadline
 from lockservice.core import schedule
 from lockservice.core.document import decode
@@ -55,8 +57,14 @@ class LockServicer(IncidentServicer):
     ) -> pb.AcquireForSessionResponse:
         home = host_id(request.home_hint, "home_hint") if request.home_hint else ""
         wanted = asking.acquire(request.acquire, current_identity(), home)
-        hold, checkpoint = await self._public.acquire(wanted)
-        response = pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
+        choose: Home | None = None
+        if request.choose_home:
+            choose = partial(self._hosts.home, wanted.profile, proxy_key=wanted.ask.proxy_key)
+        acquired, checkpoint = await self._public.acquire(wanted, choose)
+        hold = self._public.message(acquired.hold)
+        response = pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint, earlier=acquired.earlier)
+        if request.choose_home and (at := self._hosts.one(hold.home)) is not None:
+            response.hosts.append(at)
         configs.tell(self._replica, wanted.profile, response)
         return response
 

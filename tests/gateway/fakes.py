@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from lockservice.core import placement
 from servicekit.call import current_identity
 from tenure import errors, names
 from tenure.cdp import MAX_MESSAGE
@@ -124,17 +125,20 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
     ) -> lock_pb.AcquireForSessionResponse:
         asked = request.acquire
         name = names.resolve_profile(asked.profile, current_identity().tenant)
-        profile = self.profiles.setdefault(str(name), Record())
+        profile = self.profiles.get(str(name), Record())
         if asked.worker in self.ended:
             raise errors.LeaseExpired(worker=asked.worker)
         for hold in profile.holds:
             if hold.request_id == asked.request_id:
                 await self.record.record(request)
-                return lock_pb.AcquireForSessionResponse(hold=hold)
+                return lock_pb.AcquireForSessionResponse(
+                    hold=hold, hosts=self._alive(hold.home), earlier=True
+                )
+        home = self._home(str(name), profile.home, asked.proxy_key) if request.choose_home else ""
         if profile.held:
             await self.record.record(request)
             raise errors.ProfileBusy(profile=name.as_sent, holder_run_id=profile.holds[-1].run_id)
-        profile.home = profile.home or request.home_hint
+        profile.home = home or profile.home or request.home_hint
         hold = Hold(
             profile=str(name),
             as_sent=name.as_sent,
@@ -148,9 +152,22 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         )
         profile.holds.append(hold)
         profile.held = True
+        self.profiles[str(name)] = profile
         # After the grant: a hook that hangs or fails here is a lost answer.
         await self.record.record(request)
-        return lock_pb.AcquireForSessionResponse(hold=hold, checkpoint=self.checkpoint)
+        return lock_pb.AcquireForSessionResponse(
+            hold=hold, checkpoint=self.checkpoint, hosts=self._alive(hold.home)
+        )
+
+    def _home(self, profile: str, current: str, proxy_key: str) -> str:
+        if not current:
+            return placement.place(self.hosts, profile, proxy_key)
+        if not self._alive(current):
+            raise errors.HostUnreachable(host=current)
+        return current
+
+    def _alive(self, name: str) -> list[Host]:
+        return [host for host in self.hosts if host.name == name]
 
     async def ReleaseDrained(self, request: Any, context: Any) -> lock_pb.ReleaseDrainedResponse:
         await self.record.record(request)

@@ -53,6 +53,11 @@ async def test_a_session_is_opened_at_the_host_under_a_hold_of_an_implicit_worke
     assert not asked.HasField("reuse_session")
 
 
+async def test_the_lock_service_is_asked_once_for_a_hold_and_where_it_is(system: System) -> None:
+    await open_(system, worker="workers/mine")
+    assert [type(each) for each in system.lock.record.asked] == [AcquireForSessionRequest]
+
+
 async def test_a_call_without_a_deadline_is_served(system: System) -> None:
     assert (await open_(system, timeout=None)).session.name
 
@@ -75,7 +80,7 @@ async def test_the_request_goes_to_the_lock_service_as_it_was_typed(system: Syst
     assert (acquire.workflow_id, acquire.wait.seconds, acquire.resume_state) == ("w_1", 3, True)
     assert (acquire.restartable, acquire.plan, acquire.proxy_key) == (True, "buy v2", "miami__fl")
     assert len(acquire.request_id) == 32
-    assert asked.home_hint == "hosts/a"
+    assert asked.choose_home
     assert not system.lock.askers
 
 
@@ -111,7 +116,8 @@ async def test_a_home_that_is_away_is_told_before_anything_is_held(system: Syste
     error = await refused(system)
     assert isinstance(error, errors.HostUnreachable)
     assert error.host == "hosts/gone"
-    assert not system.lock.record.of(AcquireForSessionRequest)
+    assert not system.lock.profiles[ALICE].held
+    assert system.lock.ended == ["workers/w1"]
 
 
 async def test_without_any_host_or_room_nothing_is_held(system: System) -> None:
@@ -196,7 +202,7 @@ async def test_a_request_whose_worker_is_dead_is_over(system: System) -> None:
     error = await refused(system, request_id=id_)
     assert isinstance(error, errors.RequestEnded)
     assert error.request_id == id_
-    assert not system.lock.profiles[ALICE].held
+    assert not system.lock.profiles
 
 
 async def test_a_request_that_got_nothing_may_come_again(system: System) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lockservice.acquires import Acquires
 from lockservice.core.record import State
 from lockservice.core.snapshot import Snapshot
 from lockservice.etcd.client import Etcd
@@ -220,8 +221,8 @@ def limited(monkeypatch: pytest.MonkeyPatch, handlers: int) -> None:
 
         return within
 
-    for name in ("acquire", "release", "cancel"):
-        monkeypatch.setattr(Holds, name, limit(getattr(Holds, name)))
+    for owner, name in ((Acquires, "acquire"), (Holds, "release"), (Holds, "cancel")):
+        monkeypatch.setattr(owner, name, limit(getattr(owner, name)))
 
 
 async def test_15_mutant_with_a_shared_limit_never_picks_the_release_up(

@@ -352,7 +352,7 @@ async def overwrite(here: Running, profile: ProfileName, **changes: Any) -> Reco
 
 def no_level_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant: nobody looks whether a free profile has a queue, neither on events nor on the sweep."""
-    monkeypatch.setattr("lockservice.holds.may_have", lambda *_: False)
+    monkeypatch.setattr("lockservice.acquires.may_have", lambda *_: False)
     monkeypatch.setattr("lockservice.granter.Granter._grant", _nothing)
 
 

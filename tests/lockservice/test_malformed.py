@@ -211,7 +211,7 @@ async def test_ten_thousand_malformed_requests_crash_nothing(etcd: Store, tmp_pa
         # What others have is as it was, and what there is has its place.
         after = await stored(etcd)
         assert {key: after.get(key) for key in before} == before
-        parts = {"p": 3, "q": 4, "w": 2, "k": 3, "h": 2, "x": 2, "a": 4, "epoch": 1, "c": 4}
+        parts = {"p": 3, "q": 4, "w": 2, "k": 3, "h": 2, "x": 2, "a": 4, "epoch": 1, "c": 4, "i": 4, "d": 4}
         odd = [
             key
             for key in after

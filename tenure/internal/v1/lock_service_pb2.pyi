@@ -660,8 +660,11 @@ class AcquireForSessionRequest(_message.Message):
 
     ACQUIRE_FIELD_NUMBER: _builtins.int
     HOME_HINT_FIELD_NUMBER: _builtins.int
+    CHOOSE_HOME_FIELD_NUMBER: _builtins.int
     home_hint: _builtins.str
     """Host to make the profile's home when it has none, `hosts/{host}`."""
+    choose_home: _builtins.bool
+    """Choose a host where the profile has no home, whatever the hint, and refuse what is new while the home is not alive."""
     @_builtins.property
     def acquire(self) -> _hold_service_pb2.AcquireHoldRequest:
         """The request, request_id set; profile as the caller wrote it, so that its first spelling is kept."""
@@ -671,10 +674,11 @@ class AcquireForSessionRequest(_message.Message):
         *,
         acquire: _hold_service_pb2.AcquireHoldRequest | None = ...,
         home_hint: _builtins.str = ...,
+        choose_home: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acquire", b"acquire"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquire", b"acquire", "home_hint", b"home_hint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquire", b"acquire", "choose_home", b"choose_home", "home_hint", b"home_hint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -691,8 +695,13 @@ class AcquireForSessionResponse(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     CONFIG_GENERATION_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     config_generation: _builtins.int
     """Changes with it; 0 for none."""
+    earlier: _builtins.bool
+    """True when this call did not get the hold, nor the place in the queue that it came of, or cannot tell: an earlier copy of the
+    request may have, and use it.
+    """
     @_builtins.property
     def hold(self) -> _hold_pb2.Hold:
         """The hold, with its home."""
@@ -707,7 +716,7 @@ class AcquireForSessionResponse(_message.Message):
 
     @_builtins.property
     def hosts(self) -> _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]:
-        """The hosts alive, by name."""
+        """With choose_home: the home as it is when this is answered; none when it is not alive."""
 
     def __init__(
         self,
@@ -717,10 +726,11 @@ class AcquireForSessionResponse(_message.Message):
         config: _profile_pb2.BrowserConfig | None = ...,
         config_generation: _builtins.int = ...,
         hosts: _abc.Iterable[_host_pb2.Host] | None = ...,
+        earlier: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "config", b"config", "hold", b"hold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "config", b"config", "config_generation", b"config_generation", "hold", b"hold", "hosts", b"hosts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "config", b"config", "config_generation", b"config_generation", "earlier", b"earlier", "hold", b"hold", "hosts", b"hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -147,8 +147,9 @@ class LockServiceServicer:
     """
 
     def AcquireForSession(self, request, context):
-        """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
-        Errors: as AcquireHold.
+        """Acquires for a session: as the public AcquireHold, and sets the profile's home when it has none. With choose_home that is chosen here,
+        and nothing is granted or queued for while the home is away.
+        Errors: as AcquireHold; with choose_home also HOST_UNREACHABLE and NO_ROOM, with nothing held, unless an earlier copy did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

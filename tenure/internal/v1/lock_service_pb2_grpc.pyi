@@ -16,8 +16,9 @@ class LockServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AcquireForSession: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireForSessionRequest, _lock_service_pb2.AcquireForSessionResponse]
-    """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
-    Errors: as AcquireHold.
+    """Acquires for a session: as the public AcquireHold, and sets the profile's home when it has none. With choose_home that is chosen here,
+    and nothing is granted or queued for while the home is away.
+    Errors: as AcquireHold; with choose_home also HOST_UNREACHABLE and NO_ROOM, with nothing held, unless an earlier copy did.
     """
     RegisterImplicitWorker: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.RegisterImplicitWorkerRequest, _lock_service_pb2.RegisterImplicitWorkerResponse]
     """Registers the worker of an OpenSession that names none, which nobody renews. Idempotent by profile and request id, at any replica and
@@ -97,8 +98,9 @@ class LockServiceServicer:
         request: _lock_service_pb2.AcquireForSessionRequest,
         context: _aio.ServicerContext[_lock_service_pb2.AcquireForSessionRequest, _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]],
     ) -> _abc.Awaitable[_lock_service_pb2.AcquireForSessionResponse]:
-        """Acquires for a session: as the public AcquireHold, and sets the profile's home to the hint when it has none.
-        Errors: as AcquireHold.
+        """Acquires for a session: as the public AcquireHold, and sets the profile's home when it has none. With choose_home that is chosen here,
+        and nothing is granted or queued for while the home is away.
+        Errors: as AcquireHold; with choose_home also HOST_UNREACHABLE and NO_ROOM, with nothing held, unless an earlier copy did.
         """
 
     def RegisterImplicitWorker(

@@ -1,14 +1,29 @@
 """Which host a profile without a home goes to. Pure.
 
 Warm first, then free room, then room that its host can make by closing a browser that
-nobody uses. A hint: the lock service stores the home, the host has the last word on room.
+nobody uses. The host has the last word on room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from tenure.errors import HostUnreachable, NoRoom
 from tenure.v1.host_pb2 import Host, HostState
+
+NO_ROOM_RETRY_S = 5.0
+
+
+def place(hosts: Sequence[Host], profile: str, proxy_key: str = "") -> str:
+    """The name of the host for a profile (by its name) without a home. Raises NoRoom, and HostUnreachable
+    where there are no hosts.
+    """
+    if not hosts:
+        raise HostUnreachable("No browser host is registered. Is one running?")
+    chosen = choose_host(hosts, profile, proxy_key)
+    if chosen is None:
+        raise NoRoom(why_no_room(hosts), retry_after_s=NO_ROOM_RETRY_S)
+    return chosen
 
 
 def choose_host(hosts: Iterable[Host], profile: str, proxy_key: str = "") -> str | None:

@@ -1,4 +1,4 @@
-from gateway.placement import choose_host, why_no_room
+from lockservice.core.placement import choose_host, why_no_room
 from tenure.v1.host_pb2 import Host, HostState, WarmBrowser
 
 P = "tenants/t/profiles/p"
