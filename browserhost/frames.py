@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Piece = bytes | bytearray | memoryview
 """Of a message. Whoever gets one may keep it: it never changes."""
 
-_ID = re.compile(rb'\{"id":(\d+),')
-_SESSION = re.compile(rb',"sessionId":"([^"\\]*)"\}\Z')
+_ID = b'{"id":'
+_ID_LONGEST = 32  # bytes
+_SESSION, _ENDS_SESSION = b',"sessionId":"', b'"}'
 _SESSION_LONGEST = 128
 _METHOD = re.compile(rb'"method":"([^"\\]*)"')
 _COPIED = 16 << 10
 """Bytes up to which a body is copied: cheaper than looking at it through a view."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A message less its address. `id` is None for an event; `session` is "" for the pipe's own."""
 
     id: int | None
@@ -67,9 +66,22 @@ class Frame:
 
 def parse(message: bytes | bytearray) -> Frame:
     """Cut a message of Chrome's, which must not change any more, into address and body."""
-    head = _ID.match(message)
-    start = head.end() if head else 1
-    tail = _SESSION.search(message, max(len(message) - _SESSION_LONGEST, start - 1))
-    end = tail.start() if tail else len(message) - 1
+    number, start = _number(message)
+    end, session = len(message) - 1, ""
+    if message.endswith(_ENDS_SESSION):
+        at = message.rfind(_SESSION, max(len(message) - _SESSION_LONGEST, start - 1))
+        name = message[at + len(_SESSION) : -len(_ENDS_SESSION)]
+        if at >= 0 and b'"' not in name and b"\\" not in name:
+            session, end = name.decode(), at
     body: Piece = memoryview(message)[start:end] if end - start > _COPIED else message[start:end]
-    return Frame(int(head[1]) if head else None, tail[1].decode() if tail else "", body)
+    return Frame(number, session, body)
+
+
+def _number(message: bytes | bytearray) -> tuple[int | None, int]:
+    """An answer's id, and where what comes after it begins."""
+    if message.startswith(_ID):
+        at = message.find(b",", len(_ID), _ID_LONGEST)
+        digits = message[len(_ID) : max(at, 0)]
+        if digits.isdigit():
+            return int(digits), at + 1
+    return None, 1

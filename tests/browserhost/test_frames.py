@@ -40,12 +40,24 @@ def test_an_event_has_no_id_and_tells_its_method() -> None:
         b'{"id":1,"result":{"sessionId":"AB"}}',
         b'{"method":"m","params":{"x":",\\"sessionId\\":\\"AB\\"}"}}',
         b'{"method":"Target.attachedToTarget","params":{"sessionId":"AB"}}',
+        b'{"method":"m","params":{"a":{},"sessionId":"AB","b":"c"}}',
+        b'{"method":"m","sessionId":"A","b":"c"}',
+        b'{"method":"m","sessionId":"A\\"}',
     ],
 )
 def test_a_session_named_inside_is_not_the_messages_own(message: bytes) -> None:
     frame = parse(message)
     assert frame.session == ""
     assert frame.addressed(frame.id, "") == message
+
+
+@pytest.mark.parametrize(
+    "message", [b'{"id":null,"error":{}}', b'{"id":-1,"result":{}}', b'{"id":5}', b'{"id":"5","result":{}}']
+)
+def test_what_has_no_number_for_an_id_is_passed_on_as_it_came(message: bytes) -> None:
+    frame = parse(message)
+    assert frame.id is None
+    assert frame.addressed(None, "") == message
 
 
 @given(number=st.none() | st.integers(0, 2**31), payload=JSON, session=st.just("") | SESSION)
