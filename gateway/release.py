@@ -13,7 +13,16 @@ from collections.abc import Iterable
 import structlog
 
 from gateway.backends import Backends
-from tenure.errors import DrainRequired, HostUnreachable, OutcomeUnknown, TokenSuperseded
+from tenure.errors import (
+    DrainRequired,
+    HostUnreachable,
+    LeaseExpired,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RequestEnded,
+    TenureError,
+    TokenSuperseded,
+)
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest, CloseHoldResponse
 from tenure.internal.v1.lock_service_pb2 import (
     ReleaseDrainedRequest,
@@ -83,10 +92,12 @@ class Releaser:
         """Drain the hold at its host, whose clients are told that it was superseded, and hand it over.
 
         Looks first whether it could be handed over, so that an heir who is gone, or a request id that is used
-        up, costs the holder nothing. Only what happens between that look and the hand-over leaves a hold that
-        was drained and not handed over: it can only be released.
+        up, costs the holder nothing. What is drained and cannot be handed over after all, since the heir went
+        between that look and the hand-over, is nobody's: its work was cut off, so it becomes suspect, and
+        recovery decides what becomes of the profile.
 
-        Raises as `release`; LeaseExpired of either worker, RequestEnded, what is wrong in the request.
+        Raises as `release`; LeaseExpired of either worker, RequestEnded, QuotaExceeded, what is wrong in the
+        request.
         """
         wanted = TransferHoldRequest()
         wanted.CopyFrom(request)
@@ -107,7 +118,11 @@ class Releaser:
                 await self._without_host(ending, error)
                 raise TokenSuperseded(profile=str(profile), token=request.fencing_token) from error
         transferred = TransferDrainedRequest(transfer=wanted)
-        answer = await self._backends.invoke(self._backends.lock.TransferDrained, transferred)
+        try:
+            answer = await self._backends.invoke(self._backends.lock.TransferDrained, transferred)
+        except (LeaseExpired, RequestEnded, QuotaExceeded) as refused:
+            await self._without_heir(wanted, refused)
+            raise
         return TransferHoldResponse(hold=answer.hold)
 
     async def cancel(self, request: CancelWaitRequest, profile: ProfileName) -> CancelWaitResponse:
@@ -151,6 +166,21 @@ class Releaser:
             await asyncio.sleep(RETRY_S)
             # It may have come back at another address.
             hosts = await self._backends.alive_hosts()
+
+    async def _without_heir(self, wanted: TransferHoldRequest, refused: TenureError) -> None:
+        """Nobody works under the token any more, and nobody has vouched for the account. Does not raise: the
+        holder's own release, or its lease's end, does as much.
+        """
+        suspect = SuspectHoldRequest(
+            profile=wanted.profile,
+            fencing_token=wanted.fencing_token,
+            cause=SuspicionCause.SUSPICION_CAUSE_UNTRUSTED_RELEASE,
+            detail=f"drained for {wanted.to_worker}, which could not have it: {refused.reason}",
+        )
+        try:
+            await self._backends.invoke(self._backends.lock.SuspectHold, suspect)
+        except TenureError as error:
+            _log.warning("a drained hold is left", profile=wanted.profile, why=str(error))
 
     async def _without_host(
         self, request: ReleaseHoldRequest, unreachable: HostUnreachable

@@ -16,13 +16,22 @@ _log = structlog.get_logger("transfer")
 
 
 async def transfer_hold(replica: Replica, wanted: Transfer, by: str, deadline: float) -> Hold:
-    """Hand it over; the new hold. Raises TokenSuperseded, LeaseExpired, RequestEnded, StoreUnavailable, or
-    OutcomeUnknown at `deadline` (the loop's time).
+    """Hand it over; the new hold. Raises TokenSuperseded, LeaseExpired, RequestEnded, QuotaExceeded,
+    StoreUnavailable, or OutcomeUnknown at `deadline` (the loop's time).
     """
     keys, heir = replica.keys, wanted.heir
+    lease_keys = replica.mirror.lease_keys(heir.worker)
 
     def decide(snapshot: Snapshot) -> Decision[Hold]:
-        return transfer.decide(keys, wanted.profile, snapshot, heir, token=wanted.token, now_ms=now_ms())
+        return transfer.decide(
+            keys,
+            wanted.profile,
+            snapshot,
+            heir,
+            token=wanted.token,
+            lease_keys=lease_keys,
+            now_ms=now_ms(),
+        )
 
     sight = transfer.sight_of(keys, wanted.profile, heir)
     hold = await replica.committer.settle(sight, decide, deadline)
@@ -43,8 +52,17 @@ async def look_before(replica: Replica, wanted: Transfer, deadline: float) -> Ho
     hold when it was handed over already. Raises as `transfer_hold`, but never OutcomeUnknown.
     """
     keys, heir = replica.keys, wanted.heir
+    lease_keys = replica.mirror.lease_keys(heir.worker)
 
     def decide(snapshot: Snapshot) -> Decision[Hold | None]:
-        return transfer.look(keys, wanted.profile, snapshot, heir, token=wanted.token, now_ms=now_ms())
+        return transfer.look(
+            keys,
+            wanted.profile,
+            snapshot,
+            heir,
+            token=wanted.token,
+            lease_keys=lease_keys,
+            now_ms=now_ms(),
+        )
 
     return await replica.committer.settle(transfer.sight_of(keys, wanted.profile, heir), decide, deadline)

@@ -80,8 +80,8 @@ def decide(
         return _again(keys, profile, snapshot, ask, now_ms)
     if snapshot.place is not None and snapshot.place.ask.worker != ask.worker:
         return Refuse(_not_unique(ask))
-    if not snapshot.consumed.mod and lease_keys + 2 > MAX_LEASE_KEYS:
-        return Refuse(_too_many_profiles())
+    if (full := why_not_carried(snapshot, lease_keys, adds=2)) is not None:
+        return Refuse(full)
     if resumes(snapshot.record, ask, now_ms):
         return _grant(keys, profile, snapshot, ask, worker, (), now_ms)
     if waited_for(snapshot.record, ask, now_ms) or not fits(ask, saved_plan):
@@ -112,6 +112,20 @@ def own_hold(profile: ProfileName, snapshot: Snapshot, worker: str, request_id: 
     if hold is None or (hold.holding.worker, hold.holding.request_id) != (worker, request_id):
         return None
     return hold
+
+
+def why_not_carried(snapshot: Snapshot, lease_keys: int, *, adds: int) -> TenureError | None:
+    """Why a worker's lease, which has about so many keys, cannot carry what a profile `adds`; None when it
+    can, or has it already.
+    """
+    if snapshot.consumed.mod or lease_keys + adds <= MAX_LEASE_KEYS:
+        return None
+    return QuotaExceeded(
+        "This worker has used as many profiles as one lease can carry (about 1,000). "
+        "Register another worker for more.",
+        limit="profiles a worker",
+        value=MAX_LEASE_KEYS,
+    )
 
 
 def why_not(profile: ProfileName, snapshot: Snapshot, as_sent: str) -> TenureError:
@@ -206,13 +220,4 @@ def _not_unique(ask: Ask) -> TenureError:
         value=ask.request_id,
         problem="is another worker's",
         remedy="mint an id for each request, as a ULID or UUIDv7",
-    )
-
-
-def _too_many_profiles() -> TenureError:
-    return QuotaExceeded(
-        "This worker has used as many profiles as one lease can carry (about 1,000). "
-        "Register another worker for more.",
-        limit="profiles a worker",
-        value=MAX_LEASE_KEYS,
     )

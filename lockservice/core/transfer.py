@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from lockservice.core.acquire import own_hold
+from lockservice.core.acquire import own_hold, why_not_carried
 from lockservice.core.changes import consume, put_record
 from lockservice.core.decision import Decision, Refuse, Reply, Write
 from lockservice.core.grant import granted
@@ -24,12 +24,20 @@ def sight_of(keys: Keys, profile: ProfileName, ask: Ask) -> Sight:
 
 
 def decide(
-    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, *, token: int, now_ms: int
+    keys: Keys,
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    *,
+    token: int,
+    lease_keys: int,
+    now_ms: int,
 ) -> Decision[Hold]:
     """Decide to hand the hold of `token`, which is drained at its host, to `ask.worker`. Idempotent by the
-    ask's request id, which is used up with it. Needs `sight_of`.
+    ask's request id, which is used up with it. Needs `sight_of`. `lease_keys`: how many keys the heir's lease
+    has, about.
 
-    Raises in its refusals TokenSuperseded, LeaseExpired of either worker, RequestEnded.
+    Raises in its refusals TokenSuperseded, LeaseExpired of either worker, RequestEnded, QuotaExceeded.
     """
     heir = snapshot.workers.get(ask.worker)
     # One of another tenant is as good as none, so that nothing is told of what exists there.
@@ -39,6 +47,8 @@ def decide(
         return Reply(done)
     if ask.request_id <= snapshot.consumed.request_id:
         return Refuse(RequestEnded(request_id=ask.request_id))
+    if (full := why_not_carried(snapshot, lease_keys, adds=1)) is not None:
+        return Refuse(full)
     hold = hold_seen(profile, snapshot)
     if hold is None or not snapshot.holds(token):
         return Refuse(TokenSuperseded(profile=str(profile), token=token))
@@ -63,10 +73,17 @@ def decide(
 
 
 def look(
-    keys: Keys, profile: ProfileName, snapshot: Snapshot, ask: Ask, *, token: int, now_ms: int
+    keys: Keys,
+    profile: ProfileName,
+    snapshot: Snapshot,
+    ask: Ask,
+    *,
+    token: int,
+    lease_keys: int,
+    now_ms: int,
 ) -> Decision[Hold | None]:
     """What `decide` would come to, without a write: its refusal; its hold, where it was handed over
     before; or None: as far as is seen it could be.
     """
-    decision = decide(keys, profile, snapshot, ask, token=token, now_ms=now_ms)
+    decision = decide(keys, profile, snapshot, ask, token=token, lease_keys=lease_keys, now_ms=now_ms)
     return Reply(None) if isinstance(decision, Write) else decision

@@ -72,7 +72,8 @@ class HoldServiceStub:
     """Hands a hold over to a named live worker, ahead of the queue: one transaction, a new token, and whoever works under the old one is cut off
     with TOKEN_SUPERSEDED. Through the profile's host, as a release. By the holder, whose token says so, or by an administrator with a
     reason, on record. Idempotent by request_id. Errors: INVALID_ID, INVALID_FIELD, PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED
-    (either worker), REQUEST_ENDED, HOST_UNREACHABLE (the hold is suspect then), STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+    (either worker), REQUEST_ENDED, QUOTA_EXCEEDED (the heir's lease carries no more profiles), HOST_UNREACHABLE (the hold is suspect then),
+    STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again). Where the heir goes once the host has cut the holder off, the hold is suspect too.
     """
 
 class HoldServiceServicer:
@@ -194,7 +195,8 @@ class HoldServiceServicer:
         """Hands a hold over to a named live worker, ahead of the queue: one transaction, a new token, and whoever works under the old one is cut off
         with TOKEN_SUPERSEDED. Through the profile's host, as a release. By the holder, whose token says so, or by an administrator with a
         reason, on record. Idempotent by request_id. Errors: INVALID_ID, INVALID_FIELD, PERMISSION_DENIED, TOKEN_SUPERSEDED, LEASE_EXPIRED
-        (either worker), REQUEST_ENDED, HOST_UNREACHABLE (the hold is suspect then), STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again).
+        (either worker), REQUEST_ENDED, QUOTA_EXCEEDED (the heir's lease carries no more profiles), HOST_UNREACHABLE (the hold is suspect then),
+        STORE_UNAVAILABLE, OUTCOME_UNKNOWN (call again). Where the heir goes once the host has cut the holder off, the hold is suspect too.
         """
 
 def add_HoldServiceServicer_to_server(servicer: HoldServiceServicer, server: _aio.Server) -> None: ...

@@ -11,6 +11,7 @@ from tenure import errors, request_id
 from tenure.internal.v1.browser_host_service_pb2 import CloseHoldRequest
 from tenure.internal.v1.lock_service_pb2 import SuspectHoldRequest, TransferDrainedRequest
 from tenure.v1.hold_service_pb2 import TransferHoldRequest
+from tenure.v1.incident_pb2 import SuspicionCause
 from tests.gateway.conftest import System
 from tests.gateway.fakes import raising
 from tests.gateway.test_release import P, hold
@@ -94,6 +95,56 @@ async def test_a_transfer_that_comes_again_is_answered_as_before(system: System)
     again = await system.holds.TransferHold(wanted)
     assert again.hold.fencing_token == first.hold.fencing_token
     assert len(system.host.record.of(CloseHoldRequest)) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [errors.LeaseExpired(), errors.RequestEnded(request_id="r"), errors.QuotaExceeded()]
+)
+async def test_a_drained_hold_whose_heir_went_meanwhile_becomes_suspect(
+    system: System, error: errors.TenureError
+) -> None:
+    """Its holder was cut off in the midst of its work, and nobody has vouched for the account."""
+    hold(system, 5, "hosts/a")
+    hooks = system.lock.record.hooks
+
+    async def drained() -> None:
+        hooks["TransferDrainedRequest"] = raising(error)
+
+    system.host.record.hooks["CloseHoldRequest"] = drained
+    wanted = transfer(5)
+    assert isinstance(await refused(system, wanted), type(error))
+    [suspected] = system.lock.record.of(SuspectHoldRequest)
+    assert (suspected.profile, suspected.fencing_token) == (str(P), 5)
+    assert suspected.cause == SuspicionCause.SUSPICION_CAUSE_UNTRUSTED_RELEASE
+    assert "workers/w" in suspected.detail
+
+
+async def test_a_drained_hold_that_cannot_be_made_suspect_either_says_why_it_was_not_handed_over(
+    system: System,
+) -> None:
+    hold(system, 5, "hosts/a")
+    hooks = system.lock.record.hooks
+
+    async def drained() -> None:
+        hooks["TransferDrainedRequest"] = raising(errors.LeaseExpired())
+        hooks["SuspectHoldRequest"] = raising(errors.StoreUnavailable())
+
+    system.host.record.hooks["CloseHoldRequest"] = drained
+    assert isinstance(await refused(system, transfer(5)), errors.LeaseExpired)
+
+
+async def test_a_hand_over_whose_outcome_is_unknown_leaves_the_hold_to_who_calls_again(
+    system: System,
+) -> None:
+    hold(system, 5, "hosts/a")
+    hooks = system.lock.record.hooks
+
+    async def drained() -> None:
+        hooks["TransferDrainedRequest"] = raising(errors.OutcomeUnknown())
+
+    system.host.record.hooks["CloseHoldRequest"] = drained
+    assert isinstance(await refused(system, transfer(5)), errors.OutcomeUnknown)
+    assert not system.lock.record.of(SuspectHoldRequest)
 
 
 @pytest.mark.parametrize("field", ["to_worker", "request_id"])

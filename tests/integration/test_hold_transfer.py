@@ -134,6 +134,22 @@ async def test_a_look_refuses_as_the_transfer_would(a: Running) -> None:
         await transfer(a, first, heir)
 
 
+async def test_an_heir_whose_lease_is_full_is_told_so_before_anything_is_drained(
+    a: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockservice.core.acquire.MAX_LEASE_KEYS", 3)
+    first, heir = await a.acquire(ALICE, await a.worker()), await a.worker()
+    await a.acquire("other", heir)
+    # Its own key, and that of one profile: one more fits.
+    await transfer(a, first, heir)
+    third = await a.acquire("third", await a.worker())
+    with pytest.raises(errors.QuotaExceeded, match="Register another worker"):
+        await answered(a, third, heir, check_only=True)
+    with pytest.raises(errors.QuotaExceeded):
+        await transfer(a, third, heir)
+    assert (await a.verify(third)).fencing_token == third.fencing_token
+
+
 @pytest.fixture
 async def behind(a: Running, etcd: Store) -> AsyncIterator[tuple[Running, Hold]]:
     """A replica that has heard of nothing since another's hold of the profile, and that hold."""

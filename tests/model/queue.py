@@ -223,8 +223,10 @@ class Queue(Store):
             return None
         if self.keeps("rule3-consumed") and request <= s.consumed[worker]:
             return None
-        kind = "GRANT" if s.p.state == FREE and not s.queue else "JOIN"
-        return Txn(kind, call.who, s.p.mod)
+        if s.p.state != FREE:
+            return Txn("JOIN", call.who, s.p.mod)
+        # Only the head keeps it from being granted at once.
+        return Txn("JOIN", call.who, s.p.mod, s.queue[0]) if s.queue else Txn("GRANT", call.who, s.p.mod)
 
     def _for_release(self, s: World, call: Call) -> Txn | None:
         """Rule 6: to the head as read, else to nobody."""
@@ -252,6 +254,11 @@ class Queue(Store):
 
     def _txn_arrives(self, s: World, call: Call, txn: Txn) -> Move[World]:
         after, done, wrong = self.apply(s, txn)
+        if not done and txn.kind == "TRANSFER" and after.p.mod == txn.mod:
+            # The heir has gone since somebody looked, and by then the host had drained the hold.
+            suspect = Txn("SUSPECT", call.who, txn.mod)
+            story = f"{said(txn)} fails its compares: {said(suspect)} is on its way"
+            return Move(story, ended(after, call)._replace(late=(*after.late, suspect)))
         if not done:
             return self._decided(after, call._replace(txn=NO_TXN), f"{said(txn)} fails its compares")
         story = f"{said(txn)} is done"
@@ -326,3 +333,12 @@ class QueueHandedOver(Queue):
     NAME = "queue-handed-over"
     CHANCES = Chances(transfers=1, unclear=1, cancel=1, leases=1)
     LARGE = Chances(transfers=1, unclear=1, cancel=1, leases=1, retries=1)
+
+
+class QueueNotHandedOver(Queue):
+    """A hold that was drained for an heir who died, while its holder releases it and asks anew."""
+
+    NAME = "queue-not-handed-over"
+    REQUESTS = 2
+    CHANCES = Chances(transfers=1, leases=1)
+    LARGE = Chances(transfers=1, leases=1, unclear=1)

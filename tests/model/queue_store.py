@@ -20,6 +20,7 @@ class Store(Model[World]):
             "HEAD": self._grant_head,
             "RELEASE": self._release,
             "TRANSFER": self._transfer,
+            "SUSPECT": self._suspect,
             "LEAVE": self._leave,
             "BURN": self._burn,
         }[txn.kind]
@@ -36,7 +37,8 @@ class Store(Model[World]):
 
     def _join(self, s: World, txn: Txn) -> Judged:
         seen = s.p.mod == txn.mod or not self.keeps("rule3-join-compares-record")
-        if not (seen and s.alive[txn.who[0]] and self._fresh(s, txn)) or txn.who in s.queue:
+        behind = txn.head in (NOBODY, *s.queue) or not self.keeps("rule3-join-compares-head")
+        if not (seen and behind and s.alive[txn.who[0]] and self._fresh(s, txn)) or txn.who in s.queue:
             return None
         left_behind = s.p.state == FREE and not s.queue
         after = _consumed(s, txn)._replace(queue=(*s.queue, txn.who))
@@ -65,6 +67,14 @@ class Store(Model[World]):
             return None
         after, wrong = self._granted(_consumed(s, txn), txn.who, handed_over=True)
         return after, wrong or ("" if s.p.mod == txn.mod else "given away after its end")
+
+    def _suspect(self, s: World, txn: Txn) -> Judged:
+        """Rule 10, of a hold that was drained for an heir who could not have it."""
+        seen = s.p.mod == txn.mod or not self.keeps("rule10-drained-compares-token")
+        if s.p.state != HELD or not seen:
+            return None
+        stale = s._replace(p=Record(STALE, s.p.who, s.p.mod + 1))
+        return stale, "" if s.p.mod == txn.mod else "a later hold is taken for it"
 
     def _leave(self, s: World, txn: Txn) -> Judged:
         if txn.who not in s.queue:

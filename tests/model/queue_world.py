@@ -131,5 +131,5 @@ def named(who: Place) -> str:
 def said(what: Call | Txn) -> str:
     if isinstance(what, Call):
         return f"{what.kind.capitalize()} for {named(what.who)}"
-    to = f" to {named(what.head)}" if what.head != NOBODY else ""
+    to = f" {'behind' if what.kind == 'JOIN' else 'to'} {named(what.head)}" if what.head != NOBODY else ""
     return f"{what.kind} of {named(what.who)}{to}" + (f" at revision {what.mod}" if what.mod else "")

@@ -10,7 +10,7 @@ from tests.model.explore import Model
 from tests.model.fence import Fence
 from tests.model.homes import Homes, HomesThatFail
 from tests.model.incident import Incident
-from tests.model.queue import Queue, QueueAgain, QueueHandedOver, QueueOfThree
+from tests.model.queue import Queue, QueueAgain, QueueHandedOver, QueueNotHandedOver, QueueOfThree
 from tests.model.restart import Restart
 from tests.model.restored import Restored
 from tests.model.resume import Resume
@@ -23,6 +23,7 @@ PARTS: tuple[type[Model[Any]], ...] = (
     QueueAgain,
     QueueOfThree,
     QueueHandedOver,
+    QueueNotHandedOver,
     Resume,
     Return,
     Heartbeat,
@@ -88,6 +89,10 @@ RULES: dict[str, Rule] = {
         "a newcomer is granted only while nobody waits",
         (Shown(QueueOfThree, "overtakes the queue"),),
     ),
+    "rule3-join-compares-head": Rule(
+        "JOIN behind others on a free profile compares that the head is there yet",
+        (Shown(QueueNotHandedOver, LEFT_BEHIND),),
+    ),
     "rule3-join-compares-record": Rule(
         "JOIN compares the record that was seen busy", (Shown(QueueAgain, LEFT_BEHIND, 3),)
     ),
@@ -128,6 +133,10 @@ RULES: dict[str, Rule] = {
     "rule6-heir-asks-once": Rule(
         "the heir's request id is used up with the transfer, which compares that it was not before",
         (Shown(QueueHandedOver, "granted after its cancellation"),),
+    ),
+    "rule10-drained-compares-token": Rule(
+        "a hold that was drained for nobody is made suspect only as long as it is that hold",
+        (Shown(QueueNotHandedOver, "a later hold is taken for it"),),
     ),
     "rule7-the-incident-tells": Rule(
         "p moved on and there is an incident: the hold was lost, not released",
