@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Self
 
 from browserhost.frames import Piece
+from tenure.transported import transported
 
 _KERNEL_BUFFER = 1 << 20  # /proc/sys/fs/pipe-max-size; a screenshot then takes a few wake-ups, not hundreds
 _HIGH_WATER = 4 << 20
@@ -71,8 +72,8 @@ class DebuggingPipe:
     async def _connect(self, write: int, read: int) -> None:
         loop = asyncio.get_running_loop()
         self._ends = write, read
-        self._reader, _ = await loop.connect_read_pipe(lambda: _Reading(self), os.fdopen(read, "rb", 0))
-        self._writer, _ = await loop.connect_write_pipe(lambda: _Writing(self), os.fdopen(write, "wb", 0))
+        self._reader, _ = await loop.connect_read_pipe(lambda: _Reading(self), transported(read, "rb"))
+        self._writer, _ = await loop.connect_write_pipe(lambda: _Writing(self), transported(write, "wb"))
         self._writer.set_write_buffer_limits(high=_HIGH_WATER)
 
     def write(self, *pieces: Piece) -> None:

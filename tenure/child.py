@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tenure.programs import Program, free_address
+from tenure.transported import transported
 
 Say = Callable[[str], None]
 
@@ -137,19 +138,19 @@ class Child:
 
     async def _announced(self, ready_fd: int) -> str:
         """The address it serves at; empty when it ended without saying."""
-        with os.fdopen(ready_fd, "rb") as pipe:
-            if self.program.probe is not None:
+        if self.program.probe is not None:
+            with os.fdopen(ready_fd, "rb"):
                 await self.program.probe(self.address)
                 return self.address
-            reader = asyncio.StreamReader()
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(reader), pipe
-            )
-            try:
-                line = await reader.readline()
-            finally:
-                transport.close()
-            return str(json.loads(line)["address"]) if line else ""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), transported(ready_fd, "rb")
+        )
+        try:
+            line = await reader.readline()
+        finally:
+            transport.close()
+        return str(json.loads(line)["address"]) if line else ""
 
     async def _keep(self) -> None:
         """Start it again whenever it ends, until cancelled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from browserhost.pipe import DebuggingPipe
+from tenure.transported import transported
 from tests.fixtures.chrome import until
 
 
@@ -128,3 +130,21 @@ async def test_no_child_inherits_either_end(ends: Ends) -> None:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+async def test_its_transports_are_made_of_files_that_close_their_descriptors_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def noted(descriptor: int, mode: str) -> io.FileIO:
+        made.append((descriptor, mode))
+        return transported(descriptor, mode)
+
+    monkeypatch.setattr("browserhost.pipe.transported", noted)
+    pipe, ends = await DebuggingPipe.open(lambda _: None, lambda: None)
+    write, read = pipe.descriptors
+    assert made == [(read, "rb"), (write, "wb")]
+    pipe.close()
+    for end in ends:
+        os.close(end)
