@@ -73,6 +73,12 @@ class Backlog:
             self._timer = None
             self._hold(False)
 
+    def flush(self) -> None:
+        """Send all that waits, however much: nothing more comes."""
+        while self._messages and self._may_pass():
+            self._send(self._messages.popleft())
+        self.clear()
+
     def clear(self) -> None:
         """Forget what waits, and let Chrome go on. Idempotent."""
         self._over = True

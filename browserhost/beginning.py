@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from browserhost import chrome, durable, leftovers
 from browserhost.chrome import LaunchSpec
 from browserhost.egress.forwarder import Forwarder
-from browserhost.keepers import Called
+from browserhost.keepers import CALL_S, Called
 from browserhost.mux import CdpMux
 from browserhost.pipe import DebuggingPipe
 from browserhost.tree import Kept, NotTheSame, ProcessTree
@@ -72,12 +75,17 @@ async def start(spec: LaunchSpec) -> Parts:
     return Parts(tree, mux, pipe, forwarder)
 
 
-async def go_on(spec: LaunchSpec, called: Called) -> Parts:
-    """Take over what a keeper kept. Raises NotTheSame, OSError, with `called` closed."""
+async def go_on(spec: LaunchSpec, called: Called, *, still: bool = False) -> Parts:
+    """Take over what a keeper kept. Raises NotTheSame, OSError, with `called` closed.
+
+    `still`: no client of the host before is gone on with.
+    """
     # No id that a host before may still be answered under; the one that started it had turn 0.
-    note, first = called.note, (called.note.turn + 1) % _TURNS * _TURN + 1
+    turn, clients = called.note.turn + 1, called.note.clients
+    first = turn % _TURNS * _TURN + 1
+    note = replace(called.note, turn=turn, clients=None)
     mux: CdpMux
-    in_step = False
+    in_step = left = False
 
     def received(message: bytes | bytearray) -> None:
         # Before the first answer to this host comes what was under way to another, the first of it cut.
@@ -85,23 +93,44 @@ async def go_on(spec: LaunchSpec, called: Called) -> Parts:
         in_step = in_step or message.startswith(b'{"id":%d,' % first)
         if in_step:
             mux.received(message)
+        elif left:
+            mux.overhear(message)
 
     with ExitStack() as undo:
         undo.callback(called.close)
+        # Before anything is said or read: should this host die too, the next one's ids are its own, and it
+        # cannot go on from where the one before this stopped.
+        async with asyncio.timeout(CALL_S):
+            await asyncio.get_running_loop().sock_sendall(called.life, f"note {note.text()}\n".encode())
+        called.note = note
         way_out, called.way_out = called.way_out, -1
         forwarder = await _way_out(spec, socket.socket(fileno=way_out))
         undo.callback(forwarder.close)
         (write, called.write), (read, called.read) = (called.write, -1), (called.read, -1)
-        pipe = await DebuggingPipe.adopt(write, read, received, lambda: mux.lost(BrowserCrashed.reason))
-        undo.callback(pipe.close)
+        pipe = DebuggingPipe(received, lambda: mux.lost(BrowserCrashed.reason))
         mux = CdpMux(pipe, first)
+        left = not still and _restored(mux, clients)
+        undo.callback(pipe.close)
+        await pipe.adopt(write, read)
         tree = ProcessTree.adopt(called.life, called.reports, Path(note.directory), Path(note.own))
         tree.cgroup = note.cgroup
         called.taken = True
         undo.pop_all()
-    # Half a call may be in the pipe, or a whole one less its end: with this it is none.
-    pipe.write(b"#")
+    if not left:
+        # Half a call may be in the pipe, or a whole one less its end: with this it is none.
+        pipe.write(b"#")
     return Parts(tree, mux, pipe, forwarder)
+
+
+def _restored(mux: CdpMux, clients: Mapping[str, Any] | None) -> bool:
+    """Whether the host before left clients, which are parked now."""
+    if clients is None:
+        return False
+    try:
+        mux.roster.restore(clients, mux.dismiss)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False  # of a host that wrote it differently
+    return True
 
 
 async def _way_out(spec: LaunchSpec, sock: socket.socket | None = None) -> Forwarder:

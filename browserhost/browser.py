@@ -21,6 +21,7 @@ from browserhost.flushing import Flushing
 from browserhost.handing import Handing
 from browserhost.hands_host import KeptHands
 from browserhost.keepers import Called
+from browserhost.leaving import Leaving
 from browserhost.memory import Memory
 from browserhost.note import Note
 from browserhost.page import Observer, Page
@@ -39,7 +40,8 @@ class Browser:
 
     `pid` and `start_ticks` name Chrome's main process. `timings` are seconds: `launch` to the first
     answer, `attach` to the first page. `ended` resolves once nothing of the browser is left, and the
-    profile's lock is free with that. `mux` is where DevTools clients join.
+    profile's lock is free with that. `mux` is where DevTools clients join, `leaving` how
+    they are left to a next host.
     """
 
     def __init__(self, spec: LaunchSpec, parts: Parts, note: Note | None = None) -> None:
@@ -75,6 +77,7 @@ class Browser:
         self._memory = Memory(note, tree, mux, self._pages, kept=bool(spec.keepers.wait_s))
         self._closing = Closing(parts, spec.profile_dir, self._flushing, self.hands, self.files, self._memory)
         self.ended = self._closing.ended
+        self.leaving = Leaving(parts.pipe, mux, tree, self._memory)
         mux.on_change, mux.on_leave = self.remember, self.files.keep_downloads
         self._first_words = FirstWords(
             spec,
@@ -103,14 +106,15 @@ class Browser:
 
     @classmethod
     async def adopt(cls, spec: LaunchSpec, called: Called, *, still: bool) -> Self:
-        """Go on with a browser that another host left. Its clients' sessions end with that host.
+        """Go on with a browser that another host left. Its clients' sessions end with that host, but
+        for those that it left in good order, which are parked.
 
         Its pages are tainted; `still`: they are stilled, for good. `spec` is what it would be started with
         now. Raises NotAdopted, with nothing kept of it: it ends.
         """
         try:
-            parts = await beginning.go_on(spec, called)
-        except (NotTheSame, OSError) as error:
+            parts = await beginning.go_on(spec, called, still=still)
+        except (NotTheSame, OSError) as error:  # a timeout is one
             raise NotAdopted(str(error)) from error
         browser = cls(spec, parts, called.note)
         await browser._first_words.to_left(still=still)
@@ -157,7 +161,8 @@ class Browser:
         """Give the token, whose session begins, folders of its own. Raises BrowserCrashed, DiskFull."""
         try:
             with durable.disk_full_is_refused(self.own):
-                self.files.begin(token)
+                # Where clients go on, what they and the host before have said of downloads stands.
+                self.files.begin(token, tell=not self.mux.roster.waiting)
         except OSError as error:
             raise BrowserCrashed(problem=f"its folders cannot be made: {error}") from error
 
@@ -182,6 +187,11 @@ class Browser:
         """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it
         has them, whatever becomes of this process."""
         self._memory.remember(**said)
+
+    async def put_out(self, reason: str) -> None:
+        """End the clients of the host before that are not back yet. Does not raise. Idempotent."""
+        with suppress(CdpError, CdpClosed, TimeoutError):
+            await self.mux.put_out(reason)
 
     def keep_for_nobody(self) -> None:
         """No next host is to go on with it: it ends with this one. Idempotent."""

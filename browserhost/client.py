@@ -18,9 +18,10 @@ from browserhost.browser import Browser
 from browserhost.calls import Call
 from browserhost.frames import Piece
 from browserhost.mux import PAGE_CLOSED, CdpMux, MuxClient
+from browserhost.parked import Parked
 from browserhost.policy import Effect, Room, Verdict
 from browserhost.web.websocket import WebSocket
-from tenure.cdp import CdpClosed, CdpError, Result
+from tenure.cdp import HANDED_OVER, HOST_STOPPING, QUIET, CdpClosed, CdpError, Result
 from tenure.errors import BrowserCrashed, CdpMethodDenied, TenureError
 
 CLOSE_CODES = {
@@ -32,13 +33,15 @@ CLOSE_CODES = {
     "SLOW_CLIENT": 4006,
     "PROFILE_QUARANTINED": 4007,
     "STORE_UNAVAILABLE": 4008,  # the token could not be proven in time; it may be again
-    "HOST_STOPPING": 4009,
+    "HOST_STOPPING": HOST_STOPPING,
     PAGE_CLOSED: 1000,  # of a client of one page, which is closed: no failure
 }
 """4001 to 4999 are an application's own (RFC 6455, 7.4.2). The close text is the reason's name."""
 OTHER_REASON = 4000
 _DENIED_CODE = -32000  # as Chrome says that a server refuses
 _NO_CALL = {"error": {"code": -32600, "message": "a call has an integer id, a method and params"}}
+QUIET_S = 3.0
+"""How long a client that comes back may take to be quiet, and again to hear that it is to."""
 _NESTS, _NESTED = "Target.sendMessageToTarget", "Target.receivedMessageFromTarget"
 
 
@@ -65,10 +68,22 @@ class Issued:
 
 
 class Client:
-    """One socket. `target` is the page that it is for; "" is the whole browser."""
+    """One socket. `target` is the page that it is for; "" is the whole browser.
 
-    def __init__(self, issued: Issued, socket: WebSocket, target: str = "") -> None:
+    `returns`: whoever is there comes back to a next host by itself. `parked` is who is back.
+    """
+
+    def __init__(
+        self,
+        issued: Issued,
+        socket: WebSocket,
+        target: str = "",
+        *,
+        returns: bool = False,
+        parked: Parked | None = None,
+    ) -> None:
         self.member: MuxClient | None = None
+        self._returns, self._parked, self._parted = returns, parked, False
         self._issued, self._socket, self._target = issued, socket, target
         self._mux: CdpMux = issued.browser.mux
         self._uploads = os.path.realpath(issued.browser.uploads)
@@ -80,19 +95,45 @@ class Client:
 
     async def run(self) -> None:
         """Serve the socket until either side, or the session, ends."""
-        entering = asyncio.create_task(self._mux.enter(self._deliver, self.close, self._target))
+        entering = asyncio.create_task(self._enter())
         await self._first_of(entering)
         if not self._reason:
             await self._serve(entering)
+        if self._parted:
+            return
         # Side by side: Chrome may take its time over the detach, and the client is told at once.
         await asyncio.gather(self._say_goodbye(), self._leave(entering))
 
     def close(self, reason: str) -> None:
         """Pass on nothing more in either direction, and close. Idempotent; the first reason stays."""
-        if not self._reason:
+        if not self._reason and not self._parted:
             self._reason = reason
             self._backlog.clear()
             self._over.set()
+
+    async def quiet(self) -> bool:
+        """Have the other side send nothing more to this host; whether all that it sent is taken."""
+        if self.member is None or self._reason or not self._returns:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S):
+                await self._socket.ping(QUIET)
+                return not self._reason
+        return False
+
+    async def part(self, ticket: str) -> bool:
+        """Tell the other side, which is quiet, to come to the next host with this; whether it has heard
+        that, and with it all that Chrome has said. It goes on to be attached. Only while Chrome is silent."""
+        self._backlog.flush()
+        if self._reason:
+            return False
+        self._parted = True
+        return await self._socket.close(HANDED_OVER, ticket, QUIET_S)
+
+    async def _enter(self) -> MuxClient:
+        if self._parked is not None:
+            return self._parked.take(self._deliver, self.close)
+        return await self._mux.enter(self._deliver, self.close, self._target)
 
     async def _serve(self, entering: asyncio.Task[MuxClient]) -> None:
         """Pass on until one side ends, or `close` says so, even if the client reads no more."""

@@ -20,9 +20,11 @@ from typing import Self
 from browserhost import listing, targets
 from browserhost.addresses import Address, Addresses, Kind
 from browserhost.browser import Browser
-from browserhost.client import Client, Guest, Issued
+from browserhost.client import CLOSE_CODES, OTHER_REASON, Client, Guest, Issued
+from browserhost.parting import part
+from browserhost.returning import Returning
 from browserhost.web.server import Refused, Route, Visit, WebServer
-from tenure.cdp import CdpClosed, CdpError
+from tenure.cdp import RETURNS, CdpClosed, CdpError
 from tenure.errors import BrowserCrashed, TenureError
 
 REST_S = 3.0
@@ -46,12 +48,16 @@ class CdpEndpoint:
 
     def __init__(self) -> None:
         self._issued: dict[str, Issued] = {}
-        self.web = WebServer({"cdp": Route(self._serve)})
+        self.returning = Returning()
+        self._parting = False
+        self.web = WebServer({"cdp": Route(self._serve), "resumed": Route(self._go_on)})
 
     @classmethod
-    async def start(cls, host: str, port: int) -> Self:
-        """Listen. Port 0 takes a free one. Raises OSError when the port is taken."""
+    async def start(cls, host: str, port: int, expected: frozenset[str] = frozenset()) -> Self:
+        """Listen. Port 0 takes a free one. `expected` as Returning has it. Raises OSError when the port is
+        taken."""
         endpoint = cls()
+        endpoint.returning.expected = expected
         await endpoint.web.listen(host, port)
         return endpoint
 
@@ -76,7 +82,8 @@ class CdpEndpoint:
         `on_call` hears the method of each call right before it is passed on; it must not block.
         """
         known = addresses or Addresses(secrets.token_urlsafe(32))
-        self._issued[known.main] = Issued(browser, gate, on_end, on_call, known)
+        issued = self._issued[known.main] = Issued(browser, gate, on_end, on_call, known)
+        self.returning.admit(issued)
         return Grant(f"ws://{self.address}/cdp/{known.main}", known.main)
 
     def issue_further(self, main: str, kind: Kind, until: float) -> str:
@@ -112,15 +119,32 @@ class CdpEndpoint:
         issued = self._issued.pop(secret, None)
         if issued is None:
             return
-        clients = tuple(issued.clients)
+        clients, waiting = tuple(issued.clients), issued.browser.mux.roster.waiting
         for client in clients:
             client.close(reason)
+        for parked in waiting:
+            parked.end(reason)
         members = [client.member for client in clients if client.member is not None]
+        members += [parked.member for parked in waiting]
         with suppress(TimeoutError):  # a browser that does not answer is the next hand-over's to find out
             await asyncio.gather(*(issued.browser.mux.leave(member) for member in members))
             # Chrome let go of them, but what they sent to a page that is busy is in that page's queue.
             async with asyncio.timeout(REST_S):
                 await issued.browser.come_to_rest()
+
+    def expect(self, browser: Browser) -> None:
+        """Clients of the host before may come back to this browser, once it is issued to them again."""
+        self.returning.expect(browser.mux.roster.parked)
+
+    async def hand_over(self, reason: str) -> None:
+        """Leave to the next host what clients can be left to it, cut the others, and stop listening.
+
+        Every other use of the browsers is over.
+        """
+        self._parting = True
+        grants, self._issued = tuple(self._issued.values()), {}
+        await asyncio.gather(*(part(each.browser, frozenset(each.clients), reason) for each in grants))
+        await self.web.aclose()
 
     async def aclose(self, reason: str = "SESSION_ENDED") -> None:
         """Cut every grant and stop listening. Idempotent."""
@@ -155,9 +179,25 @@ class CdpEndpoint:
             case _:
                 raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
+    async def _go_on(self, visit: Visit) -> None:
+        """A client that an earlier host left is back."""
+        if self._parting:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "This host is about to go.")
+        ticket = visit.parts[1] if len(visit.parts) == 2 else ""
+        issued, parked = self.returning.take(ticket)
+        if issued is None or parked.reason:
+            await visit.accept().close(CLOSE_CODES.get(parked.reason, OTHER_REASON), parked.reason)
+            return
+        await self._attend(issued, Client(issued, visit.accept(), returns=True, parked=parked))
+
     async def _connect(self, visit: Visit, issued: Issued, target: str) -> None:
+        if self._parting:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "This host is about to go.")
         check_room(issued, Client)
-        client = Client(issued, visit.accept(), target)
+        returns = visit.asks(RETURNS)
+        await self._attend(issued, Client(issued, visit.accept(), target, returns=returns))
+
+    async def _attend(self, issued: Issued, client: Client) -> None:
         # Nothing is awaited between the look-up and this, so a cut finds either no grant or this client.
         issued.clients.add(client)
         try:

@@ -78,11 +78,11 @@ class FirstWords:
         try:
             async with asyncio.timeout(ADOPT_S):
                 await asyncio.shield(self._tree.chrome)
-                # Before anything is said to it: should this host die too, the next one's ids are its own.
-                self._memory.begin(turn=note.turn + 1)
+                self._memory.begin()
                 version = post("Browser.getVersion")
                 self._mux.watch()
-                self._handing.keep_downloads()
+                if not self._mux.roster.waiting:
+                    self._handing.keep_downloads()
                 self._handing.resume(note.window)
                 await version
                 await self._pages.resume(note.context)

@@ -50,6 +50,24 @@ class MuxClient:
     gone: asyncio.Future[Result] | None = None
     """Resolves with Chrome's answer to its detach, once it leaves."""
 
+    def state(self) -> dict[str, Any]:
+        """As JSON may have it, for `restore`."""
+        return {
+            "base": self.base,
+            "session": self.session,
+            "sessions": sorted(self.sessions),
+            "views": {session: sorted(view.told) for session, view in self.views.items()},
+            "children": {child: [each.parent, each.target] for child, each in self.children.items()},
+            "banished": sorted(self.banished),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the client of which a host before said this. Raises KeyError, TypeError, ValueError."""
+        self.base, self.session = str(state["base"]), str(state["session"])
+        self.sessions, self.banished = set(state["sessions"]), set(state["banished"])
+        self.views = {session: View(told) for session, told in state["views"].items()}
+        self.children = {child: Child(*known) for child, known in state["children"].items()}
+
     def may_hear(self, params: Mapping[str, Any]) -> bool:
         """Whether it may hear of the event that is in a message of a session in the old manner.
 
@@ -72,3 +90,13 @@ class Child:
 
     parent: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that Chrome has not answered yet: whose it is, and its id and method there."""
+
+    client: MuxClient | None
+    """None is the host itself."""
+    id: int
+    method: str = ""

@@ -19,14 +19,14 @@ class Memory:
 
     def __init__(self, note: Note, tree: ProcessTree, mux: CdpMux, pages: Pages, *, kept: bool) -> None:
         """`kept`: its keeper waits for a next host at all."""
-        self.note, self.ending = note, note.sessions
+        self.note = note
+        self.ending = tuple(each for each in note.sessions if each not in mux.sessions)
         self._tree, self._mux, self._pages, self._kept = tree, mux, pages, kept
         self._begun = False
 
-    def begin(self, **said: Any) -> None:
+    def begin(self) -> None:
         """Chrome's process is known: from now on there is something to remember."""
         self._begun = True
-        self.remember(**said)
 
     def remember(self, **said: Any) -> None:
         """Have the keeper remember fields of the Note, at once: before anything is awaited it has them,

@@ -16,14 +16,14 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from browserhost import targets
 from browserhost.calls import Call, encode
 from browserhost.frames import Frame, Piece, parse
-from browserhost.member import ATTACHED, RECEIVED, Child, MuxClient, Pipe
-from browserhost.targets import Info, Targets, View
+from browserhost.member import ATTACHED, RECEIVED, Asked, Child, MuxClient, Pipe
+from browserhost.roster import Roster
+from browserhost.targets import Info, View
 from tenure.cdp import CdpClient, CdpClosed, CdpError, Result
 
 __all__ = ["CdpMux", "MuxClient"]
@@ -39,14 +39,6 @@ DETACH_S = 5.0
 PAGE_CLOSED = "PAGE_CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    client: MuxClient | None
-    """None is the host itself."""
-    id: int
-    method: str = ""
-
-
 class CdpMux:
     """Routes between one pipe and its clients. `root` is the host's own client, first and unrestricted."""
 
@@ -57,30 +49,29 @@ class CdpMux:
         self.on_leave: Callable[[], None] = lambda: None
         """Called before a client's first call may pass, and once it has left."""
         self._ids = itertools.count(first)
-        self._bases: set[str] = set()
-        self._calls: dict[int, _Call] = {}
-        self._owners: dict[str, MuxClient] = {}
-        self._clients: set[MuxClient] = set()
-        self._targets = Targets()
-        self._watch = ""
+        self.roster = Roster()
+        # At hand, as they are looked at for every message.
+        self._calls, self._owners = self.roster.calls, self.roster.owners
         self.root = CdpClient(self._send_root)
 
     def watch(self) -> None:
         """Follow all targets, once a browser, before any client joins. Tabs that leave the web are closed."""
+        if self.roster.watch:
+            return  # a host before followed them, and nothing that was said since is lost
         self.root.post("Target.attachToBrowserTarget").add_done_callback(self._watches)
 
     def is_hidden(self, client: MuxClient, name: str) -> bool:
         """Whether a target, or a session on one, does not exist for the client."""
-        return name in client.banished or self._targets.is_hidden(name)
+        return name in client.banished or self.roster.targets.is_hidden(name)
 
     @property
     def sessions(self) -> tuple[str, ...]:
         """The sessions with which everything ends that clients set up, and what is followed here."""
-        return tuple(sorted(self._bases | ({self._watch} if self._watch else set())))
+        return self.roster.sessions
 
     def visible(self) -> list[Info]:
         """The targets that clients may see, oldest first."""
-        return self._targets.shown()
+        return self.roster.targets.shown()
 
     async def join(self, deliver: Callable[[bytes], None], on_lost: Callable[[str], None]) -> MuxClient:
         """Attach a client that takes messages whole. Raises as `enter`."""
@@ -96,9 +87,7 @@ class CdpMux:
         client = MuxClient(deliver, on_lost)
         answer = await self.root.call("Target.attachToBrowserTarget", timeout=DETACH_S)
         client.base = client.session = answer["sessionId"]
-        self._owners[client.base] = client
-        self._clients.add(client)
-        self._bases.add(client.base)
+        self.roster.join(client)
         self.on_change()
         if target:
             client.session = ""  # nothing is its own until it is there
@@ -111,7 +100,7 @@ class CdpMux:
                 await asyncio.shield(self.leave(client))
                 raise
             client.session = answer["sessionId"]
-        self._own(client, client.session)
+        self.roster.own(client, client.session)
         return client
 
     def send(self, client: MuxClient, message: Mapping[str, Any]) -> None:
@@ -128,7 +117,7 @@ class CdpMux:
             client.deliver((json.dumps(refusal).encode(),))
             return
         number = next(self._ids)
-        self._calls[number] = _Call(client, call.id, call.method)
+        self._calls[number] = Asked(client, call.id, call.method)
         head = b'{"id":%d,"method":%b,"params":' % (number, json.dumps(call.method).encode())
         self.pipe.write(head, call.written, b',"sessionId":"%b"}' % session.encode())
 
@@ -138,31 +127,47 @@ class CdpMux:
         Safe, because Chrome takes the pipe's messages in order and answers a detach once the
         session and its children are gone.
         """
-        if client.gone is None:
-            self._clients.discard(client)
-            self._owners.pop(client.base, None)
-            for session in client.sessions:
-                self._owners.pop(session, None)
-            client.sessions.clear()
-            client.children.clear()
-            self._calls = {number: call for number, call in self._calls.items() if call.client is not client}
-            client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.base})
-            self.on_leave()
-            client.gone.add_done_callback(lambda _: self._left(client.base))
+        gone = self.dismiss(client)
         try:
             async with asyncio.timeout(DETACH_S):
                 # Shielded: others may wait for the same answer.
-                await asyncio.shield(client.gone)
+                await asyncio.shield(gone)
         except (CdpError, CdpClosed):
             return  # the session ended by itself, or the browser did
 
+    def dismiss(self, client: MuxClient) -> asyncio.Future[Result]:
+        """As `leave`, which returns when what this answers is done."""
+        if client.gone is None:
+            self.roster.remove(client)
+            client.gone = self.root.post("Target.detachFromTarget", {"sessionId": client.base})
+            self.on_leave()
+            client.gone.add_done_callback(lambda _: self._left(client.base))
+        return client.gone
+
+    async def put_out(self, reason: str) -> None:
+        """End every client that is not back yet, for this reason. Raises as `leave`."""
+        waiting = self.roster.waiting
+        for each in waiting:
+            each.end(reason)
+        await asyncio.gather(*(self.leave(each.member) for each in waiting))
+
+    def overhear(self, message: bytes | bytearray) -> None:
+        """Take a message that was on its way to the host before: what is for clients is theirs."""
+        frame = parse(message)
+        if (
+            frame.id in self._calls
+            or frame.session in self._owners
+            or frame.session == self.roster.watch != ""
+        ):
+            self.received(message)
+
     def _left(self, base: str) -> None:
-        self._bases.discard(base)
+        self.roster.bases.discard(base)
         self.on_change()
 
     def drop_all(self, reason: str) -> None:
         """Tell every client that it is cut off; each then leaves."""
-        for client in tuple(self._clients):
+        for client in tuple(self.roster.clients):
             client.on_lost(reason)
 
     def received(self, message: bytes | bytearray) -> None:
@@ -182,7 +187,7 @@ class CdpMux:
             if child in call.client.banished:
                 frame = frame.with_fields({"error": _NO_TARGET})
             else:
-                self._own(call.client, child)
+                self.roster.own(call.client, child)
         elif call.method == "Target.getTargets":
             frame = frame.with_fields(targets.shown_only(frame.fields()))
         self._pass_on(call.client, frame, call.id)
@@ -195,7 +200,7 @@ class CdpMux:
     def _event(self, frame: Frame) -> None:
         client = self._owners.get(frame.session)
         if client is None:
-            if frame.session and frame.session == self._watch:
+            if frame.session and frame.session == self.roster.watch:
                 self._follow(frame)
             else:
                 self.root.deliver(frame.addressed(None, frame.session))
@@ -206,7 +211,7 @@ class CdpMux:
                 return
         elif method == "Target.detachedFromTarget":
             child = frame.fields()["params"]["sessionId"]
-            self._forget(client, child)
+            self.roster.forget(client, child)
             if child in client.banished:
                 return
             self._page_gone(client, child)
@@ -226,8 +231,8 @@ class CdpMux:
         """Whether the client may know of a session that it was just given."""
         child, info = str(params["sessionId"]), params["targetInfo"]
         client.children[child] = Child(parent, str(info["targetId"]))
-        if targets.is_shown(info) and not self._targets.is_hidden(str(info["targetId"])):
-            self._own(client, child)
+        if targets.is_shown(info) and not self.roster.targets.is_hidden(str(info["targetId"])):
+            self.roster.own(client, child)
             return True
         self._banish(client, child)
         return False
@@ -235,32 +240,28 @@ class CdpMux:
     def _banish(self, client: MuxClient, child: str) -> None:
         """Put a client off a target. What it paused there goes on, and nothing more of it is passed on."""
         parent = client.children[child].parent
-        self._forget(client, child)
+        self.roster.forget(client, child)
         client.banished.add(child)
         number = next(self._ids)
-        self._calls[number] = _Call(None, _NOBODY)
+        self._calls[number] = Asked(None, _NOBODY)
         call = {"id": number, "method": "Target.detachFromTarget", "params": {"sessionId": child}}
         self.pipe.write(json.dumps({**call, "sessionId": parent}).encode())
 
-    def _forget(self, client: MuxClient, child: str) -> None:
-        self._owners.pop(child, None)
-        client.sessions.discard(child)
-        client.children.pop(child, None)
-        client.views.pop(child, None)
-
     def _watches(self, answer: asyncio.Future[Result]) -> None:
         if not answer.cancelled() and answer.exception() is None:
-            self._watch = answer.result()["sessionId"]
-            self.root.post("Target.setDiscoverTargets", {"discover": True, "filter": _FOLLOWED}, self._watch)
+            self.roster.watch = answer.result()["sessionId"]
+            self.root.post(
+                "Target.setDiscoverTargets", {"discover": True, "filter": _FOLLOWED}, self.roster.watch
+            )
 
     def _follow(self, frame: Frame) -> None:
         if frame.method not in _TARGET_EVENTS:
             return
-        gone = self._targets.hear(frame.method, frame.fields()["params"])
+        gone = self.roster.targets.hear(frame.method, frame.fields()["params"])
         if gone is None:
             return
         target = gone["targetId"]
-        for client in self._clients:
+        for client in tuple(self.roster.clients):
             for child in [name for name, each in client.children.items() if each.target == target]:
                 told = {"sessionId": child, "targetId": target}
                 parent = client.children[child].parent
@@ -269,7 +270,7 @@ class CdpMux:
                 self._pass_on(client, Frame(None, parent, b"").with_fields(event), None)
                 self._page_gone(client, child)
         if gone["type"] == "page":
-            if not self._targets.others(gone):
+            if not self.roster.targets.others(gone):
                 self.root.post("Target.createTarget", {"url": "about:blank"})  # the browser keeps a window
             self.root.post("Target.closeTarget", {"targetId": target})
 
@@ -286,13 +287,8 @@ class CdpMux:
         elif frame.session != client.base:  # a client of one page knows nothing of the browser
             client.deliver(frame.pieces(number, frame.session))
 
-    def _own(self, client: MuxClient, session: str) -> None:
-        if session:
-            client.sessions.add(session)
-            self._owners[session] = client
-
     def _send_root(self, text: str) -> None:
         message = json.loads(text)
         number = next(self._ids)
-        self._calls[number] = _Call(None, message["id"])
+        self._calls[number] = Asked(None, message["id"])
         self.pipe.write(json.dumps({**message, "id": number}).encode())

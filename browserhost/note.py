@@ -34,6 +34,8 @@ class Note:
     part of it. `user` and `cgroup` are as in LaunchSpec, `fingerprint` is its upstream's.
     `context` is the default browser context, `window` the bounds its first window had. `sessions` are the
     DevTools sessions that end with the host, clients' ones above all. `cdp_address` is where clients came to.
+    `clients` are those of them that the next host goes on with, as `Roster.state` has them: it is there only
+    when the last one stopped in good order, with nothing under way that is not written down here.
     `launched_at` is of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970.
     """
 
@@ -53,6 +55,13 @@ class Note:
     window: dict[str, Any] | None = None
     sessions: tuple[str, ...] = ()
     seat: Seat | None = None
+    clients: Mapping[str, Any] | None = None
+
+    @property
+    def tickets(self) -> frozenset[str]:
+        """With which those clients come back."""
+        known = (self.clients or {}).get("clients", {})
+        return frozenset(known if isinstance(known, dict) else ())
 
     def text(self) -> str:
         """One line, as `parse` reads it."""

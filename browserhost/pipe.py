@@ -36,6 +36,7 @@ class DebuggingPipe:
         self._on_room: list[Callable[[], None]] = []
         self._pausing: set[object] = set()
         self._lost = False
+        self._rests: asyncio.Event | None = None
         self._ends = (-1, -1)
 
     @classmethod
@@ -51,18 +52,9 @@ class DebuggingPipe:
         await pipe._connect(ours_out, ours_in)
         return pipe, (theirs_in, theirs_out)
 
-    @classmethod
-    async def adopt(
-        cls,
-        write: int,
-        read: int,
-        on_message: Callable[[bytes | bytearray], None],
-        on_lost: Callable[[], None],
-    ) -> Self:
+    async def adopt(self, write: int, read: int) -> None:
         """Go on with the ends of another host's; the descriptors are the pipe's from then on."""
-        pipe = cls(on_message, on_lost)
-        await pipe._connect(write, read)
-        return pipe
+        await self._connect(write, read)
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -104,6 +96,23 @@ class DebuggingPipe:
             if not self._pausing and not self._lost and self._reader is not None:
                 self._reader.resume_reading()
 
+    async def rest(self) -> None:
+        """Read to the end of a message and nothing behind it, for good; return once all that was written is
+        Chrome's too. The caller bounds it; it never returns once the pipe is lost."""
+        self._rests = asyncio.Event()
+        self._rest()
+        await self._rests.wait()
+        written = asyncio.Event()
+        if self._writer is not None:
+            self._writer.set_write_buffer_limits(high=0)
+        self.when_room(written.set)
+        await written.wait()
+
+    def _rest(self) -> None:
+        if self._rests is not None and not self._partial and not self._lost:
+            self.pause(self)
+            self._rests.set()
+
     def close(self) -> None:
         """Idempotent. Tells Chrome to end, unless it has."""
         for transport in (self._reader, self._writer):
@@ -122,6 +131,7 @@ class DebuggingPipe:
             begin = end + 1
             self._on_message(message)
         self._partial += data[begin:]
+        self._rest()
 
     def has_room(self, has: bool) -> None:
         self.full = not has

@@ -71,6 +71,7 @@ async def serve(settings: BrowserHostSettings, shutdown: Shutdown) -> None:
             workshop = _workshop(settings, name, _cache(settings, profiles), egress, apart, keepers)
             async with Host(root, workshop, profiles, locks, endpoint) as host:
                 await host.start(called)
+                endpoint.returning.expected = frozenset()
                 Views(endpoint, host).register()
                 servicer = BrowserHost(host, reuse=settings.chrome_reuse == "enabled")
                 server.serves(
@@ -91,7 +92,7 @@ async def serve(settings: BrowserHostSettings, shutdown: Shutdown) -> None:
                 await keeping.aclose()
                 if shutdown.handing_over and settings.adopt_s:
                     await host.leave()
-                    await endpoint.aclose(HOST_STOPPING)
+                    await endpoint.hand_over(HOST_STOPPING)
                 else:
                     await host.aclose()
                     await asyncio.to_thread(apart.leave)
@@ -103,11 +104,12 @@ async def _cdp_endpoint(address: str, called: Sequence[Called]) -> CdpEndpoint:
     """Listen. Where any port will do, it is the one that adopted browsers' clients know, if it can be had."""
     host, _, port = address.rpartition(":")
     known = {each.note.cdp_address.rpartition(":")[2] for each in called} - {""}
+    tickets = frozenset[str]().union(*(each.note.tickets for each in called))
     for old in known if port == "0" else ():
         with suppress(OSError):
-            return await CdpEndpoint.start(host.strip("[]"), int(old))
+            return await CdpEndpoint.start(host.strip("[]"), int(old), tickets)
     try:
-        return await CdpEndpoint.start(host.strip("[]"), int(port))
+        return await CdpEndpoint.start(host.strip("[]"), int(port), tickets)
     except OSError as error:
         raise BindError(address, (error.strerror or str(error)).lower()) from error
 

@@ -55,6 +55,7 @@ class Sitting:
     def adopt(self, session: Session, browser: LiveBrowser, addresses: Addresses) -> None:
         """An earlier host's session, cut until it is proven: `again` lets it in, under its old addresses."""
         self.session, self._browser, self._kept = session, browser, (session, addresses)
+        self._endpoint.expect(browser)
 
     def remember(self) -> None:
         """Have the browser's keeper remember who is let in to it, and by what addresses, at once."""
@@ -133,6 +134,8 @@ class Sitting:
             self._browser.stop_loading()
         if secret:
             await self._endpoint.cut(secret, reason)
+        elif self._browser is not None:
+            await self._browser.put_out(reason)
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
         await self._underway.end_uses(session.token)

@@ -43,8 +43,13 @@ def shown_only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 class Targets:
     """What the host knows of a browser's targets, from Chrome's discovery events."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Info] = {}
+    def __init__(self, known: Mapping[str, Info] | None = None) -> None:
+        self._known: dict[str, Info] = dict(known or {})
+
+    @property
+    def known(self) -> Mapping[str, Info]:
+        """By id, in the order in which they came."""
+        return self._known
 
     def hear(self, method: str, params: Mapping[str, Any]) -> Info | None:
         """Take an event; the target that it left out of the web, if it did."""
@@ -77,24 +82,24 @@ class Targets:
 class View:
     """What one session of a client has been told of targets."""
 
-    def __init__(self) -> None:
-        self._told: set[str] = set()
+    def __init__(self, told: Iterable[str] = ()) -> None:
+        self.told = set(told)
 
     def event(self, method: str, params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         """The event as the client is to hear it; None when it is not to."""
         if method == DESTROYED:
             target = str(params.get("targetId"))
-            if target not in self._told:
+            if target not in self.told:
                 return None
-            self._told.discard(target)
+            self.told.discard(target)
             return method, params
         info = params["targetInfo"]
         target = str(info["targetId"])
         if is_shown(info):
-            known = target in self._told
-            self._told.add(target)
+            known = target in self.told
+            self.told.add(target)
             return (method if known else CREATED), params
-        if target in self._told:
-            self._told.discard(target)
+        if target in self.told:
+            self.told.discard(target)
             return DESTROYED, {"targetId": target}
         return None

@@ -65,6 +65,7 @@ class ProcessTree:
         self._burial: asyncio.Task[None] | None = None
         self.keeper_pid = keeper_pid
         self._unsaid = self._note = b""
+        self._all_said = asyncio.Event()
         self._keeper_end = os.pidfd_open(keeper_pid)
         loop.add_reader(life, self._read)
         loop.add_reader(self._keeper_end, self._keeper_ended)
@@ -154,6 +155,11 @@ class ProcessTree:
         self._note = b"note " + note.encode() + b"\n"
         self._say()
 
+    async def said(self) -> None:
+        """Return once the keeper has all that it was told, or is dead. The caller bounds it."""
+        self._say()
+        await self._all_said.wait()
+
     def keep_for_nobody(self) -> None:
         """From now on the host's death ends the browser at once. Idempotent."""
         self._order(b"drop\n")
@@ -164,7 +170,9 @@ class ProcessTree:
 
     def _say(self) -> None:
         """Send what is left of a line, orders, then the newest note; go on when there is room."""
+        self._all_said.clear()
         if self._life.fileno() < 0:
+            self._all_said.set()
             return
         self._loop.remove_writer(self._life)
         try:
@@ -174,8 +182,10 @@ class ProcessTree:
                 self._unsaid = self._unsaid[self._life.send(self._unsaid) :]
         except BlockingIOError:
             self._loop.add_writer(self._life, self._say)
+            return
         except OSError:
             self._unsaid = self._note = b""  # it is dead, as its end will tell
+        self._all_said.set()
 
     def _read(self) -> None:
         try:

@@ -31,15 +31,17 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
 
     @classmethod
-    async def start(cls, listen: str, backends: Backends, away: Callable[[], Mapping[str, str]]) -> Self:
-        """Listen at `host:port`; port 0 takes a free one. Raises BindError."""
+    async def start(
+        cls, listen: str, backends: Backends, away: Callable[[], Mapping[str, str]], *, resume_s: float
+    ) -> Self:
+        """Listen at `host:port`; port 0 takes a free one. `resume_s` as Relay has it. Raises BindError."""
 
         async def healthz(request: web.Request) -> web.Response:
             problems = [f"{name}: {why}" for name, why in sorted(away().items())]
             return web.Response(status=503 if problems else 200, text="\n".join(problems or ["ok"]) + "\n")
 
         client = aiohttp.ClientSession()
-        relay = Relay(backends, client)
+        relay = Relay(backends, client, resume_s)
         views = Views(backends, client)
         server = cls(relay, views, client)
         app = web.Application()

@@ -1,29 +1,38 @@
-"""A client's WebSocket and its host's: what comes on one is sent on the other, its end too."""
+"""A client's WebSocket and its host's: what comes on one is sent on the other, its end too.
+
+A host that hands over first asks for quiet, by a ping; from then on what the client sends is held, and
+the ping is answered behind all that was sent. Then it closes with where to go on, at its next process:
+there what was held goes first. Nothing is ever sent twice; of a host that is killed nothing is known,
+and the client hears of that at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from gateway.reach import CLOSE_S, Upstream
+from tenure.cdp import HANDED_OVER, HOST_STOPPING, QUIET
 from tenure.errors import HostUnreachable
 
-CLOSE_S = 1.0
-"""How long either side may take to hear that it is over."""
 AHEAD_BYTES = 8 << 20
 """What is read ahead for a client that reads slowly, so that the host's end is seen behind it. Past it
 the host is read no further, and gathers what comes."""
 STALL_S = 30.0
 """How long a client for whom that much waits may read nothing at all."""
+HELD_BYTES = 16 << 20
+"""What is held of a client while its host hands over; past it the client is read no further."""
 _DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # RFC 6455, 7.4.1
 
-Upstream = aiohttp.ClientWebSocketResponse[Any]
+Again = Callable[[str], Awaitable[Upstream]]
+"""Goes on where a host said, once that can be. Raises TimeoutError, HTTPException when it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +45,18 @@ class Ending:
 
 LEFT = Ending(WSCloseCode.GOING_AWAY)
 SLOW_CLIENT = Ending(4006, "SLOW_CLIENT")  # as the host says it
+NOT_RESUMED = Ending(HOST_STOPPING, "HOST_STOPPING")  # likewise
 
 
 class Pair:
-    """Both are the caller's to close, should `run` not have been called."""
+    """Both are the caller's to close, should `run` not have been called. `host` is the present one's."""
 
-    def __init__(self, client: web.WebSocketResponse, host: Upstream) -> None:
-        self._client, self._host = client, host
+    def __init__(self, client: web.WebSocketResponse, host: Upstream, again: Again) -> None:
+        self._client, self.host, self._again = client, host, again
+        self._flows = asyncio.Event()  # what the client sends goes to the host at once
+        self._flows.set()
+        self._held: deque[tuple[bytes, WSMsgType]] = deque()
+        self._held_bytes = 0
         self._waiting: deque[tuple[bytes, WSMsgType]] = deque()
         self._waiting_bytes = 0
         self._arrived, self._room, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -63,7 +77,7 @@ class Pair:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             to_client, to_host = self._endings or (LEFT, LEFT)
-            await asyncio.gather(_close(self._client, to_client), _close(self._host, to_host))
+            await asyncio.gather(_close(self._client, to_client), _close(self.host, to_host))
 
     def _end(self, to_client: Ending, to_host: Ending) -> None:
         if self._endings is None:
@@ -72,32 +86,77 @@ class Pair:
 
     async def _from_client(self) -> None:
         while (message := await self._client.receive()).type in _DATA:
+            if not self._flows.is_set():
+                await self._hold(message.data, message.type)
+                continue
             try:
                 # Waits while the host takes no more; its client is not read either then.
-                await self._host.send_frame(message.data, message.type)
+                await self.host.send_frame(message.data, message.type)
             except ConnectionError:
                 break  # why is for the other direction to say
         else:
             ending = _said(message, self._client.close_code)
             self._end(ending, ending)
 
+    async def _hold(self, data: bytes, kind: WSMsgType) -> None:
+        self._held.append((data, kind))
+        self._held_bytes += len(data)
+        while self._held_bytes > HELD_BYTES and not self._flows.is_set():
+            await self._flows.wait()
+
     async def _from_host(self) -> None:
-        while (message := await self._host.receive()).type in _DATA:
-            self._waiting.append((message.data, message.type))
-            self._waiting_bytes += len(message.data)
-            self._arrived.set()
-            while self._waiting_bytes > AHEAD_BYTES:
-                self._room.clear()
-                try:
-                    async with asyncio.timeout(STALL_S):
-                        await self._room.wait()
-                except TimeoutError:
+        while True:
+            message = await self.host.receive()
+            if message.type in _DATA:
+                if not await self._read_ahead(message.data, message.type):
                     self._end(SLOW_CLIENT, LEFT)
                     return
-        if message.type is WSMsgType.CLOSE:
-            self._end(_said(message, None), Ending(WSCloseCode.OK))
-        else:
-            self._end(Ending(WSCloseCode.BAD_GATEWAY, HostUnreachable.reason), LEFT)
+            elif message.type is WSMsgType.PING:
+                if message.data == QUIET:
+                    self._flows.clear()
+                with suppress(ConnectionError):  # what is read next says why
+                    # Behind what was sent: a message is handed over whole before its sender waits.
+                    await self.host.pong(message.data)
+            elif message.type is WSMsgType.CLOSE and message.data == HANDED_OVER:
+                if not await self._go_on(str(message.extra or "")):
+                    self._end(NOT_RESUMED, LEFT)
+                    return
+            elif message.type is WSMsgType.CLOSE:
+                self._end(_said(message, None), Ending(WSCloseCode.OK))
+                return
+            elif message.type is not WSMsgType.PONG:
+                self._end(Ending(WSCloseCode.BAD_GATEWAY, HostUnreachable.reason), LEFT)
+                return
+
+    async def _read_ahead(self, data: bytes, kind: WSMsgType) -> bool:
+        """Whether the client takes what it is sent."""
+        self._waiting.append((data, kind))
+        self._waiting_bytes += len(data)
+        self._arrived.set()
+        while self._waiting_bytes > AHEAD_BYTES:
+            self._room.clear()
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._room.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    async def _go_on(self, where: str) -> bool:
+        """Go on with the host's next process; whether that could be."""
+        self._flows.clear()
+        # Says to the old one that all it sent is here: what comes next is the next one's to send.
+        await _close(self.host, Ending(WSCloseCode.OK))
+        try:
+            self.host = await self._again(where)
+            while self._held:
+                data, kind = self._held.popleft()
+                self._held_bytes -= len(data)
+                await self.host.send_frame(data, kind)
+        except (ConnectionError, TimeoutError, web.HTTPException):
+            return False
+        self._flows.set()
+        return True
 
     async def _to_client(self) -> None:
         with suppress(ConnectionError):  # the other direction sees it too

@@ -97,7 +97,8 @@ async def serve(settings: GatewaySettings, shutdown: asyncio.Event) -> None:
     async with Channels("gateway") as channels:
         backends = Backends(channels, settings.lockservice)
         # Calls are drained first: what drives a browser meanwhile goes on until there are none left.
-        async with await HttpServer.start(settings.http_listen, backends, server.away) as http, server:
+        starting = HttpServer.start(settings.http_listen, backends, server.away, resume_s=settings.resume_s)
+        async with await starting as http, server:
             await _serve(server, backends, settings, http.address, shutdown)
 
 

@@ -28,3 +28,13 @@ class GatewaySettings(ServiceSettings):
         description="address of the recovery service, which answers for incidents",
         examples=["127.0.0.1:7435"],
     )
+    resume_s: float = Field(
+        default=15.0,
+        ge=0,
+        le=60,
+        description=(
+            "how long a DevTools client is kept for the next process of a browser host that hands over, in "
+            "seconds; 0 has it closed at once"
+        ),
+        examples=["15"],
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -20,20 +19,15 @@ import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway.backends import Backends
-from gateway.relay import is_here
-from tenure.errors import HostUnreachable, TenureError
+from gateway.reach import CLOSE_S, Upstream, connect, reach, refuse_elsewhere
+from tenure.errors import HostUnreachable
 
-CONNECT_S = 5.0
-"""For asking where the host is, and again for reaching it."""
-CLOSE_S = 1.0
-"""How long either side may take to hear that it is over."""
 LARGEST = 8 << 20
 """Bytes of a picture."""
 LONGEST = 128 << 10
 """Bytes of what a person says at once: more than the host takes, which tells the person so."""
 WORDS_AHEAD = 1000
 """How many words may wait for one who takes none."""
-_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _PAGE = Path(__file__).with_name("view.html")
 _SCRIPT = Path(__file__).with_name("view.js")
 _HEADERS = {
@@ -44,8 +38,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # RFC 6455, 7.4.1
-
-Upstream = aiohttp.ClientWebSocketResponse[Any]
 
 
 def view_url(address: str, host: str, secret: str) -> str:
@@ -76,22 +68,24 @@ class Views:
             showing.end("GATEWAY_STOPPING")
 
     async def _page(self, request: web.Request) -> web.Response:
-        _check_here(request)
+        refuse_elsewhere(request)
         text = await asyncio.to_thread(_PAGE.read_text)
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     async def _script(self, request: web.Request) -> web.Response:
-        _check_here(request)
+        refuse_elsewhere(request)
         text = await asyncio.to_thread(_SCRIPT.read_text)
         return web.Response(text=text, content_type="text/javascript", headers=_HEADERS)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        _check_here(request)
+        refuse_elsewhere(request)
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{request.host}":
             raise web.HTTPForbidden(text="Not for pages of other sites.\n")
         host, secret = request.match_info["host"], request.match_info["secret"]
-        upstream = await self._connect(host, secret, words_only=request.match_info["what"] == "words")
+        below = "/words" if request.match_info["what"] == "words" else ""
+        async with reach(self._backends, host, secret) as address:
+            upstream = await connect(self._http, f"ws://{address}/view/{secret}{below}", LARGEST)
         person = web.WebSocketResponse(
             max_msg_size=LONGEST, compress=False, timeout=CLOSE_S, autoclose=False, decode_text=False
         )
@@ -108,38 +102,6 @@ class Views:
             if person.prepared and request.transport is not None:
                 request.transport.abort()
         return person
-
-    async def _connect(self, host: str, secret: str, *, words_only: bool) -> Upstream:
-        """The host's side. Raises HTTP errors; none quotes the address, because the secret is in it."""
-        if not _SECRET.fullmatch(secret):
-            raise _no_such_session()
-        try:
-            hosts = await self._backends.alive_hosts(timeout=CONNECT_S)
-        except TenureError as error:
-            raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
-        address = next((each.cdp_address for each in hosts if each.name == f"hosts/{host}"), "")
-        if not address:
-            raise _no_such_session()
-        below = "/words" if words_only else ""
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                return await self._http.ws_connect(
-                    f"ws://{address}/view/{secret}{below}",
-                    max_msg_size=LARGEST,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                    autoclose=False,
-                    decode_text=False,
-                )
-        except aiohttp.WSServerHandshakeError as refused:
-            if refused.status == web.HTTPNotFound.status_code:
-                raise _no_such_session() from None
-            if refused.status == web.HTTPTooManyRequests.status_code:
-                raise web.HTTPTooManyRequests(
-                    text="The session has all the connections it may have.\n"
-                ) from None
-            raise web.HTTPBadGateway(text=f"The host answered {refused.status}.\n") from None
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            raise web.HTTPBadGateway(text=f"{HostUnreachable(host=f'hosts/{host}')}\n") from None
 
 
 class _Showing:
@@ -207,13 +169,3 @@ class _Showing:
                 if self._picture is not None:
                     picture, self._picture = self._picture, None
                     await self._person.send_frame(picture, WSMsgType.BINARY)
-
-
-def _check_here(request: web.Request) -> None:
-    if not is_here(request.host):
-        # A site whose own name was made to lead here has that name in it.
-        raise web.HTTPForbidden(text="Connect to an IP address or localhost.\n")
-
-
-def _no_such_session() -> web.HTTPNotFound:
-    return web.HTTPNotFound(text="There is no such session, or it has ended.\n")

@@ -24,6 +24,15 @@ Listener = Callable[[str, Result, str], None]
 MAX_MESSAGE = 256 << 20
 """Bytes. A full-page screenshot of a long page has tens of MiB."""
 
+RETURNS = "Tenure-Returns"
+"""A header: whoever connects comes back by itself, after a close with the code HANDED_OVER, to the host that
+runs then, at `/resumed/` and the text of that close."""
+QUIET = b"quiet"
+"""A ping of the host's to such a one, who answers it behind the last message for this host."""
+HANDED_OVER = 4010
+HOST_STOPPING = 4009
+"""The code with which those are cut off who do not come back."""
+
 _NO_SESSION = -32001
 """Chrome's own code for a call to a session that it does not know."""
 

@@ -43,10 +43,10 @@ class Files:
         """Where whatever is downloaded goes."""
         return self.folders.downloads.path if self.folders is not None else self._own() / DOWNLOADS / "0"
 
-    def begin(self, token: int) -> None:
+    def begin(self, token: int, *, tell: bool = True) -> None:
         """The token's own folders, empty unless they were its own before; those of others go.
 
-        Raises OSError.
+        Chrome is told of them, unless it is not to be. Raises OSError.
         """
         if self.folders is not None and self.folders.token == token:
             return
@@ -55,7 +55,8 @@ class Files:
         self.folders, self.ledger = fresh, Ledger(str(fresh.downloads.path))
         self._find(fresh)
         fresh.clear_others()
-        self.keep_downloads()
+        if tell:
+            self.keep_downloads()
 
     def end(self, token: int) -> None:
         """Take the token's folders away, and forget what was in them. Idempotent."""

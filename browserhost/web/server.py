@@ -59,6 +59,10 @@ class Visit:
         self.host = self._header("Host").lower()
         """The address by which the other side reached this one, with its port."""
 
+    def asks(self, header: str) -> bool:
+        """Whether the header is there. Raises Refused when it is there more than once."""
+        return bool(self._header(header))
+
     def answer(self, status: int, body: bytes, kind: str = TEXT) -> None:
         """Send an HTTP answer and close. `kind` is its media type."""
         self._connection.answer(status, body, kind)

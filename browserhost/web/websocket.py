@@ -44,6 +44,7 @@ class WebSocket:
         self._on_room: Callable[[], None] = _ignore
         self._parts, self._begun = bytearray(), False  # of a message in several frames
         self._paused = True
+        self._answered = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -78,22 +79,37 @@ class WebSocket:
         else:
             self._transport.write(b"".join((head, *pieces)))
 
-    async def close(self, code: int, reason: str = "") -> None:
-        """Tell the other side, behind what was sent, and leave it a moment to say it heard. Idempotent."""
+    async def ping(self, payload: bytes) -> None:
+        """Return once the other side has answered, and what it sent before that has been told. Once.
+
+        The caller bounds it; it never returns once the connection is over.
+        """
+        self._protocol.send_ping(payload)
+        self._flush()
+        await self._answered.wait()
+
+    async def close(self, code: int, reason: str = "", timeout: float = CLOSE_S) -> bool:
+        """Tell the other side, behind what was sent, and leave it a moment to say it heard; whether it did.
+
+        Idempotent. It did not when it had said itself, before, that it is over.
+        """
         if self._protocol.state is OPEN:
             with suppress(ProtocolError):
                 self._protocol.send_close(code, reason[:_LONGEST_REASON])
                 self._flush()
         self.resume()
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(timeout):
                 await self._lost.wait()
         self._transport.abort()
+        return self._protocol.close_rcvd is not None and not self._protocol.close_rcvd_then_sent
 
     def heard(self, frame: Frame) -> None:
         """Take what the library read."""
         if frame.opcode is Opcode.CLOSE:
             self.ended.set()
+        elif frame.opcode is Opcode.PONG:
+            self._answered.set()
         elif frame.opcode is Opcode.BINARY:
             self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "text only")
             self.ended.set()

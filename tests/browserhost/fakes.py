@@ -62,6 +62,7 @@ class FakeBrowser:
         self.runs = True
         self.note = Note(str(spec.profile_dir), "/nowhere", "/nowhere")
         self.kept_for_nobody = False
+        self.put_out_for = ""
         self.lives: list[socket.socket] = []
         self._chrome = chrome
         # The keeper and Chrome hold the lock through copies of the host's descriptor.
@@ -148,6 +149,9 @@ class FakeBrowser:
 
     def remember(self, **said: Any) -> None:
         self.note = replace(self.note, **said)
+
+    async def put_out(self, reason: str) -> None:
+        self.put_out_for = reason
 
     def keep_for_nobody(self) -> None:
         self.kept_for_nobody = True
@@ -256,6 +260,7 @@ class FakeEndpoint:
     on_ends: dict[str, Callable[[], None]] = field(default_factory=dict)
     cuts: list[tuple[str, str]] = field(default_factory=list)
     further: list[tuple[str, Kind, float]] = field(default_factory=list)
+    expected: list[Any] = field(default_factory=list)
     slow: asyncio.Event | None = None
     """What each cut waits for."""
 
@@ -274,6 +279,9 @@ class FakeEndpoint:
     def issue_further(self, main: str, kind: Kind, until: float) -> str:
         self.further.append((main, kind, until))
         return f"{main}-{len(self.further)}"
+
+    def expect(self, browser: Any) -> None:
+        self.expected.append(browser)
 
     def addresses(self, main: str) -> Addresses | None:
         return Addresses(main) if main in self.gates else None

@@ -104,7 +104,7 @@ async def system() -> AsyncIterator[System]:
         backends = Backends(channels, settings.lockservice)
         gateway = Server("gateway", settings, development_identity, DEADLINES)
         http = await stack.enter_async_context(
-            await HttpServer.start(settings.http_listen, backends, gateway.away)
+            await HttpServer.start(settings.http_listen, backends, gateway.away, resume_s=settings.resume_s)
         )
         await stack.enter_async_context(gateway)
         forwarder = add_services(gateway, backends, settings, http.address)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from gateway import pair, relay
+from gateway import pair, reach
 from gateway.relay import through_gateway
 from tenure.v1.session_pb2 import Session
 from tenure.v1.session_service_pb2 import GetSessionRequest, OpenSessionRequest
@@ -162,7 +162,7 @@ async def test_who_is_one_client_too_many_is_told_so(system: System, http: aioht
 async def test_no_lock_service_is_service_unavailable(
     system: System, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "CONNECT_S", 0.1)
+    monkeypatch.setattr(reach, "CONNECT_S", 0.1)
     system.lock.record.hooks["ListAliveHostsRequest"] = asyncio.Event().wait  # type: ignore[assignment]
     assert await status(http, url(system)) == 503
 

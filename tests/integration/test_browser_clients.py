@@ -242,7 +242,7 @@ async def test_a_cut_closes_every_socket_and_ends_what_its_clients_set_up(
         async with connect(grant.url):
             pass
     await endpoint.cut(grant.secret, "HOLD_REVOKED")
-    assert not browser.mux._clients
+    assert not browser.mux.roster.clients
 
 
 async def test_a_browser_that_ends_closes_its_clients_with_the_reason(
