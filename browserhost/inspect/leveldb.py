@@ -54,6 +54,9 @@ def check(directory: Path) -> str:
                 _check_log(log)
     except (Damaged, plain.NotPlain) as error:
         return str(error)
+    except OSError as error:
+        # A disk that breaks, or somebody at work in there: it is not what it has to be in either case.
+        return f"it cannot be read: {error.strerror or error}"
     return ""
 
 
@@ -145,7 +148,7 @@ def _check_table(directory: Path, number: int, size: int) -> None:
         found = file.seek(0, 2)
         if found != size:
             raise Damaged(f"{path.name} has {found} bytes, not {size}")
-        file.seek(-8, 2)
+        file.seek(max(0, found - 8))
         if int.from_bytes(file.read(8), "little") != _TABLE_MAGIC:
             raise Damaged(f"{path.name} has no footer")
 

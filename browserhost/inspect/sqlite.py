@@ -1,26 +1,30 @@
 """Checks SQLite databases without writing a byte beside them.
 
-`mode=ro` alone creates a -shm file on a WAL database and fails on a hot journal; `immutable=1`
-ignores both and calls a database in need of its journal malformed. So: a database with a hot
-journal or a WAL is copied, sidecars and all, and the copy is opened; any other is opened
-immutable. (Measured with Chromium 156 and SQLite 3.40.)
+SQLite opens a name, and follows it wherever it leads, however often it was looked at before; and the folder
+is its browser's. So it is given a copy, in a folder of ours, of the file that was found to be one.
+`mode=ro` alone creates a -shm file on a WAL database and fails on a hot journal; `immutable=1` ignores both
+and calls a database in need of its journal malformed. So one with a hot journal or a WAL is copied sidecars
+and all, and any other is opened immutable. (Measured with Chromium 156 and SQLite 3.40.)
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from browserhost import durable
 from browserhost.inspect import plain
 
 MAGIC = b"SQLite format 3\0"
 # https://www.sqlite.org/fileformat2.html#the_rollback_journal: a header without it is a finished one.
 _HOT = bytes.fromhex("d9d505f920a163d7")
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,10 @@ class Database:
 
 
 def check(path: Path, scratch: Path) -> Database:
-    """Check a file that should be a database; `scratch` is an empty directory for a copy.
+    """Check a file that should be a database; `scratch` is a directory for a copy.
 
-    SQLite's quick_check reads every page; it leaves out the comparison of indexes with tables.
+    SQLite's quick_check reads every page; it leaves out the comparison of indexes with tables. Raises
+    DiskFull when there is no room for a copy.
     """
     left_over = _left_over(path)
     try:
@@ -46,6 +51,8 @@ def check(path: Path, scratch: Path) -> Database:
             header = file.read(len(MAGIC))
     except plain.NotPlain as error:
         return Database(path, str(error), left_over)
+    except FileNotFoundError:
+        return Database(path, "is missing", left_over)
     if not header:
         return Database(path, "is empty", left_over)
     if header != MAGIC:
@@ -62,46 +69,48 @@ def check(path: Path, scratch: Path) -> Database:
 def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads the database as a recovery would leave it, the files themselves untouched.
 
-    Raises sqlite3.Error, also for what is no regular file.
+    Raises sqlite3.Error, also for what is no regular file; DiskFull.
     """
-    _refuse_unless_plain(path)
-    if _hot(path) or _size(path, "-wal"):
-        for suffix in ("", "-journal", "-wal"):
-            if _size(path, suffix):
-                shutil.copyfile(f"{path}{suffix}", scratch / f"{path.name}{suffix}")
-        address = f"file:{quote(str(scratch / path.name))}"
-    else:
-        address = f"file:{quote(str(path))}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(address, uri=True)) as connection:
-        # Foreign bytes of any encoding must not stop an inspection.
-        connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        yield connection
-
-
-def _refuse_unless_plain(path: Path) -> None:
-    for suffix in ("", "-journal", "-wal"):
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         try:
-            plain.opened(Path(f"{path}{suffix}")).close()
-        except FileNotFoundError:
-            continue
+            # Sidecars also where they are not needed: what is no file is nothing that Chrome left.
+            copy, *sidecars = (_copied(path, suffix, Path(folder)) for suffix in ("", "-journal", "-wal"))
         except plain.NotPlain as error:
             raise sqlite3.OperationalError(str(error)) from None
+        address = f"file:{quote(str(copy))}"
+        if not _needs_them(*sidecars):
+            address += "?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            # Foreign bytes of any encoding must not stop an inspection.
+            connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            yield connection
+
+
+def _copied(path: Path, suffix: str, folder: Path) -> Path:
+    """Where a copy of a regular file is, of no more than it has now; of none, where there is none.
+
+    Raises NotPlain, DiskFull.
+    """
+    target = folder / f"{path.name}{suffix}"
+    with suppress(FileNotFoundError), plain.opened(Path(f"{path}{suffix}")) as source:
+        left = os.fstat(source.fileno()).st_size
+        with durable.disk_full_is_refused(folder), target.open("xb") as copy:
+            while left and (part := source.read(min(left, _PART))):
+                copy.write(part)
+                left -= len(part)
+    return target
+
+
+def _needs_them(journal: Path, wal: Path) -> bool:
+    """Whether a database needs what was copied of its sidecars."""
+    with suppress(FileNotFoundError), journal.open("rb") as file:
+        if file.read(len(_HOT)) == _HOT:
+            return True
+    return wal.exists() and wal.stat().st_size > 0
 
 
 def _left_over(path: Path) -> str:
-    return f"{path.name}-journal" if _size(path, "-journal") else ""
-
-
-def _hot(path: Path) -> bool:
-    try:
-        with plain.opened(Path(f"{path}-journal")) as file:
-            return file.read(len(_HOT)) == _HOT
-    except FileNotFoundError:
-        return False
-
-
-def _size(path: Path, suffix: str) -> int:
-    try:
-        return Path(f"{path}{suffix}").stat().st_size
-    except FileNotFoundError:
-        return 0
+    name = f"{path.name}-journal"
+    with suppress(FileNotFoundError):
+        return name if path.with_name(name).lstat().st_size else ""
+    return ""

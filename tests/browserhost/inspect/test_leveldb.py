@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserhost.inspect import leveldb
+from browserhost.inspect import leveldb, plain
 from browserhost.inspect.leveldb import Damaged, check, crc32c, is_database, records
 
 TABLE = b"x" * 100 + struct.pack("<Q", 0xDB4775248B80FB57)
@@ -85,6 +86,28 @@ def test_what_is_missing_or_cut_is_named(
     else:
         (database / name).write_bytes(content)
     assert problem in check(database)
+
+
+@pytest.mark.parametrize("size", [0, 7, 8])
+def test_a_table_that_is_shorter_than_its_footer_is_damage(database: Path, size: int) -> None:
+    (database / "MANIFEST-000003").write_bytes(framed(new_table(5, size)))
+    (database / "000005.ldb").write_bytes(bytes(size))
+    assert check(database) == "000005.ldb has no footer"
+
+
+@pytest.mark.parametrize("name", ["MANIFEST-000003", "000005.ldb", "000007.log"])
+def test_what_the_disk_does_not_give_back_is_damage(
+    database: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    opened = plain.opened
+
+    def breaks(path: Path) -> BinaryIO:
+        if path.name == name:
+            raise OSError(5, "Input/output error")
+        return opened(path)
+
+    monkeypatch.setattr(plain, "opened", breaks)
+    assert check(database) == "it cannot be read: Input/output error"
 
 
 @pytest.mark.parametrize("name", ["MANIFEST-000003", "000007.log"])

@@ -7,10 +7,12 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from browserhost.inspect.sqlite import check, opened
+from tenure.errors import DiskFull
 
 
 @pytest.fixture
@@ -59,6 +61,48 @@ def test_a_sound_database_has_no_problem(database: Path, scratch: Path) -> None:
     found = check(database, scratch)
     assert (found.problem, found.left_over) == ("", "")
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal"])
+def test_what_takes_its_place_once_it_was_looked_at_is_not_read(
+    database: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Its browser's user may do that: another's database would be read for it, or a pipe be waited for."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copyfile(database, elsewhere)
+    with closing(sqlite3.connect(elsewhere)) as connection:
+        connection.execute("INSERT INTO cookies VALUES ('of another')")
+        connection.commit()
+    real = sqlite3.connect
+
+    def replaced(*what: Any, **how: Any) -> Any:
+        there = Path(f"{database}{suffix}")
+        there.unlink(missing_ok=True)
+        there.symlink_to(elsewhere)
+        return real(*what, **how)
+
+    monkeypatch.setattr(sqlite3, "connect", replaced)
+    with opened(database, scratch) as connection:
+        assert connection.execute("SELECT count(*) FROM cookies").fetchone() == (500,)
+    assert list(scratch.iterdir()) == []
+
+
+def test_one_that_went_is_told_of_as_missing(database: Path, scratch: Path) -> None:
+    database.unlink()
+    assert check(database, scratch).problem == "is missing"
+    with pytest.raises(sqlite3.OperationalError), opened(database, scratch):
+        pass
+
+
+def test_no_room_for_a_copy_is_no_damage(
+    database: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DiskFull):
+        check(database, scratch)
 
 
 @pytest.mark.parametrize("mode", ["truncate", "wal"])
