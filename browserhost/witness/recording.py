@@ -59,10 +59,13 @@ class Recording:
     # --- what is told --------------------------------------------------------------------
 
     def opens(self, start_url: str) -> None:
-        """A browser is about to be driven to `start_url`: the first time the session's, later a touch."""
+        """A browser is about to be driven to `start_url`: the first time the session's, later a touch.
+
+        It gets to the disk with what is told next, or from `put_on_disk` on.
+        """
         if self.start_url is None:
             self.start_url = start_url
-            self._enqueue(_Entry(ledgers.opened(start_url)))
+            self._waiting.append(_Entry(ledgers.opened(start_url)))
         elif start_url != self.start_url:
             self.touch(f"a further open, of {start_url}")
 
@@ -113,8 +116,15 @@ class Recording:
         """Record that a step begins without a picture, and why there is none; its item once it is on disk."""
         return await asyncio.shield(self.say(STEP, f"{name} (no picture: {why})", seq))
 
+    def put_on_disk(self) -> None:
+        """Begin to put what was told on disk, without waiting. Idempotent."""
+        if self._waiting and self._writing is None:
+            self._writing = self._tasks.spawn(self._write(), detached=True)
+            self._writing.add_done_callback(self._written)
+
     async def on_disk(self) -> None:
         """Return once all that was told before is on disk, or known to be lost."""
+        self.put_on_disk()
         while self._writing is not None:
             await asyncio.wait([self._writing])
             await asyncio.sleep(0)  # its end is noted in a turn of its own
@@ -132,9 +142,7 @@ class Recording:
 
     def _enqueue(self, entry: _Entry) -> asyncio.Future[Item | None]:
         self._waiting.append(entry)
-        if self._writing is None:
-            self._writing = self._tasks.spawn(self._write(), detached=True)
-            self._writing.add_done_callback(self._written)
+        self.put_on_disk()
         return entry.item
 
     async def _write(self) -> None:
