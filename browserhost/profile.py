@@ -272,6 +272,7 @@ class Profile:
                 at = await self.slot.flush()
                 if self.slot.browser is not None:
                     self.slot.browser.remember(flushed_at=at)
+                await self._underway.settle()
         self._underway.cancel_openings()
         await self.witness.aclose()
         await self._tasks.aclose()

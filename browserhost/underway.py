@@ -71,6 +71,11 @@ class Underway:
             self._uses.discard(use)
             use.over.set()
 
+    async def settle(self) -> None:
+        """Return once no use is left. The caller sees to it that none begins, and bounds it."""
+        for use in tuple(self._uses):
+            await use.over.wait()
+
     async def drain(self, cut: int) -> None:
         """End what runs under every token at or below `cut`, and wait until it has ended.
 

@@ -53,8 +53,9 @@ class Pair:
 
     def __init__(self, client: web.WebSocketResponse, host: Upstream, again: Again) -> None:
         self._client, self.host, self._again = client, host, again
-        self._flows = asyncio.Event()  # what the client sends goes to the host at once
-        self._flows.set()
+        self._flows, self._back = asyncio.Event(), asyncio.Event()
+        self._flows.set()  # what the client sends goes to the host at once
+        self._quiet = self._broken = False
         self._held: deque[tuple[bytes, WSMsgType]] = deque()
         self._held_bytes = 0
         self._waiting: deque[tuple[bytes, WSMsgType]] = deque()
@@ -68,7 +69,7 @@ class Pair:
 
     async def run(self) -> None:
         """Pass on until either side ends, then end the other with the same code and reason."""
-        passing = (self._from_client(), self._from_host(), self._to_client())
+        passing = (self._from_client(), self._from_host(), self._to_client(), self._to_next_host())
         tasks = [asyncio.create_task(each) for each in passing]
         try:
             await self._over.wait()
@@ -93,7 +94,8 @@ class Pair:
                 # Waits while the host takes no more; its client is not read either then.
                 await self.host.send_frame(message.data, message.type)
             except ConnectionError:
-                break  # why is for the other direction to say
+                self._broken = True  # why is for the other direction to say
+                break
         else:
             ending = _said(message, self._client.close_code)
             self._end(ending, ending)
@@ -113,6 +115,7 @@ class Pair:
                     return
             elif message.type is WSMsgType.PING:
                 if message.data == QUIET:
+                    self._quiet = True
                     self._flows.clear()
                 with suppress(ConnectionError):  # what is read next says why
                     # Behind what was sent: a message is handed over whole before its sender waits.
@@ -144,19 +147,29 @@ class Pair:
 
     async def _go_on(self, where: str) -> bool:
         """Go on with the host's next process; whether that could be."""
-        self._flows.clear()
         # Says to the old one that all it sent is here: what comes next is the next one's to send.
         await _close(self.host, Ending(WSCloseCode.OK))
+        if self._broken or not self._quiet:
+            return False  # some of what was sent may not have been taken
         try:
             self.host = await self._again(where)
-            while self._held:
-                data, kind = self._held.popleft()
-                self._held_bytes -= len(data)
-                await self.host.send_frame(data, kind)
-        except (ConnectionError, TimeoutError, web.HTTPException):
+        except (TimeoutError, web.HTTPException):
             return False
-        self._flows.set()
+        self._quiet = False
+        self._back.set()
         return True
+
+    async def _to_next_host(self) -> None:
+        """Send what was held, beside what is read: neither side waits for the other to be read first."""
+        with suppress(ConnectionError):  # the other direction sees it too
+            while await self._back.wait():
+                self._back.clear()
+                while self._held and not self._quiet:
+                    data, kind = self._held.popleft()
+                    self._held_bytes -= len(data)
+                    await self.host.send_frame(data, kind)
+                if not self._quiet:
+                    self._flows.set()
 
     async def _to_client(self) -> None:
         with suppress(ConnectionError):  # the other direction sees it too

@@ -31,7 +31,7 @@ class GatewaySettings(ServiceSettings):
     resume_s: float = Field(
         default=15.0,
         ge=0,
-        le=60,
+        le=20,
         description=(
             "how long a DevTools client is kept for the next process of a browser host that hands over, in "
             "seconds; 0 has it closed at once"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -425,10 +425,16 @@ class FakeDevTools:
         self.is_full = False
         self.ended = asyncio.Event()
         self.close_code: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self.autoping = True
+        self.resumed: dict[str, Callable[[web.WebSocketResponse], Awaitable[None]]] = {}
+        """By ticket: what is done with who comes back."""
+        self.unready = 0
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.router.add_get("/resumed/{ticket}", self._resume)
         app.router.add_get("/cdp/{secret}", self._handle)
         app.router.add_get("/cdp/{secret}/page/{target}", self._handle)
         app.router.add_get("/cdp/{secret}/json{which:.*}", self._tell)
@@ -459,10 +465,26 @@ class FakeDevTools:
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
         self._check(request)
-        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, timeout=1)
+        self.headers = request.headers
+        return await self._attend(request, self.serve)
+
+    async def _resume(self, request: web.Request) -> web.WebSocketResponse:
+        if self.unready:
+            self.unready -= 1
+            raise web.HTTPServiceUnavailable
+        if request.match_info["ticket"] not in self.resumed:
+            raise web.HTTPNotFound
+        return await self._attend(request, self.resumed.pop(request.match_info["ticket"]))
+
+    async def _attend(
+        self, request: web.Request, serve: Callable[[web.WebSocketResponse], Awaitable[None]]
+    ) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_MESSAGE, compress=False, timeout=1, autoping=self.autoping
+        )
         await socket.prepare(request)
         try:
-            await self.serve(socket)
+            await serve(socket)
         finally:
             self.close_code = socket.close_code
             self.ended.set()
