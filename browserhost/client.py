@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from browserhost import calls, policy
@@ -191,7 +191,7 @@ class Client:
         if call is None:
             self._tell(_NO_CALL)
             return
-        verdict = policy.judge(call.method, call.params, self._room())
+        verdict = policy.by_name(call.method) or policy.judge(call.method, call.params, self._room())
         if verdict.effect is Effect.PASS and self.member is not None:
             self._issued.on_call(call.method)
             self._mux.forward(self.member, _judged(call, verdict))
@@ -229,7 +229,7 @@ def _judged(call: Call, verdict: Verdict) -> Call:
     if verdict.params is None and not policy.reads(call.method):
         return call
     params = call.params if verdict.params is None else verdict.params
-    return replace(call, written=calls.encode(params))
+    return call._replace(written=calls.encode(params))
 
 
 def _refused(call: Call, verdict: Verdict) -> list[Result]:

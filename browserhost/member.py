@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from browserhost.frames import Piece
 from browserhost.targets import View, is_shown
@@ -92,8 +92,7 @@ class Child:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A call that Chrome has not answered yet: whose it is, and its id and method there."""
 
     client: MuxClient | None

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from browserhost import targets
-from browserhost.calls import Call, encode
+from browserhost.calls import Call, encode, quoted
 from browserhost.frames import Frame, Piece, parse
 from browserhost.member import ATTACHED, RECEIVED, Asked, Child, MuxClient, Pipe
 from browserhost.roster import Roster
@@ -118,7 +118,7 @@ class CdpMux:
             return
         number = next(self._ids)
         self._calls[number] = Asked(client, call.id, call.method)
-        head = b'{"id":%d,"method":%b,"params":' % (number, json.dumps(call.method).encode())
+        head = b'{"id":%d,"method":%b,"params":' % (number, quoted(call.method))
         self.pipe.write(head, call.written, b',"sessionId":"%b"}' % session.encode())
 
     async def leave(self, client: MuxClient) -> None:

@@ -56,16 +56,10 @@ _HIDDEN = refuse("that target is no page of the web", "attach to one that Target
 
 def judge(method: str, params: Mapping[str, Any], room: Room) -> Verdict:
     """Decide on one message of a client."""
-    if method in _ENDS_BROWSER:
-        return Verdict(Effect.END_SESSION)
-    if method.startswith(clearing.CLEARS):
-        return clearing.REFUSAL
-    domain = method.partition(".")[0]
-    if domain in _DENIED_DOMAINS or domain not in _DOMAINS:
-        return _DENIED_DOMAINS.get(domain, _UNKNOWN)
-    if method in _DENIED:
-        return _DENIED[method]
-    if domain == "Target" and any(
+    verdict = by_name(method)
+    if verdict is not None:
+        return verdict
+    if _domain(method) == "Target" and any(
         room.hidden(str(params.get(name, ""))) for name in ("targetId", "sessionId")
     ):
         return _HIDDEN
@@ -73,9 +67,27 @@ def judge(method: str, params: Mapping[str, Any], room: Room) -> Verdict:
     return special(params, room) if special else PASS
 
 
+def by_name(method: str) -> Verdict | None:
+    """The verdict on every message of that method; None where it depends on what the message says."""
+    if method in _ENDS_BROWSER:
+        return Verdict(Effect.END_SESSION)
+    if method.startswith(clearing.CLEARS):
+        return clearing.REFUSAL
+    domain = _domain(method)
+    if domain in _DENIED_DOMAINS or domain not in _DOMAINS:
+        return _DENIED_DOMAINS.get(domain, _UNKNOWN)
+    if method in _DENIED:
+        return _DENIED[method]
+    return None if domain == "Target" or method in _SPECIAL else PASS
+
+
 def reads(method: str) -> bool:
     """Whether `judge` looks into such a call's parameters: then they are to be sent as it read them."""
     return method in _SPECIAL or method.startswith("Target.")
+
+
+def _domain(method: str) -> str:
+    return method.partition(".")[0]
 
 
 def _judge_url(params: Mapping[str, Any], _: Room) -> Verdict:

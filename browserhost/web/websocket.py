@@ -17,7 +17,8 @@ CLOSE_S = 1.0
 """How long the other side may take to hear that it is over."""
 _COPIED = 16 << 10
 """Bytes up to which pieces are put together rather than handed on one by one."""
-_FINAL, _16_BITS, _64_BITS = 0x80, 126, 127
+_TEXT, _BINARY = 0x81, 0x82  # of one frame, the last of its message
+_16_BITS, _64_BITS = 126, 127
 _LONGEST_REASON = 123  # RFC 6455, 5.5: what a control frame holds, less the code
 
 
@@ -73,7 +74,7 @@ class WebSocket:
         if self._protocol.state is not OPEN or self._transport.is_closing():
             return
         size = sum(map(len, pieces))
-        head = _head(Opcode.BINARY if binary else Opcode.TEXT, size)
+        head = _head(_BINARY if binary else _TEXT, size)
         if size > _COPIED:
             self._transport.writelines((head, *pieces))
         else:
@@ -138,9 +139,8 @@ class WebSocket:
         self._lost.set()
 
 
-def _head(opcode: Opcode, size: int) -> bytes:
+def _head(first: int, size: int) -> bytes:
     """What goes before the content of an unmasked message in one frame (RFC 6455, 5.2)."""
-    first = _FINAL | opcode
     if size < _16_BITS:
         return bytes((first, size))
     if size < 1 << 16:

@@ -89,3 +89,10 @@ def test_of_a_name_that_is_there_twice_the_last_one_is_judged_and_sent() -> None
         assert call is not None
         assert call.method == "B.b"
         assert json.loads(bytes(call.written))["x"] == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["Page.enable", "", "Page.é", 'Page.x","params":{"a":1},"b":"', "Page.\\", "Page.\n"]
+)
+def test_a_name_is_written_as_json_whatever_is_in_it(name: str) -> None:
+    assert json.loads(calls.quoted(name)) == name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from browserhost.policy import Effect, Room, Verdict, judge, start_url_problem
+from browserhost.policy import Effect, Room, Verdict, by_name, judge, reads, start_url_problem
 
 NOW = 1_000_000.0
 LINKS = {"/tmp/b/uploads/link": "/etc/passwd", "/tmp/b/uploads/../secret": "/tmp/b/secret"}
@@ -355,3 +355,10 @@ def test_a_message_in_a_message_is_changed_as_the_inner_one() -> None:
     assert params is not None
     assert params["sessionId"] == "S"
     assert json.loads(params["message"])["params"]["downloadPath"] == "/tmp/b/downloads"
+
+
+def test_a_name_alone_decides_nothing_that_parameters_may_change() -> None:
+    looked_into = ["Page.navigate", "Input.dispatchKeyEvent", "Target.attachToTarget", "Target.getTargets"]
+    assert [by_name(method) for method in looked_into if reads(method)] == [None] * len(looked_into)
+    for method in ("Runtime.evaluate", "Browser.close", "Storage.clearCookies", "Cast.enable", "New.method"):
+        assert by_name(method) == judge(method, {"targetId": "CHROME"}, ROOM)
