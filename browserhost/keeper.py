@@ -47,9 +47,10 @@ def main(arguments: Sequence[str]) -> int:
     Xvfb's path, then Chrome's argv."""
     # In isolated mode Python puts no folder of ours on the path; at its end it cannot hide the library's.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from browserhost.keeper_spawn import Places, private
+    from browserhost.keeper_spawn import Places, dump_nothing, private
     from browserhost.keeper_store import Store
 
+    dump_nothing()
     line, lock, commands, answers = (private(int(each)) for each in arguments[:4])
     kept, directory, size, user, cgroup, xvfb_path, *chrome_argv = arguments[4:]
     life, store, places = _Life(line), Store(kept), Places(user, cgroup)

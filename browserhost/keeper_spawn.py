@@ -34,6 +34,20 @@ def children() -> list[int]:
     return found
 
 
+def dump_nothing() -> None:
+    """Neither this process nor any that it starts leaves its memory behind when it crashes: an account's
+    secrets are in there.
+
+    One byte, and not none: a dump that is piped to a program is made whatever the limit is, but for this one
+    (core(5), `do_coredump` of Linux). Who may set none but 0 gets that.
+    """
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    bytes_ = 0 if most == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (bytes_, bytes_))
+
+
 class Places:
     """As whom a browser's programs run, and in which control group; None and "": as the keeper does."""
 

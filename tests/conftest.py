@@ -23,6 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A module comes after those that it imports: pytest rewrites the assertions of each before its import.
 pytest_plugins = [
     "tests.fixtures.chrome",
+    "tests.fixtures.cores",
     "tests.fixtures.rig",
     "tests.fixtures.host_process",
     "tests.fixtures.lair",

@@ -177,6 +177,18 @@ async def test_chrome_is_told_its_display_and_gets_the_pipe_on_three_and_four(nu
     assert made.is_locked()
 
 
+async def test_a_crash_leaves_no_picture_of_the_memory(nursery: Nursery, cores: int) -> None:
+    made = await nursery.started(
+        "read line <&3; grep core /proc/self/limits >&2; cd $TMPDIR/..; kill -SEGV $$"
+    )
+    made.close_pipe()
+    ended = await made.gone()
+    assert ended.status is not None
+    assert os.WTERMSIG(ended.status) == signal.SIGSEGV
+    assert not os.WCOREDUMP(ended.status)
+    assert ended.stderr.split()[4:6] == [str(cores), str(cores)]
+
+
 async def test_a_chrome_that_ends_by_itself_is_reported_with_its_status_and_last_words(
     nursery: Nursery,
 ) -> None:

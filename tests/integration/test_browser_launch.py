@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from browserhost.browser import Browser
 from tenure import processes
 from tenure.errors import BrowserCrashed, BrowserMissing, DiskFull, InvalidField, NavigationFailed
 from tests.fixtures.chrome import Browsers, DataRoot, Site, family, until
+from tests.fixtures.cores import core_limits
 from tests.fixtures.etcd import free_port
 
 Script = Callable[[str, str], str]
@@ -68,6 +70,20 @@ async def test_no_child_of_chrome_and_not_xvfb_have_the_lock(browsers: Browsers)
             if descriptor.exists() and descriptor.stat().st_ino == lock:
                 having.add(each.pid)
     assert having == {browser._tree.keeper_pid, browser.pid}
+
+
+async def test_no_part_of_it_leaves_its_memory_behind_when_it_crashes(
+    browsers: Browsers, site: Site, cores: int
+) -> None:
+    browser = await browsers.launch()
+    await browser.open(site.url)
+    limits = {}
+    for each in family(browser):
+        # Some of Chrome's may end meanwhile.
+        with suppress(OSError):
+            limits[each.pid] = core_limits(each.pid)
+    assert {browser.pid, browser._tree.keeper_pid, browser._tree.xvfb_pid} < set(limits)
+    assert set(limits.values()) == {(cores, cores)}
 
 
 async def test_two_browsers_live_side_by_side(browsers: Browsers, site: Site) -> None:
