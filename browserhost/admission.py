@@ -91,6 +91,7 @@ class Admission:
     async def _open(self, opening: Opening) -> Opened:
         token, timings = opening.token, dict[str, float]()
         began = time.monotonic()
+        self._look_ahead(token)
         await self._fence.admit(token)
         timings["verify"] = time.monotonic() - began
         await self._incidents.wait_until_told()
@@ -114,6 +115,17 @@ class Admission:
                 await self._incidents.condemn(token, "BROWSER_LOST", str(error), error)
             raise
 
+    def _look_ahead(self, token: int) -> None:
+        """While the token is proven, have a warm browser say how it stands: asking does no harm.
+
+        Only where nobody has it, so that nothing changes between the look and the hand-over.
+        """
+        browser, marker = self._slot.browser, self._slot.record.marker
+        if self._fence.is_over(token) or browser is None or browser.ended.done():
+            return
+        if marker is not None and not marker.held and not self._browser_lock.locked():
+            browser.look()
+
     async def _drive(self, opening: Opening, timings: dict[str, float]) -> Opened:
         token = opening.token
         wanted = Wanted(
@@ -124,7 +136,10 @@ class Admission:
             used_elsewhere=self._fence.used_elsewhere,
             look=opening.look,
         )
-        self._witness.recording(token).opens(opening.url)
+        recording = self._witness.recording(token)
+        recording.opens(opening.url)
+        if self._slot.browser is None:
+            recording.put_on_disk()
         driven = await self._slot.drive(
             wanted, partial(self._fence.gate, token), self.on_browser_end, self._follow
         )
@@ -139,6 +154,8 @@ class Admission:
         """The browser is about to be sent to the token's URL, with folders of its own, and watched."""
         browser.begin_files(token)
         self._witness.follow(token, browser)
+        # Beside the navigation, and not beside what that waits for: the marker is of the same disk.
+        self._witness.recording(token).put_on_disk()
 
     async def _expire(self, session: Session) -> None:
         async with self._fence.queue:

@@ -63,6 +63,7 @@ class Browser:
             parts.forwarder,
             self.files.keep_downloads,
             in_tab=spec.hand_over_in_tab,
+            ahead=spec.look_ahead,
         )
         self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
         note = note or Note(
@@ -255,6 +256,13 @@ class Browser:
         start_url.check(url, self.spec.egress)
         async with self._usable():
             return await self._handing.open(url)
+
+    def look(self) -> None:
+        """Have Chrome say how it stands, for a hand-over that may come at once. Changes nothing.
+
+        Where nobody is in session, and nothing else is done with the browser.
+        """
+        self._handing.look()
 
     async def hand_over(self, url: str) -> dict[str, float]:
         """Make a warm browser a new session's own, then open `url`.

@@ -86,6 +86,7 @@ class LaunchSpec:
     extensions: tuple[Path, ...] = ()
     keep_hands: bool = True
     hand_over_in_tab: bool = True
+    look_ahead: bool = True
     files: Limits = field(default_factory=Limits)
     keepers: Keepers = NOBODY
 

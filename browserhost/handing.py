@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from browserhost.egress.forwarder import Forwarder
@@ -24,6 +25,29 @@ DEPARTURE_S = 1.0
 """How long tabs that were told to go are waited for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What Chrome was asked, or said, of a browser that nobody has: whether there is anything to clean up.
+
+    `turn` is the browser's then, `at` when it was asked (seconds, monotonic).
+    """
+
+    front: Page
+    turn: int
+    at: float
+    renderer: asyncio.Future[Result]
+    contexts: asyncio.Future[Result]
+    window: asyncio.Future[Result]
+
+    def is_clean(self, bounds: Result) -> bool:
+        """Whether all was answered, and there was nothing that a client had left but what needs no look."""
+        answers = (self.renderer, self.contexts, self.window)
+        if not all(each.done() and not each.cancelled() and each.exception() is None for each in answers):
+            return False
+        others: list[str] = self.contexts.result()["browserContextIds"]
+        return not others and bool(self.window.result()["bounds"] == bounds)
+
+
 class Handing:
     """One browser's. Everything may raise CdpError, CdpClosed, TimeoutError: then it is unusable."""
 
@@ -36,10 +60,13 @@ class Handing:
         keep_downloads: Callable[[], None],
         *,
         in_tab: bool = True,
+        ahead: bool = True,
     ) -> None:
         self._root, self._pages, self._stilling, self._forwarder = root, pages, stilling, forwarder
         self.keep_downloads = keep_downloads
-        self._in_tab = in_tab
+        self._in_tab, self._ahead = in_tab, ahead
+        self._turn = 0
+        self._look: _Look | None = None
         self._window: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     def begin(self, first: Page) -> None:
@@ -59,8 +86,28 @@ class Handing:
     async def open(self, url: str) -> dict[str, float]:
         """Navigate the front tab and return once the document landed, with the seconds it took."""
         began = time.monotonic()
+        self._turn += 1
         await self._navigate(await self._front(), url)
         return {"navigate": time.monotonic() - began}
+
+    def look(self) -> None:
+        """Ask Chrome how things stand, for a hand-over that may come at once. Changes nothing.
+
+        So the answers are there by the time that the next token is proven. The caller sees to it that
+        nobody is in session; whatever becomes of the browser after makes the look void.
+        """
+        front = self._pages.front
+        if not self._ahead or front is None or not self._is_alone(front):
+            return
+        post = self._root.post
+        self._look = _Look(
+            front,
+            self._turn,
+            time.monotonic(),
+            post("Runtime.evaluate", {"expression": "0"}, front.session),
+            post("Target.getBrowserContexts"),
+            post("Browser.getWindowForTarget", {"targetId": front.target}),
+        )
 
     async def hand_over(self, url: str) -> dict[str, float]:
         """Clean up after clients that were all told to leave, then navigate; the seconds of each.
@@ -68,7 +115,11 @@ class Handing:
         Nothing is asked of the site before the tab is known to be fit: a start URL may work only once.
         """
         began = time.monotonic()
-        front = await self._clean(await self._fit_front())
+        front = self._seen_clean()
+        if front is not None:
+            self._tidy(front)
+        else:
+            front = await self._clean(await self._fit_front())
         cleaned = time.monotonic()
         await self._navigate(front, url)
         # A client takes the oldest tab that it finds for the session's: none that is going may be among them.
@@ -113,10 +164,25 @@ class Handing:
 
         So the next hand-over has little to do. Changes nothing where nothing is tainted.
         """
+        self._turn += 1
         if not all(map(self._is_fit, self._pages.all)):
             front = await self._fit_front()
             others = [page for page in self._pages.all if page is not front and not page.closing]
             await asyncio.gather(*map(self._stilling.end, others))
+
+    def _seen_clean(self) -> Page | None:
+        """The tab to go on with where a look, just now, has shown that there is nothing to wait for."""
+        look, self._look = self._look, None
+        turn, self._turn = self._turn, self._turn + 1
+        if look is None or look.turn != turn or time.monotonic() - look.at > ANSWER_S:
+            return None
+        if not self._window.done() or self._window.exception() is not None or not self._is_alone(look.front):
+            return None
+        return look.front if look.is_clean(self._window.result()["bounds"]) else None
+
+    def _is_alone(self, front: Page) -> bool:
+        """Whether a page is the only one, and fit to be handed on, and no client left anything anywhere."""
+        return self._pages.all == [front] and not self._pages.tainting and self._is_fit(front)
 
     async def _fit_front(self) -> Page:
         """The tab that the next session is handed: the front one where nothing was left in it."""
@@ -139,14 +205,11 @@ class Handing:
         Answers the page to go on with: another where that one's renderer proves to hang.
         """
         root, pages = self._root, self._pages
-        self._stilling.wake(front)
+        self._tidy(front)
         renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
         contexts = root.post("Target.getBrowserContexts")
         others = [page for page in pages.all if page is not front and not page.closing]
         waits = [asyncio.ensure_future(self._stilling.end(page)) for page in others]
-        root.post("Browser.resetPermissions")
-        self.keep_downloads()
-        pages.end_downloads()
         window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
         async with asyncio.timeout(ANSWER_S):
             await asyncio.gather(*waits)
@@ -159,6 +222,13 @@ class Handing:
         except (TimeoutError, CdpError):
             return await self._replace(front)
         return front
+
+    def _tidy(self, front: Page) -> None:
+        """Undo what it takes no look to undo, before whatever is sent after."""
+        self._stilling.wake(front)
+        self._root.post("Browser.resetPermissions")
+        self.keep_downloads()
+        self._pages.end_downloads()
 
     async def _restore_window(self, found: Result) -> None:
         """Give a window that a client moved or minimised its place and size again."""

@@ -48,6 +48,7 @@ class Launching:
             keepers=shop.keepers,
             keep_hands=shop.keep_hands,
             hand_over_in_tab=shop.hand_over_in_tab,
+            look_ahead=shop.look_ahead,
             files=shop.files,
         )
 

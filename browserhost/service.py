@@ -169,6 +169,7 @@ def _workshop(
         keep_hands=settings.keep_hands == "enabled",
         prewarm=settings.prewarm == "enabled",
         hand_over_in_tab=settings.hand_over_in_tab == "enabled",
+        look_ahead=settings.look_ahead == "enabled",
         files=Limits(
             settings.upload_limit,
             settings.download_limit,

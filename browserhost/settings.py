@@ -169,6 +169,12 @@ class BrowserHostSettings(ServiceSettings):
         description="disabled: every session has a fresh tab, also where nothing was left in the last one",
         examples=["disabled"],
     )
+    look_ahead: Literal["enabled", "disabled"] = Field(
+        default="enabled",
+        description="disabled: what a session left is looked for once the next one's token is proven, and "
+        "not while that is asked",
+        examples=["disabled"],
+    )
     keep_hands: Literal["enabled", "disabled"] = Field(
         default="enabled",
         description="disabled: every Act starts the program that types and clicks anew",

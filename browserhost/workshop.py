@@ -50,6 +50,8 @@ class LiveBrowser(Protocol):
 
     async def open(self, url: str) -> dict[str, float]: ...
 
+    def look(self) -> None: ...
+
     async def hand_over(self, url: str) -> dict[str, float]: ...
 
     async def flush(self) -> float: ...
@@ -129,6 +131,7 @@ class Workshop:
     keep_hands: bool = True
     prewarm: bool = True
     hand_over_in_tab: bool = True
+    look_ahead: bool = True
     files: Limits = field(default_factory=Limits)
     installed: Installed = field(default_factory=Installed)
 

@@ -55,6 +55,7 @@ class FakeBrowser:
         self.visited: list[str] = []
         self.observer: Observer | None = None
         self.pictures = 0
+        self.looks = 0
         self.closed = False
         self.tainted = False
         self.stilled = ""
@@ -76,6 +77,9 @@ class FakeBrowser:
         if self.observer is not None:
             self.observer.committed(url, own=True)
         return {"navigate": 0.01}
+
+    def look(self) -> None:
+        self.looks += 1
 
     async def hand_over(self, url: str) -> dict[str, float]:
         await self._at("hand_over")

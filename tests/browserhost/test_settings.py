@@ -161,7 +161,7 @@ def test_addresses_to_keep_browsers_from_are_read_and_names_are_refused(
     assert "has 'etcd.internal:2379', which is not address:port" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["prewarm", "keep_hands", "hand_over_in_tab"])
+@pytest.mark.parametrize("name", ["prewarm", "keep_hands", "hand_over_in_tab", "look_ahead"])
 def test_each_thing_that_saves_time_is_switched_off_by_one_variable(name: str) -> None:
     assert getattr(loaded(), name) == "enabled"
     assert getattr(loaded(**{name: "disabled"}), name) == "disabled"

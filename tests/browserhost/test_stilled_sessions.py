@@ -73,3 +73,26 @@ async def test_calls_that_may_leave_something_taint_the_pages_and_others_do_not(
     assert not machine.browser().tainted
     machine.endpoint.on_calls["s0"]("Runtime.evaluate")
     assert machine.browser().tainted
+
+
+async def test_a_warm_browser_is_looked_at_while_the_token_is_proven_and_driven_only_after(
+    machine: Machine,
+) -> None:
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    machine.locks.answer = asyncio.Event()
+    machine.locks.asked.clear()
+    before = machine.browser().looks
+    opening = asyncio.create_task(machine.open(42))
+    await machine.locks.asked.wait()
+    assert machine.browser().looks == before + 1
+    assert "hand_over" not in machine.chrome.reached
+    machine.locks.answer.set()
+    await opening
+    assert "hand_over" in machine.chrome.reached
+
+
+async def test_a_browser_that_somebody_has_is_not_looked_at(machine: Machine) -> None:
+    await machine.open(41)
+    await machine.open(42)
+    assert machine.browser().looks == 0
