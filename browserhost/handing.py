@@ -167,8 +167,8 @@ class Handing:
         self._turn += 1
         if not all(map(self._is_fit, self._pages.all)):
             front = await self._fit_front()
-            others = [page for page in self._pages.all if page is not front and not page.closing]
-            await asyncio.gather(*map(self._stilling.end, others))
+            async with asyncio.timeout(ANSWER_S):
+                await asyncio.gather(*self._end_others(front))
 
     def _seen_clean(self) -> Page | None:
         """The tab to go on with where a look, just now, has shown that there is nothing to wait for."""
@@ -182,10 +182,16 @@ class Handing:
 
     def _is_alone(self, front: Page) -> bool:
         """Whether a page is the only one, and fit to be handed on, and no client left anything anywhere."""
-        return self._pages.all == [front] and not self._pages.tainting and self._is_fit(front)
+        nothing_left = not (self._pages.tainting or self._pages.coming or self._stilling.workers.going)
+        return self._pages.all == [front] and nothing_left and self._is_fit(front)
 
     async def _fit_front(self) -> Page:
         """The tab that the next session is handed: the front one where nothing was left in it."""
+        workers = self._stilling.workers
+        if self._pages.tainting:
+            workers.stop(for_good=True)
+        async with asyncio.timeout(ANSWER_S):
+            await workers.departures()
         self._pages.tainting = False
         front = self._pages.front
         if front is not None and self._is_fit(front):
@@ -208,13 +214,15 @@ class Handing:
         self._tidy(front)
         renderer = root.post("Runtime.evaluate", {"expression": "0"}, front.session)
         contexts = root.post("Target.getBrowserContexts")
-        others = [page for page in pages.all if page is not front and not page.closing]
-        waits = [asyncio.ensure_future(self._stilling.end(page)) for page in others]
+        waits = self._end_others(front)
         window = root.post("Browser.getWindowForTarget", {"targetId": front.target})
         async with asyncio.timeout(ANSWER_S):
             await asyncio.gather(*waits)
             for other in (await contexts)["browserContextIds"]:
                 root.post("Target.disposeBrowserContext", {"browserContextId": other})
+            # What a client opened last may only now be told of.
+            await pages.arrivals()
+            await asyncio.gather(*self._end_others(front))
         try:
             async with asyncio.timeout(ANSWER_S):
                 await renderer
@@ -229,6 +237,11 @@ class Handing:
         self._root.post("Browser.resetPermissions")
         self.keep_downloads()
         self._pages.end_downloads()
+
+    def _end_others(self, front: Page) -> list[asyncio.Future[None]]:
+        """End every page that is there but the one."""
+        others = [page for page in self._pages.all if page is not front and not page.closing]
+        return [asyncio.ensure_future(self._stilling.end(page)) for page in others]
 
     async def _restore_window(self, found: Result) -> None:
         """Give a window that a client moved or minimised its place and size again."""

@@ -13,10 +13,12 @@ from typing import Any
 from browserhost.documents import Documents
 from browserhost.navigating import BLANK
 from browserhost.page import Page
+from browserhost.workers import LASTING
 from tenure.cdp import CdpClient, Result
 
 _NEW_TAB_S = 10.0
 _ONLY_PAGES = [{"type": "page"}, {"exclude": True}]
+_FOLLOWED = [*({"type": each} for each in ("page", *LASTING)), {"exclude": True}]
 _ONLY_FRAMES = [{"type": "iframe"}, {"exclude": True}]
 
 
@@ -35,6 +37,7 @@ class Pages:
         self._by_session: dict[str, Page] = {}
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
+        self._coming: set[str] = set()
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
@@ -45,7 +48,7 @@ class Pages:
         """Begin, once a browser. Chrome may not even have started: the pipe keeps the call for it."""
         # Not setAutoAttach: with that on the whole browser a page's window.open() waits, on Chrome 156,
         # until somebody sends Runtime.runIfWaitingForDebugger, and that may come too early for a client.
-        return self._root.post("Target.setDiscoverTargets", {"discover": True, "filter": _ONLY_PAGES})
+        return self._root.post("Target.setDiscoverTargets", {"discover": True, "filter": _FOLLOWED})
 
     async def resume(self, context: str) -> None:
         """As `follow`, of a browser that another host followed: return once its pages are known.
@@ -98,6 +101,22 @@ class Pages:
             self._arrived.clear()
             await self._arrived.wait()
 
+    @property
+    def arriving(self) -> bool:
+        """Whether Chrome has told of a page that is not there yet."""
+        return bool(self._coming)
+
+    @property
+    def coming(self) -> bool:
+        """Whether Chrome has told of one that is not there yet."""
+        return bool(self._coming)
+
+    async def arrivals(self) -> None:
+        """Return once every page that Chrome has told of is there. The caller bounds it."""
+        while self._coming:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     async def come_to_rest(self) -> None:
         """Return once every page has come to what was sent to it before; one that shows a dialog cannot.
 
@@ -141,13 +160,22 @@ class Pages:
             self.documents.hear(method, page, params, framed=own is None)
 
     def _created(self, params: Result) -> None:
-        target = params["targetInfo"]["targetId"]
-        self._root.post("Target.attachToTarget", {"targetId": target, "flatten": True})
+        info = params["targetInfo"]
+        if info["type"] == "page":
+            target = info["targetId"]
+            self._coming.add(target)
+            attached = self._root.post("Target.attachToTarget", {"targetId": target, "flatten": True})
+            attached.add_done_callback(lambda _: self._came(target))
+
+    def _came(self, target: str) -> None:
+        """It is there, or went before it was."""
+        self._coming.discard(target)
+        self._arrived.set()
 
     def _attached(self, params: Result) -> None:
         info = params["targetInfo"]
         if info["type"] != "page":
-            return  # a client's own session on the browser
+            return  # a client's own session on the browser, or a worker's
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
         self._by_session[page.session] = page
         self.documents.follow(page)

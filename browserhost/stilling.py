@@ -2,7 +2,7 @@
 
 No one thing of Chrome's is enough (seen on Chrome 156). With scripts off no timer, listener, socket or
 frame of a page runs any more, nor what it would do on being closed; but a promise whose fetch was under
-way goes on: offline it comes to nothing. Workers are not reached by either, so they are paused. Frozen,
+way goes on: offline it comes to nothing. Workers are not reached by either: see browserhost.workers. Frozen,
 a page stops altogether, but a picture of it, or its coming into view again, thaws it; one that is told of
 its freezing could act on that; and it counts as hidden after, so what is handed on is not frozen. All of
 these outlast what clients did and none can be undone by one. A page that shows a dialog takes notice of
@@ -12,11 +12,13 @@ nothing; closing it would run what waited behind the dialog, so its renderer is 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from browserhost.page import Page
 from browserhost.pages import Pages
+from browserhost.workers import Workers
 from tenure.cdp import CdpClient, CdpError, Result
 
 STILL_S = 1.0
@@ -36,9 +38,8 @@ class Stilling:
     def __init__(self, root: CdpClient, pages: Pages) -> None:
         self._root, self._pages = root, pages
         self._still = self._silent = False
-        self._workers: set[str] = set()
+        self.workers = Workers(root)
         pages.on_attached = self._attached
-        root.listen(self._event)
 
     def taint(self) -> None:
         """A client is about to do what may leave something in the pages that are there, or still to come."""
@@ -54,13 +55,20 @@ class Stilling:
     async def still(self, *, for_good: bool) -> None:
         """Return once the pages are still, or STILL_S have passed: see `Page.stuck`. Idempotent.
 
-        Without `for_good` they can be woken with nothing lost. What opens meanwhile is stilled too.
+        Without `for_good` they can be woken with nothing lost. What opens meanwhile is stilled too, and
+        so are the workers of no page where a client may have left something.
         """
+        until = asyncio.get_running_loop().time() + STILL_S
         self._still, self._silent = True, self._silent or for_good
         waits = {page: self._post(page) for page in self._pages.all if not (page.broken or page.closing)}
+        if self._pages.tainting:
+            self.workers.stop(for_good=self._silent)
+        await _all([each for page, asked in waits.items() if not page.dialog for each in asked], until)
+        # Chrome has told of the pages' workers before it answered.
+        for page, asked in waits.items():
+            asked += self.workers.of({page.session, *page.frames})
         able = [each for page, asked in waits.items() if not page.dialog for each in asked]
-        if able:
-            await asyncio.wait(able, timeout=STILL_S)
+        await _all([*able, *self.workers.going], until)
         for page, asked in waits.items():
             page.stuck = not all(each.done() for each in asked)
 
@@ -73,14 +81,12 @@ class Stilling:
     def over(self) -> None:
         """What opens from now on is live; what is there stays as it is."""
         self._still = self._silent = False
+        self.workers.over()
 
     def wake(self, *pages: Page) -> None:
         """Let pages go on, before whatever is sent to them after. Idempotent."""
         self.over()
-        for worker in self._workers:
-            self._root.post("Debugger.disable", {}, worker)
-            self._root.post("Target.detachFromTarget", {"sessionId": worker})
-        self._workers.clear()
+        self.workers.resume({session for page in pages for session in (page.session, *page.frames)})
         for page in pages:
             if page.still:
                 for session in (page.session, *page.frames):
@@ -127,15 +133,12 @@ class Stilling:
     def _follow(self, session: str, kinds: list[dict[str, Any]]) -> asyncio.Future[Result]:
         return self._root.post("Target.setAutoAttach", {**_FOLLOW, "filter": kinds}, session)
 
-    def _event(self, method: str, params: Result, session: str) -> None:
-        if method != "Target.attachedToTarget" or params["targetInfo"]["type"] != "worker" or not session:
-            return
-        worker = params["sessionId"]
-        self._workers.add(worker)
-        self._root.post("Debugger.enable", {}, worker)
-        self._root.post("Debugger.pause", {}, worker)
-        self._follow(worker, _FRAMES_AND_WORKERS)
-
     def _attached(self, page: Page) -> None:
         if self._still:
             self._post(page)
+
+
+async def _all(answers: Sequence[asyncio.Future[Any]], until: float) -> None:
+    """Return once they are all done, or it is `until` by the loop's clock."""
+    if answers:
+        await asyncio.wait(answers, timeout=max(0.0, until - asyncio.get_running_loop().time()))

@@ -98,6 +98,22 @@ async def test_the_oldest_page_of_the_profile_is_in_front(chrome: Chrome, page: 
     assert page.broken
 
 
+async def test_pages_that_were_told_of_are_waited_for_until_they_are_there_or_gone(chrome: Chrome) -> None:
+    infos = [{"targetId": each, "type": "page", "browserContextId": "C", "url": ""} for each in "TU"]
+    for info in infos:
+        chrome.tell("Target.targetCreated", targetInfo=info)
+    chrome.tell("Target.targetCreated", targetInfo={"targetId": "W", "type": "service_worker", "url": ""})
+    waiting = asyncio.create_task(chrome.pages.arrivals())
+    chrome.attach("T")
+    first, second = [call["id"] for call in chrome.asked if call["method"] == "Target.attachToTarget"]
+    chrome.root.deliver(json.dumps({"id": first, "result": {"sessionId": "S-T"}}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    chrome.root.deliver(json.dumps({"id": second, "error": {"code": -32602, "message": "No target"}}))
+    await waiting
+
+
 async def test_navigation_ends_when_the_document_it_led_to_has_loaded(chrome: Chrome, page: Page) -> None:
     task = await start(chrome, page, "http://a/")
     chrome.answer("Page.navigate", loaderId="L1")

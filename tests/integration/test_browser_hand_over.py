@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
 from browserhost.browser import Browser
-from browserhost.mux import MuxClient
-from browserhost.page import Page
-from tenure.cdp import CdpClient, Params, Result
+from tenure.cdp import Result
 from tenure.errors import BrowserCrashed, NavigationFailed
 from tests.fixtures.chrome import Browsers, Site, browsers_in, data_root_made, site_shown, until
+from tests.fixtures.handed import Client, evaluate, front, hits, meanwhile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,52 +53,6 @@ async def alone(browsers: Browsers, site: Site) -> AsyncIterator[Browser]:
     await launched.open(f"{site.url}/first")
     yield launched
     await launched.close()
-
-
-def front(browser: Browser) -> Page:
-    page = browser._pages.front
-    assert page is not None
-    return page
-
-
-async def evaluate(browser: Browser, script: str, session: str = "") -> object:
-    params = {"expression": script, "returnByValue": True, "userGesture": True}
-    answer = await browser.mux.root.call("Runtime.evaluate", params, session or front(browser).session)
-    return answer["result"].get("value")
-
-
-class Client:
-    """A client on the mux, as a session has one. Its page session is on the front tab."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.lost = ""
-        self.page = ""
-        self._mux = browser.mux
-        self._cdp = CdpClient(self._send)
-        self._member: MuxClient | None = None
-
-    async def join(self, browser: Browser) -> Client:
-        self._member = await self._mux.join(self._cdp.deliver, self._cut)
-        target = {"targetId": front(browser).target, "flatten": True}
-        self.page = (await self._cdp.call("Target.attachToTarget", target))["sessionId"]
-        return self
-
-    async def on_page(self, method: str, params: Params | None = None) -> Result:
-        return await self._cdp.call(method, params, self.page)
-
-    async def on_browser(self, method: str, params: Params | None = None) -> Result:
-        return await self._cdp.call(method, params)
-
-    async def leave(self) -> None:
-        assert self._member is not None
-        await self._mux.leave(self._member)
-
-    def _cut(self, reason: str) -> None:
-        self.lost = reason
-
-    def _send(self, text: str) -> None:
-        assert self._member is not None
-        self._mux.send(self._member, json.loads(text))
 
 
 async def test_the_same_tab_goes_on_in_the_same_chrome_with_its_cookies(browser: Browser, site: Site) -> None:
@@ -285,18 +236,6 @@ for (const what of ['freeze', 'pagehide', 'visibilitychange', 'beforeunload'])
   addEventListener(what, () => navigator.sendBeacon(`/hit?${what}`), true);
 0"""
 KINDS = ("timer", "frame", "chain", "message", "worker")
-
-
-def hits(site: Site) -> set[str]:
-    return {each.partition("?")[2] for each in site.requests if each.startswith("POST /hit")}
-
-
-async def meanwhile(site: Site, times: int = 200) -> None:
-    """Return once somebody else was served so often that any page that runs had its turn too."""
-    async with aiohttp.ClientSession() as others:
-        for number in range(times):
-            async with others.get(f"{site.url}/turn?{number}") as answer:
-                await answer.read()
 
 
 @pytest.mark.parametrize("for_good", [True, False])
