@@ -27,7 +27,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeLockService(LockServiceServicer):
-    """Tokens below 1000 are current. `away` counts the calls that still fail."""
+    """Tokens below 1000 are current. `away` counts the calls that still fail. There is one host, the last that
+    registered."""
 
     verifies: list[pb.VerifyTokensRequest] = field(default_factory=list)
     suspects: list[pb.SuspectHoldRequest] = field(default_factory=list)
@@ -39,6 +40,8 @@ class FakeLockService(LockServiceServicer):
     away: int = 0
     forgotten: bool = False
     silent: bool = False
+    refused: dict[int, str] = field(default_factory=dict)
+    """Tokens that are not current any more, and why."""
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def VerifyTokens(
@@ -50,8 +53,17 @@ class FakeLockService(LockServiceServicer):
             await asyncio.Event().wait()
         await self._fail(context)
         return pb.VerifyTokensResponse(
-            verdicts=[pb.TokenVerdict(current=each.fencing_token < 1000) for each in request.queries]
+            verdicts=[self._verdict(each.fencing_token) for each in request.queries]
         )
+
+    def _verdict(self, token: int) -> pb.TokenVerdict:
+        current = token < 1000 and token not in self.refused
+        return pb.TokenVerdict(current=current, reason=self.refused.get(token, ""))
+
+    async def ListAliveHosts(
+        self, request: pb.ListAliveHostsRequest, context: Context
+    ) -> pb.ListAliveHostsResponse:
+        return pb.ListAliveHostsResponse(hosts=[each.host for each in self.registered[-1:]])
 
     async def SuspectHold(self, request: pb.SuspectHoldRequest, context: Context) -> pb.SuspectHoldResponse:
         self.suspects.append(request)
