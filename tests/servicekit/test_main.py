@@ -50,7 +50,7 @@ def test_a_service_announces_itself_and_stops_cleanly_on_a_signal(number: signal
             ready = json.loads(pipe.readline())
         assert ready["service"] == "recovery"
         service.send_signal(number)
-        assert service.wait(10) == 0
+        assert service.wait(30) == 0
         assert service.stderr is not None
         events = [json.loads(line)["event"] for line in service.stderr]
     assert events[-2:] == ["draining", "stopped"]
@@ -63,7 +63,7 @@ def test_a_second_interrupt_ends_a_service_that_hangs() -> None:
         service.send_signal(signal.SIGINT)
         assert service.stdout.readline() == "draining\n"
         service.send_signal(signal.SIGINT)
-        assert service.wait(10) == 130
+        assert service.wait(30) == 130
 
 
 def test_a_taken_port_ends_the_start_with_the_remedy() -> None:
@@ -72,7 +72,7 @@ def test_a_taken_port_ends_the_start_with_the_remedy() -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with process("-m", "recovery", "--lockservice", "127.0.0.1:1", "--listen", address) as service:
-            _, said = service.communicate(timeout=10)
+            _, said = service.communicate(timeout=30)
     assert service.returncode == 1
     assert "address already in use. Choose another address with --listen" in said
     assert "Traceback" not in said
@@ -80,6 +80,6 @@ def test_a_taken_port_ends_the_start_with_the_remedy() -> None:
 
 def test_bad_settings_end_the_start_with_status_2() -> None:
     with process("-m", "recovery", "--listen", "0.0.0.0:1") as service:
-        _, said = service.communicate(timeout=10)
+        _, said = service.communicate(timeout=30)
     assert service.returncode == 2
     assert "wrong settings: 2" in said
