@@ -182,7 +182,7 @@ class Handing:
 
     def _is_alone(self, front: Page) -> bool:
         """Whether a page is the only one, and fit to be handed on, and no client left anything anywhere."""
-        nothing_left = not (self._pages.tainting or self._pages.coming or self._stilling.workers.going)
+        nothing_left = not (self._pages.tainting or self._pages.arriving or self._stilling.workers.going)
         return self._pages.all == [front] and nothing_left and self._is_fit(front)
 
     async def _fit_front(self) -> Page:

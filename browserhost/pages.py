@@ -106,11 +106,6 @@ class Pages:
         """Whether Chrome has told of a page that is not there yet."""
         return bool(self._coming)
 
-    @property
-    def coming(self) -> bool:
-        """Whether Chrome has told of one that is not there yet."""
-        return bool(self._coming)
-
     async def arrivals(self) -> None:
         """Return once every page that Chrome has told of is there. The caller bounds it."""
         while self._coming:
