@@ -63,8 +63,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m browserhost handover",
         description=(
             "Ask the browser host of a data directory to go and to leave its browsers to the next one, which "
-            "is to be started within its --adopt-s. Sessions, holds and logins go on; clients connect again, "
-            "at the same address."
+            "is to be started within its --adopt-s. Sessions, holds and logins go on, and so do DevTools "
+            "clients at the gateway; those at the host's own address connect again."
         ),
     )
     parser.add_argument(

@@ -358,3 +358,34 @@ async def test_a_host_that_stops_keeps_its_browsers_for_nobody(machine: Machine)
     await opened(machine)
     await machine.host.aclose()
     assert machine.browser().kept_for_nobody
+
+
+async def test_a_host_that_hands_over_lets_what_is_under_way_come_to_its_end(machine: Machine) -> None:
+    await opened(machine)
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    async def acts() -> None:
+        async with machine.profile().using(41):
+            begun.set()
+            await finish.wait()
+
+    acting = asyncio.create_task(acts())
+    await begun.wait()
+    leaving = asyncio.create_task(machine.profile().leave())
+    await until(lambda: machine.browser().flushed_at is not None)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not leaving.done()
+    finish.set()
+    await asyncio.wait_for(leaving, 30)
+    assert acting.done()
+
+
+async def test_clients_that_are_not_back_yet_end_with_a_hold_that_is_not_current(machine: Machine) -> None:
+    await opened(machine)
+    browser, called = machine.browser(), await machine.left()
+    machine.locks.refusals[41] = "TOKEN_SUPERSEDED"
+    await machine.host.start(called)
+    await until(lambda: browser.put_out_for)
+    assert browser.put_out_for == "TOKEN_SUPERSEDED"
+    assert machine.endpoint.expected == [browser]

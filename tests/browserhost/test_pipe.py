@@ -148,3 +148,31 @@ async def test_its_transports_are_made_of_files_that_close_their_descriptors_onc
     pipe.close()
     for end in ends:
         os.close(end)
+
+
+async def test_at_rest_it_has_read_to_the_end_of_a_message_and_nothing_behind_it(ends: Ends) -> None:
+    os.write(ends.writing, b"one\0tw")
+    await until(lambda: ends.heard)
+    resting = asyncio.create_task(ends.pipe.rest())
+    await asyncio.sleep(0)
+    assert not resting.done()
+    os.write(ends.writing, b"o\0")
+    await asyncio.wait_for(resting, 30)
+    os.write(ends.writing, b"three\0")
+    # Nobody's leave to go on is any.
+    ends.pipe.pause("somebody")
+    ends.pipe.resume("somebody")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ends.heard == [b"one", b"two"]
+    assert os.read(ends.pipe.descriptors[1], 100) == b"three\0"
+
+
+async def test_it_is_not_at_rest_before_all_that_was_written_is_taken(ends: Ends) -> None:
+    ends.pipe.write(b"x" * (3 << 20))
+    resting = asyncio.create_task(ends.pipe.rest())
+    taken = len(await asyncio.to_thread(os.read, ends.reading, 1 << 20))
+    assert not resting.done()  # more waits than the kernel keeps
+    while taken < (3 << 20) + 1:
+        taken += len(await asyncio.to_thread(os.read, ends.reading, 1 << 20))
+    await asyncio.wait_for(resting, 30)
