@@ -53,11 +53,11 @@ async def start(spec: LaunchSpec) -> Parts:
             for end in ends:
                 done.callback(os.close, end)
             kept = None
+            way_out = done.enter_context(forwarder.listening).fileno()
             if spec.keepers.wait_s:
                 called, path = _listen(spec, directory.name)
                 done.enter_context(called)
                 undo.callback(path.unlink, missing_ok=True)
-                way_out = done.enter_context(forwarder.listening).fileno()
                 kept = Kept(*pipe.descriptors, way_out, called.fileno(), spec.keepers.wait_s, path)
             tree = ProcessTree.start(
                 directory=directory,
@@ -70,6 +70,7 @@ async def start(spec: LaunchSpec) -> Parts:
                 user=spec.user,
                 cgroup=spec.cgroup,
                 kept=kept,
+                way_out=way_out,
             )
         undo.pop_all()
     return Parts(tree, mux, pipe, forwarder)

@@ -16,7 +16,8 @@ _CREDENTIALS = 12  # struct ucred of unix(7): pid, uid, gid
 
 class Store:
     """The keeper's word `WRITE:READ:PORT:CALLED:SECONDS:PATH`: four descriptors, how long to wait for a
-    next host once the own one has died, and where that calls. `-` is an empty one, which never waits.
+    next host once the own one has died, and where that calls. `PORT` alone never waits, nor does `-`, which
+    is none.
 
     `note` is what the host last said of the browser, b"" before it has said anything. The socket of the
     way out stays here until `close`: were it to end before Chrome, its port would be anybody's.
@@ -25,8 +26,10 @@ class Store:
     __slots__ = ("_called", "_path", "_pipe", "_wait_s", "_way_out", "note")
 
     def __init__(self, word: str) -> None:
-        *descriptors, seconds, self._path = word.split(":", 5) if word != "-" else ["0", ""]
+        *descriptors, seconds, self._path = word.split(":", 5) if ":" in word else ["0", ""]
         *self._pipe, self._way_out, self._called = [private(int(each)) for each in descriptors] or [-1, -1]
+        if word.isdecimal():
+            self._way_out = private(int(word))
         self._wait_s = float(seconds)
         self.note = b""
 

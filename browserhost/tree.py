@@ -84,24 +84,27 @@ class ProcessTree:
         user: tuple[int, int] | None = None,
         cgroup: str = "",
         kept: Kept | None = None,
+        way_out: int | None = None,
     ) -> ProcessTree:
         """Start a keeper that starts the rest. `directory` holds their TMPDIR, made and removed with them.
 
         `pipe` are the ends that Chrome reads and writes; they and `lock` stay the caller's to close. With
         `user`, a (uid, gid), Xvfb and Chrome run as that, with no new privileges ever. `cgroup` is the
         directory of a control group for the two, which the keeper makes, and removes at the end. `kept` is
-        what the keeper is to hold for a next host; it stays the caller's to close.
+        what the keeper is to hold for a next host; `way_out` all it holds where there is none: the socket of
+        the browser's way out, whose port is nobody else's before its end. They stay the caller's to close.
         """
         processes.adopt_orphans()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         inherited = (theirs.fileno(), lock, *pipe)
-        held = () if kept is None else kept.descriptors
+        held: tuple[int, ...] = () if way_out is None else (way_out,)
+        held, word = (held, str(way_out or "-")) if kept is None else (kept.descriptors, kept.word)
         with theirs:
             keeper = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(KEEPER), *map(str, inherited)),
-                    "-" if kept is None else kept.word,
+                    word,
                     *(str(directory), "{}x{}".format(*size)),
                     *("-" if user is None else "{}:{}".format(*user), cgroup or "-"),
                     *(xvfb, *argv),

@@ -132,12 +132,15 @@ class Nursery:
                 user=user,
                 cgroup=cgroup,
                 kept=kept if wait_s else None,
+                way_out=way_out.fileno(),
             )
         finally:
             for end in (theirs_in, theirs_out, lock):
                 os.close(end)
             called.close()
             way_out.close()
+            if not wait_s:
+                path.unlink()
         made = Made(tree, [ours_in, ours_out], lock_path, keepers, tree._keeper)
         self.made.append(made)
         return made
@@ -402,12 +405,12 @@ async def test_a_browser_that_no_host_calls_for_in_time_ends_cleanly(nursery: Nu
     assert (nursery.folder / "witness").exists()
 
 
-async def test_the_way_outs_port_is_nobody_elses_while_chrome_lives(nursery: Nursery) -> None:
+@pytest.mark.parametrize("wait_s", [0.3, 0.0])
+async def test_the_way_outs_port_is_nobody_elses_while_chrome_lives(nursery: Nursery, wait_s: float) -> None:
     go = nursery.folder / "witness-go"
     os.mkfifo(go)
-    made = await kept(
-        nursery, "while read line <&3; do :; done; touch $WITNESS; read line <$WITNESS-go", wait_s=0.3
-    )
+    chrome = "while read line <&3; do :; done; touch $WITNESS; read line <$WITNESS-go"
+    made = await (kept(nursery, chrome, wait_s=wait_s) if wait_s else nursery.started(chrome))
     made.host_dies()
     await until((nursery.folder / "witness").exists)
     try:
