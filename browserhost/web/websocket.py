@@ -45,7 +45,7 @@ class WebSocket:
         self._on_room: Callable[[], None] = _ignore
         self._parts, self._begun = bytearray(), False  # of a message in several frames
         self._paused = True
-        self._answered = asyncio.Event()
+        self._asked, self._answered = b"", asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -85,6 +85,7 @@ class WebSocket:
 
         The caller bounds it; it never returns once the connection is over.
         """
+        self._asked = payload
         self._protocol.send_ping(payload)
         self._flush()
         await self._answered.wait()
@@ -110,7 +111,8 @@ class WebSocket:
         if frame.opcode is Opcode.CLOSE:
             self.ended.set()
         elif frame.opcode is Opcode.PONG:
-            self._answered.set()
+            if self._asked and frame.data == self._asked:
+                self._answered.set()
         elif frame.opcode is Opcode.BINARY:
             self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "text only")
             self.ended.set()
