@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -14,13 +14,15 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of the process table. `pid` with `start` names a process for good: pids come back."""
+    """One line of the process table. `pid` with `start` names a process for good: pids come back. Two lines
+    of one process are equal, whatever has become of it in between.
+    """
 
     pid: int
-    parent: int
-    state: str
+    parent: int = field(compare=False)
+    state: str = field(compare=False)
     """One letter, as in proc(5); Z is dead and not yet reaped."""
-    name: str
+    name: str = field(compare=False)
     start: int
     """Clock ticks since boot."""
 

