@@ -75,6 +75,8 @@ class Browser:
             fingerprint=spec.fingerprint,
             launched_at=time.monotonic(),
         )
+        self.spent = note.spent
+        """The method by which a client did what goes on until the browser ends; "" when none did."""
         self._memory = Memory(note, tree, mux, self._pages, kept=bool(spec.keepers.wait_s))
         self._closing = Closing(parts, spec.profile_dir, self._flushing, self.hands, self.files, self._memory)
         self.ended = self._closing.ended
@@ -201,6 +203,12 @@ class Browser:
     def taint(self) -> None:
         """A client is about to do what may leave something in the pages: they are not handed on."""
         self._stilling.taint()
+
+    def spend(self, method: str) -> None:
+        """A client is about to do what goes on until the browser ends: it is handed on to nobody."""
+        if not self.spent:
+            self.spent = method
+            self.remember(spent=method)
 
     def stop_loading(self) -> None:
         """Give up what the pages are navigating to, before `still`."""

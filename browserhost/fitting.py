@@ -39,6 +39,8 @@ def why_not(
     """
     if not wanted.reuse:
         return "a fresh one is wanted"
+    if browser.spent:
+        return f"a client's {browser.spent} goes on until it ends"
     if marker.proxy_key != wanted.proxy_key:
         return "another proxy is wanted"
     return recycling.why(

@@ -36,7 +36,7 @@ class Note:
     DevTools sessions that end with the host, clients' ones above all. `cdp_address` is where clients came to.
     `clients` are those of them that the next host goes on with, as `Roster.state` has them: it is there only
     when the last one stopped in good order, with nothing under way that is not written down here.
-    `launched_at` is of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970.
+    `launched_at` is of CLOCK_MONOTONIC, `flushed_at` in seconds since 1970. `spent` is as in Browser.
     """
 
     profile_dir: str
@@ -56,6 +56,7 @@ class Note:
     sessions: tuple[str, ...] = ()
     seat: Seat | None = None
     clients: Mapping[str, Any] | None = None
+    spent: str = ""
 
     @property
     def tickets(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from browserhost.gatekeeper import Gatekeeper
 from browserhost.neighbours import Endpoint
 from browserhost.note import Seat
 from browserhost.session import Session, State
-from browserhost.tainted import leaves
+from browserhost.tainted import lasts, leaves
 from browserhost.tasks import Tasks
 from browserhost.underway import Underway
 from browserhost.witness.witness import Witness
@@ -174,6 +174,8 @@ class Sitting:
         self._witness.called(method)
         if leaves(method):
             browser.taint()
+        if lasts(method):
+            browser.spend(method)
 
     def _why_cut(self, token: int) -> TenureError:
         try:

@@ -1,4 +1,4 @@
-"""Which calls of DevTools clients may leave something in a page that outlasts the client. Pure.
+"""Which calls of DevTools clients may leave something that outlasts the client, in a page or beyond. Pure.
 
 Of such a page nobody knows what it would do next, so it is not handed on. Input is a person's means as
 well, and what a navigation leaves is what the site makes of it; both are the account's own doing. All
@@ -22,6 +22,26 @@ _THE_ACCOUNTS_OWN = frozenset(
         "Page.reload",
     }
 )
+
+_LASTS = frozenset(
+    {
+        "Browser.addPrivacySandboxEnrollmentOverride",
+        "Browser.setGlobalPrivacyControl",
+        "Memory.setPressureNotificationsSuppressed",
+        "Memory.startSampling",
+        "Security.handleCertificateError",
+        "Security.setIgnoreCertificateErrors",
+        "Security.setOverrideCertificateErrors",
+    }
+)
+"""Chrome 156 does not undo these when the client leaves: a bad certificate that was let pass is let pass in
+every tab until the browser ends. Of the others too it says so, or nothing shows that it does.
+"""
+
+
+def lasts(method: str) -> bool:
+    """Whether what a call does goes on until the browser ends, whatever page is handed on."""
+    return method in _LASTS
 
 
 def leaves(method: str) -> bool:

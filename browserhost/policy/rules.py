@@ -43,6 +43,9 @@ _DENIED = {
     "Browser.crashGpuProcess": refuse(
         "it breaks the browser for the sessions after this one", "close the tab"
     ),
+    "BackgroundService.setRecording": refuse(
+        "it would go on recording in the sessions after this one", "listen to the events of the page"
+    ),
     "Browser.executeBrowserCommand": refuse("it acts on Chrome's own windows", "act on the page"),
     "Target.exposeDevToolsProtocol": refuse(_ROUND_POLICY, "send DevTools messages yourself"),
     "Target.getDevToolsTarget": refuse(_ROUND_POLICY, "send DevTools messages yourself"),

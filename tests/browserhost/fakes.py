@@ -58,6 +58,7 @@ class FakeBrowser:
         self.looks = 0
         self.closed = False
         self.tainted = False
+        self.spent = ""
         self.stilled = ""
         self.loading = True
         self.runs = True
@@ -92,6 +93,9 @@ class FakeBrowser:
 
     def taint(self) -> None:
         self.tainted = True
+
+    def spend(self, method: str) -> None:
+        self.spent = method
 
     def stop_loading(self) -> None:
         self.loading = False

@@ -75,6 +75,16 @@ async def test_calls_that_may_leave_something_taint_the_pages_and_others_do_not(
     assert machine.browser().tainted
 
 
+async def test_a_browser_in_which_a_client_did_what_outlasts_it_is_not_handed_on(machine: Machine) -> None:
+    await machine.open(41)
+    machine.endpoint.on_calls["s0"]("Runtime.evaluate")
+    assert not machine.browser().spent
+    machine.endpoint.on_calls["s0"]("Security.setIgnoreCertificateErrors")
+    await machine.profile().close_hold(41)
+    assert not (await machine.open(42)).reused
+    assert len(machine.chrome.launched) == 2
+
+
 async def test_a_warm_browser_is_looked_at_while_the_token_is_proven_and_driven_only_after(
     machine: Machine,
 ) -> None:

@@ -117,6 +117,7 @@ def test_who_ends_the_browser_ends_the_session(method: str) -> None:
         "Browser.crashGpuProcess",
         "Browser.executeBrowserCommand",
         "Cast.startDesktopMirroring",
+        "BackgroundService.setRecording",
         "DeviceAccess.selectPrompt",
         "Extensions.loadUnpacked",
         "PWA.launchFilesInApp",

@@ -1,0 +1,69 @@
+"""What Chrome keeps of a client until it ends: a browser in which one did that is not handed on."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tenure.cdp import CdpClient, connect
+from tenure.errors import NavigationFailed
+from tests.fixtures.rig import Rig
+from tests.fixtures.upstreams import certificate
+
+IGNORE, PARAMS = "Security.setIgnoreCertificateErrors", {"ignore": True}
+
+
+@pytest.fixture
+async def impostor(tmp_path: Path) -> AsyncIterator[str]:
+    """A site whose certificate nobody else vouches for."""
+    pem = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>impostor</title>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", page)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    yield f"https://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def let_pass(client: CdpClient, page: str) -> None:
+    await client.call(IGNORE, PARAMS, page)
+
+
+async def let_pass_as_older_clients_do(client: CdpClient, page: str) -> None:
+    pages = (await client.call("Target.getTargets"))["targetInfos"]
+    target = next(each["targetId"] for each in pages if each["type"] == "page")
+    inner = (await client.call("Target.attachToTarget", {"targetId": target, "flatten": False}))["sessionId"]
+    message = json.dumps({"id": 1, "method": IGNORE, "params": PARAMS})
+    await client.call("Target.sendMessageToTarget", {"sessionId": inner, "message": message})
+
+
+@pytest.mark.parametrize("how", [let_pass, let_pass_as_older_clients_do])
+async def test_a_bad_certificate_that_one_session_let_pass_is_refused_in_the_next(
+    rig: Rig, impostor: str, how: Callable[[CdpClient, str], Awaitable[None]]
+) -> None:
+    async with rig.host() as running:
+        with pytest.raises(NavigationFailed, match="ERR_CERT"):
+            await running.open(41, f"{impostor}/before")
+        opened = await running.open(41, "about:blank")
+        async with connect(opened.session.cdp_url) as client:
+            pages = (await client.call("Target.getTargets"))["targetInfos"]
+            target = {"targetId": next(each["targetId"] for each in pages if each["type"] == "page")}
+            page = (await client.call("Target.attachToTarget", {**target, "flatten": True}))["sessionId"]
+            await how(client, page)
+            assert "errorText" not in await client.call("Page.navigate", {"url": f"{impostor}/a"}, page)
+        await running.close(41)
+        with pytest.raises(NavigationFailed, match="ERR_CERT"):
+            await running.open(42, f"{impostor}/b")
+        await running.close(42)
