@@ -193,7 +193,7 @@ class Client:
             return
         verdict = policy.by_name(call.method) or policy.judge(call.method, call.params, self._room())
         if verdict.effect is Effect.PASS and self.member is not None:
-            self._issued.on_call(call.method)
+            self._tell_of(call)
             self._mux.forward(self.member, _judged(call, verdict))
         elif verdict.effect is Effect.END_SESSION:
             self._last_word = _answer(call, {"result": {}})
@@ -202,6 +202,12 @@ class Client:
         else:
             for each in _refused(call, verdict):
                 self._tell(each)
+
+    def _tell_of(self, call: Call) -> None:
+        """A call is about to be passed on, and with it what older clients put into it."""
+        self._issued.on_call(call.method)
+        if call.method == _NESTS and (inner := calls.parse(str(call.params.get("message")))) is not None:
+            self._tell_of(inner)
 
     def _room(self) -> Room:
         return Room(

@@ -161,6 +161,7 @@ class CdpEndpoint:
         await self.aclose()
 
     async def _serve(self, visit: Visit) -> None:
+        self._refuse_when_parting()
         secret, rest = (visit.parts[1], visit.parts[2:]) if len(visit.parts) > 1 else ("", [])
         issued = self.find(secret, Kind.CDP)
         if issued is None:
@@ -181,8 +182,7 @@ class CdpEndpoint:
 
     async def _go_on(self, visit: Visit) -> None:
         """A client that an earlier host left is back."""
-        if self._parting:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "This host is about to go.")
+        self._refuse_when_parting()
         ticket = visit.parts[1] if len(visit.parts) == 2 else ""
         issued, parked = self.returning.take(ticket)
         if issued is None or parked.reason:
@@ -191,11 +191,13 @@ class CdpEndpoint:
         await self._attend(issued, Client(issued, visit.accept(), returns=True, parked=parked))
 
     async def _connect(self, visit: Visit, issued: Issued, target: str) -> None:
-        if self._parting:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "This host is about to go.")
         check_room(issued, Client)
         returns = visit.asks(RETURNS)
         await self._attend(issued, Client(issued, visit.accept(), target, returns=returns))
+
+    def _refuse_when_parting(self) -> None:
+        if self._parting:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "This host is about to go.")
 
     async def _attend(self, issued: Issued, client: Client) -> None:
         # Nothing is awaited between the look-up and this, so a cut finds either no grant or this client.
