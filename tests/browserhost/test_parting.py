@@ -217,13 +217,14 @@ async def test_a_client_goes_on_with_what_was_under_way_and_hears_everything_onc
         # Nobody reads it.
         left.says("Page.between", base)
         left.answers(2, base, value="two")
-        left.says("Target.attachedToTarget", "", sessionId="OWN", targetInfo=PAGE, waitingForDebugger=False)
+        left.says("Target.attachedToTarget", "", sessionId="OLD", targetInfo=PAGE, waitingForDebugger=False)
         async with next_host(left) as second:
             assert base not in [
                 each["params"]["sessionId"]
                 for each in left.calls
                 if each["method"] == "Target.detachFromTarget"
             ]
+            assert [page.session for page in second.browser._pages.all] == ["OWN"]
             assert await second.status(f"resumed/{ticket}") == 503
             second.issue()
             async with second.connected(f"resumed/{ticket}") as again:
@@ -309,7 +310,26 @@ async def test_no_client_is_left_of_which_there_is_too_much_to_say(
             assert await second.status(f"resumed/{gateway.closed[1]}") == 404
 
 
-async def test_who_did_not_ask_to_come_back_is_cut_off_and_nobody_is_let_in_any_more(left: Kept) -> None:
+async def test_who_comes_while_a_host_parts_is_not_told_that_there_is_no_such_session(left: Kept) -> None:
+    async with host(left.called(), left) as first:
+        path = f"cdp/{first.issue().secret}"
+        async with first.connected(path) as gateway:
+            gateway.answers_pings = False
+            running = asyncio.create_task(gateway.run())
+            await asked(left, gateway, 1)
+            parting = asyncio.create_task(first.endpoint.hand_over("HOST_STOPPING"))
+            await asyncio.sleep(0)
+            assert [await first.status(each) for each in (path, "resumed/t")] == [503, 503]
+            gateway.answers_pings = True
+            await gateway.socket.pong(b"unasked")
+            await gateway.socket.pong(QUIET)
+            await parting
+            await running
+        assert gateway.closed[0] == HANDED_OVER
+        await end(first.browser)
+
+
+async def test_who_did_not_ask_to_come_back_is_cut_off(left: Kept) -> None:
     async with host(left.called(), left) as first:
         path = f"cdp/{first.issue().secret}"
         async with first.connected(path, returns=False) as direct:
@@ -388,7 +408,8 @@ async def test_a_client_that_is_not_back_in_time_is_waited_for_no_longer(
             await first.endpoint.hand_over("HOST_STOPPING")
             await running
         base = left.calls[-1]["sessionId"]
-        monkeypatch.setattr(parked, *(("PARKED_S", 0.1) if bound == "time" else ("MOST", 1000)))
+        monkeypatch.setattr(parked, "PARKED_S", 0.1 if bound == "time" else 600.0)
+        monkeypatch.setattr(parked, "MOST", 1000 if bound == "bytes" else 1 << 20)
         async with next_host(left) as second:
             left.says("Page.much", base, text="x" * 1000)
             await until(lambda: not second.browser.mux.roster.waiting)
