@@ -5,29 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from browserhost import beginning, durable, start_url
-from browserhost.beginning import Parts
-from browserhost.camera import Camera
+from browserhost import beginning, start_url
+from browserhost.body import Body
 from browserhost.chrome import LaunchSpec
-from browserhost.closing import Closing
 from browserhost.ends import BrowserEnd, CloseReport, NotAdopted
-from browserhost.files.store import Files
-from browserhost.first_words import FirstWords
-from browserhost.flushing import Flushing
-from browserhost.handing import Handing
-from browserhost.hands_host import KeptHands
 from browserhost.keepers import Called
-from browserhost.leaving import Leaving
-from browserhost.memory import Memory
-from browserhost.note import Note
 from browserhost.page import Observer, Page
-from browserhost.pages import Pages
 from browserhost.picture import Picture, Wish
-from browserhost.stilling import Stilling
 from browserhost.tree import NotTheSame
 from tenure.cdp import CdpClosed, CdpError
 from tenure.errors import BrowserCrashed
@@ -35,64 +22,8 @@ from tenure.errors import BrowserCrashed
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec", "NotAdopted"]
 
 
-class Browser:
-    """Owns one Chrome, its display, its keeper. Get it from `launch`; `close` (or `async with`) ends it.
-
-    `pid` and `start_ticks` name Chrome's main process. `timings` are seconds: `launch` to the first
-    answer, `attach` to the first page. `ended` resolves once nothing of the browser is left, and the
-    profile's lock is free with that. `mux` is where DevTools clients join, `leaving` how
-    they are left to a next host.
-    """
-
-    def __init__(self, spec: LaunchSpec, parts: Parts, note: Note | None = None) -> None:
-        """`note` is of the host that had it before, None where this one starts it."""
-        tree, mux = parts.tree, parts.mux
-        self.spec, self.mux = spec, mux
-        self.pid, self.start_ticks = 0, 0
-        self.timings: dict[str, float] = {}
-        self._tree, self._forwarder = tree, parts.forwarder
-        self._pages = Pages(mux.root)
-        self._camera = Camera(mux.root, self._pages)
-        self._flushing = Flushing(mux.root, self._pages)
-        self._stilling = Stilling(mux.root, self._pages)
-        self.files = Files(mux.root, lambda: self.own, spec.user, spec.files)
-        self._handing = Handing(
-            mux.root,
-            self._pages,
-            self._stilling,
-            parts.forwarder,
-            self.files.keep_downloads,
-            in_tab=spec.hand_over_in_tab,
-            ahead=spec.look_ahead,
-        )
-        self.hands = KeptHands(lambda: self.display, keep=spec.keep_hands)
-        note = note or Note(
-            str(spec.profile_dir),
-            str(tree.directory),
-            str(tree.own),
-            user=spec.user,
-            cgroup=spec.cgroup,
-            fingerprint=spec.fingerprint,
-            launched_at=time.monotonic(),
-        )
-        self.spent = note.spent
-        """The method by which a client did what goes on until the browser ends; "" when none did."""
-        self._memory = Memory(note, tree, mux, self._pages, kept=bool(spec.keepers.wait_s))
-        self._closing = Closing(parts, spec.profile_dir, self._flushing, self.hands, self.files, self._memory)
-        self.ended = self._closing.ended
-        self.leaving = Leaving(parts.pipe, mux, tree, self._memory)
-        mux.on_change, mux.on_leave = self.remember, self.files.keep_downloads
-        self._first_words = FirstWords(
-            spec,
-            parts,
-            self._pages,
-            self.begin_files,
-            self._flushing,
-            self._stilling,
-            self._handing,
-            self._memory,
-            self._closing,
-        )
+class Browser(Body):
+    """Owns one Chrome, its display, its keeper. Get it from `launch`; `close` (or `async with`) ends it."""
 
     @classmethod
     async def launch(cls, spec: LaunchSpec) -> Self:
@@ -124,60 +55,6 @@ class Browser:
         browser.pid, browser.start_ticks = browser._tree.chrome.result()
         return browser
 
-    @property
-    def flushed_at(self) -> float | None:
-        """The unix time of the last flush; None when there was none."""
-        return self._flushing.at
-
-    @property
-    def fingerprint(self) -> str:
-        """Its upstream's, as it was when this was started."""
-        return self._memory.note.fingerprint
-
-    @property
-    def note(self) -> Note:
-        """What a next host would be told of it."""
-        return self._memory.note
-
-    @property
-    def url(self) -> str:
-        """The last committed URL of the front page."""
-        front = self._pages.front
-        return front.url if front is not None else ""
-
-    @property
-    def own(self) -> Path:
-        """The folder that is Chrome's own, its TMPDIR. It is there from the start to the end."""
-        return self._tree.own
-
-    @property
-    def uploads(self) -> Path:
-        """The only folder that the session's clients may choose files from."""
-        return self.files.uploads
-
-    @property
-    def downloads(self) -> Path:
-        """Where whatever the session downloads goes."""
-        return self.files.downloads
-
-    def begin_files(self, token: int) -> None:
-        """Give the token, whose session begins, folders of its own. Raises BrowserCrashed, DiskFull."""
-        try:
-            with durable.disk_full_is_refused(self.own):
-                # Where clients go on, what they and the host before have said of downloads stands.
-                self.files.begin(token, tell=not self.mux.roster.waiting)
-        except OSError as error:
-            raise BrowserCrashed(problem=f"its folders cannot be made: {error}") from error
-
-    def end_files(self, token: int) -> None:
-        """Take away what sessions up to the token's put there, and downloaded. Idempotent; does not raise."""
-        self.files.end(token)
-
-    @property
-    def display(self) -> dict[str, str]:
-        """The variables that name its X display, and the file with the cookie that opens it."""
-        return {"DISPLAY": self._tree.display, "XAUTHORITY": str(self._tree.directory / "Xauthority")}
-
     async def in_view(self) -> Page:
         """The newest page that can be seen, of which `picture` takes one. Raises NoPicture, CdpClosed."""
         return await self._camera.in_view()
@@ -186,29 +63,14 @@ class Browser:
         """Tell `observer`, in place of the one before, what happens on the pages from now on."""
         self._pages.documents.observer = observer
 
-    def remember(self, **said: Any) -> None:
-        """Have the keeper remember fields of the Note for a next host, at once: before anything is awaited it
-        has them, whatever becomes of this process."""
-        self._memory.remember(**said)
-
     async def put_out(self, reason: str) -> None:
         """End the clients of the host before that are not back yet. Does not raise. Idempotent."""
         with suppress(CdpError, CdpClosed, TimeoutError):
             await self.mux.put_out(reason)
 
-    def keep_for_nobody(self) -> None:
-        """No next host is to go on with it: it ends with this one. Idempotent."""
-        self._memory.forget()
-
     def taint(self) -> None:
         """A client is about to do what may leave something in the pages: they are not handed on."""
         self._stilling.taint()
-
-    def spend(self, method: str) -> None:
-        """A client is about to do what goes on until the browser ends: it is handed on to nobody."""
-        if not self.spent:
-            self.spent = method
-            self.remember(spent=method)
 
     def stop_loading(self) -> None:
         """Give up what the pages are navigating to, before `still`."""
