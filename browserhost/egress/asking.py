@@ -19,6 +19,14 @@ class Unusable(Exception):
     """The upstream connects us nowhere as things are. Its text is a clause."""
 
 
+class NotTaken(Unusable):
+    """The upstream refused the credentials. `again_s`: they are not shown again for so long; 0: unknown."""
+
+    def __init__(self, again_s: int = 0) -> None:
+        later = f", and is not shown them again for {again_s} s" if again_s else ""
+        super().__init__(f"the proxy refused the credentials{later}")
+
+
 class Challenged(Unusable):
     """The upstream wants credentials by HTTP's Basic scheme, and was shown none."""
 
@@ -29,7 +37,7 @@ class Challenged(Unusable):
 async def ask(scheme: str, end: End, to: Destination, credentials: Credentials | None) -> None:
     """Have it connect to `to`: then `end` is that connection.
 
-    Raises Challenged, Unwilling, Unusable, Ended, Malformed; `end` is of no use then.
+    Raises Challenged, NotTaken, Unwilling, Unusable, Ended, Malformed; `end` is of no use then.
     """
     if scheme == "socks5":
         await _socks5(end, to, credentials)
@@ -50,7 +58,7 @@ async def _connect(end: End, to: Destination, credentials: Credentials | None) -
     status, schemes = await end.take(_answer)
     if status == _AUTHENTICATE:
         if credentials is not None:
-            raise Unusable("the proxy refused the credentials")
+            raise NotTaken
         if "basic" not in schemes:
             raise Unusable(f"the proxy wants credentials by {' or '.join(schemes) or 'no scheme'}, not Basic")
         raise Challenged
@@ -67,7 +75,7 @@ async def _socks5(end: End, to: Destination, credentials: Credentials | None) ->
         except ValueError:
             raise Unusable("SOCKS takes 1 to 255 bytes of user and password each") from None
         if await end.take(socks.signed_in) != socks.SUCCEEDED:
-            raise Unusable("the proxy refused the credentials")
+            raise NotTaken
     elif method != socks.PLAIN:
         raise Unusable(
             "the proxy wants credentials, and none are configured"

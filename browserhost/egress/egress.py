@@ -1,4 +1,4 @@
-"""What the forwarders of a host have in common: the rules, the resolver, their ports, the proofs of exits."""
+"""What the forwarders of a host have in common: rules, resolver, ports, proofs of exits, who was refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from browserhost.egress.addresses import IPAddress, Rules, is_localhost, name_problem, parse
 from browserhost.egress.exits import Exits
 from browserhost.egress.resolver import Resolve, resolve
+from browserhost.egress.sign_ins import SignIns
 
 _LOOPBACK = IPv4Address("127.0.0.1")
 
@@ -21,6 +22,7 @@ class Egress:
     resolve: Resolve = resolve
     ports: set[int] = field(default_factory=set)
     exits: Exits = field(default_factory=Exits)
+    sign_ins: SignIns = field(default_factory=SignIns)
 
     def problem(self, address: IPAddress, port: int) -> str | None:
         """Why a browser of this host may not connect there, as a clause; None when it may."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from browserhost.egress import asking, socks
 from browserhost.egress.asking import Challenged, Unusable, Unwilling
-from browserhost.egress.credentials import Unreadable
+from browserhost.egress.credentials import Credentials, Keeping, Unreadable
 from browserhost.egress.end import End, Ended
 from browserhost.egress.resolver import resolve
 from browserhost.egress.socks import Destination, Malformed
@@ -87,11 +87,15 @@ class Through:
         if problem is not None:
             raise Refused(socks.NOT_ALLOWED, f"{to.host} {problem}", denied=True)
         try:
+            keeping, name = self._upstream.keeping, str(self._upstream)
+            if keeping is not None and self._egress.sign_ins.is_wary(name):
+                # Before it is asked for anything: to be challenged again and again is no better.
+                self._egress.sign_ins.refuse(name, await self._credentials(keeping))
             if not self._asks:
                 try:
                     return await self._attempt(to, signed=False)
                 except Challenged:
-                    if self._upstream.keeping is None:
+                    if keeping is None:
                         raise
             end = await self._attempt(to, signed=True)
             self._asks = True
@@ -106,15 +110,24 @@ class Through:
     async def _attempt(self, to: Destination, *, signed: bool) -> End:
         """Raises Refused, and what asking.ask raises, and Unreadable."""
         upstream = self._upstream
-        # In a thread: the file may be on a disk that is far away.
-        credentials = await asyncio.to_thread(upstream.credentials) if signed and upstream.keeping else None
+        keeping = upstream.keeping if signed else None
+        credentials = await self._credentials(keeping) if keeping is not None else None
         end = await self._reach()
         try:
-            await asking.ask(upstream.scheme, end, to, credentials)
+            if credentials is None:
+                await asking.ask(upstream.scheme, end, to, None)
+            else:
+                async with self._egress.sign_ins.attempt(str(upstream), credentials):
+                    await asking.ask(upstream.scheme, end, to, credentials)
         except BaseException:
             end.abort()
             raise
         return end
+
+    async def _credentials(self, keeping: Keeping) -> Credentials:
+        """As they are now. Raises Unreadable."""
+        # In a thread: the file may be on a disk that is far away.
+        return await asyncio.to_thread(keeping.read)
 
     async def _reach(self) -> End:
         """A connection to the upstream, by the first of its addresses that takes one. Raises Refused."""

@@ -12,10 +12,11 @@ from socket import gaierror
 
 import pytest
 
-from browserhost.egress import socks, way
+from browserhost.egress import sign_ins, socks, way
 from browserhost.egress.addresses import IPAddress
 from browserhost.egress.credentials import Keeping, Secret
 from browserhost.egress.forwarder import Egress, Forwarder
+from browserhost.egress.sign_ins import FIRST_S, SignIns
 from browserhost.egress.socks import Destination
 from browserhost.egress.upstream import Upstream
 from tests.fixtures.chrome import until
@@ -38,10 +39,12 @@ class Ground:
         accounts = {USER: PASSWORD} if accounts is None else accounts
         return await self.stack.enter_async_context(gate(scheme, accounts, self.names, self.pem))
 
-    async def forwarder(self, to: Gate, user: str = USER, *, signed: bool = True) -> Forwarder:
+    async def forwarder(
+        self, to: Gate, user: str = USER, *, signed: bool = True, egress: Egress | None = None
+    ) -> Forwarder:
         keeping = Keeping(Secret("text", user), Secret("file", str(self.password))) if signed else None
         upstream = Upstream(to.scheme, "127.0.0.1", to.port, "miami__fl", keeping, str(self.pem))
-        forwarder = await Forwarder.start(Egress(), upstream, "alice")
+        forwarder = await Forwarder.start(egress or Egress(), upstream, "alice")
         self.stack.callback(forwarder.close)
         return forwarder
 
@@ -113,12 +116,60 @@ async def test_with_a_wrong_password_nothing_is_let_through_and_it_is_said(groun
     ground.password.write_text("wrong")
     forwarder = await ground.forwarder(upstream)
     assert (await ground.ask(forwarder))[0] == socks.FAILED
-    assert forwarder.failed_since(0) == "shop.test:80: the proxy refused the credentials"
-    assert forwarder.down_since(0, "shop.test") == "the proxy refused the credentials"
+    said = "the proxy refused the credentials, and is not shown them again for 5 s"
+    assert forwarder.failed_since(0) == f"shop.test:80: {said}"
+    assert forwarder.down_since(0, "shop.test") == said
     assert (upstream.asked, upstream.refused) == ([], 1)
     # A new one is read at the next connection.
     ground.password.write_text(PASSWORD)
     assert (await ground.ask(forwarder))[0] == socks.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_upstream_that_refused_credentials_is_left_alone_with_them(
+    ground: Ground, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever browser: providers lock accounts."""
+    # However slow the machine is: those that come at once wait for the first.
+    monkeypatch.setattr(sign_ins, "TOGETHER_S", 30.0)
+    upstream, now = await ground.gate(kind), 1000.0
+    ground.password.write_text("wrong")
+    egress = Egress(sign_ins=SignIns(lambda: now))
+    one, other = [await ground.forwarder(upstream, egress=egress) for _ in range(2)]
+    answers = await asyncio.gather(*(ground.ask(each) for each in (one, other) for _ in range(10)))
+    assert {code for code, _ in answers} == {socks.FAILED}
+    assert upstream.refused == 1
+    touched = upstream.touched
+    now += FIRST_S - 0.5
+    assert (await ground.ask(other))[0] == socks.FAILED
+    assert upstream.touched == touched
+    assert other.down_since(0, "shop.test") == (
+        "the proxy refused the credentials, and is not shown them again for 1 s"
+    )
+    # Then once, and after that for twice as long not.
+    now += 1
+    for _ in range(3):
+        assert (await ground.ask(one))[0] == socks.FAILED
+    assert upstream.refused == 2
+    now += 2 * FIRST_S - 1
+    assert (await ground.ask(one))[0] == socks.FAILED
+    assert upstream.refused == 2
+    # Others are not refused with them.
+    ground.password.write_text(PASSWORD)
+    assert (await ground.ask(one))[0] == socks.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_credentials_that_are_taken_again_are_as_good_as_before(ground: Ground, kind: str) -> None:
+    upstream, now = await ground.gate(kind), 1000.0
+    egress = Egress(sign_ins=SignIns(lambda: now))
+    forwarder = await ground.forwarder(upstream, egress=egress)
+    for accounts, code in (({}, socks.SUCCEEDED), ({USER: "x"}, socks.FAILED), ({USER: PASSWORD}, 0)):
+        upstream.accounts = accounts or upstream.accounts
+        now += FIRST_S
+        assert (await ground.ask(forwarder))[0] == code
+    answers = await asyncio.gather(*(ground.ask(forwarder) for _ in range(10)))
+    assert {code for code, _ in answers} == {socks.SUCCEEDED}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,107 @@
+"""Who refused what, without any upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from browserhost.egress import sign_ins
+from browserhost.egress.asking import NotTaken, Unwilling
+from browserhost.egress.credentials import Credentials
+from browserhost.egress.sign_ins import FIRST_S, LONGEST_S, SignIns
+
+ALICE, BOB = Credentials("alice", "right"), Credentials("bob", "right")
+GATE = "gate.test:8080"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ins(clock: Clock) -> SignIns:
+    return SignIns(clock)
+
+
+async def shown(ins: SignIns, who: Credentials, error: Exception | None = None) -> None:
+    async with ins.attempt(GATE, who):
+        if error is not None:
+            raise error
+
+
+async def test_each_refusal_doubles_the_wait_up_to_a_bound(ins: SignIns, clock: Clock) -> None:
+    waits = []
+    for _ in range(9):
+        with pytest.raises(NotTaken) as refused:
+            await shown(ins, ALICE, NotTaken())
+        waits.append(float(str(refused.value).split()[-2]))
+        with pytest.raises(NotTaken):
+            ins.refuse(GATE, ALICE)
+        clock.now += waits[-1]
+        ins.refuse(GATE, ALICE)
+    assert waits == [FIRST_S * 2**n for n in range(6)] + [LONGEST_S] * 3
+
+
+async def test_once_they_are_taken_it_begins_anew(ins: SignIns, clock: Clock) -> None:
+    for error in (NotTaken(), NotTaken(), None, NotTaken()):
+        with suppress(NotTaken):
+            await shown(ins, ALICE, error)
+        clock.now += 2 * FIRST_S
+    ins.refuse(GATE, ALICE)
+
+
+async def test_nobody_else_is_refused_with_them(ins: SignIns) -> None:
+    with pytest.raises(NotTaken):
+        await shown(ins, ALICE, NotTaken())
+    assert ins.is_wary(GATE)
+    assert not ins.is_wary("other.test:8080")
+    await shown(ins, BOB)
+    ins.refuse("other.test:8080", ALICE)
+
+
+async def test_an_upstream_that_fails_otherwise_has_refused_nobody(ins: SignIns) -> None:
+    for _ in range(2):
+        with pytest.raises(Unwilling):
+            await shown(ins, ALICE, Unwilling("the proxy answered 502"))
+    assert not ins.is_wary(GATE)
+
+
+async def test_after_a_refusal_one_goes_ahead_alone(ins: SignIns, clock: Clock) -> None:
+    with pytest.raises(NotTaken):
+        await shown(ins, ALICE, NotTaken())
+    clock.now += FIRST_S
+    async with ins.attempt(GATE, ALICE):
+        with pytest.raises(NotTaken):
+            await shown(ins, ALICE)
+    await shown(ins, ALICE)
+
+
+async def test_a_first_one_that_takes_long_keeps_the_others_for_a_while_only(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "TOGETHER_S", 0.01)
+    async with ins.attempt(GATE, ALICE), asyncio.timeout(30):
+        await shown(ins, ALICE)
+
+
+async def test_refusals_are_remembered_longer_than_what_is_unknown(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "MOST", 4)
+    with pytest.raises(NotTaken):
+        await shown(ins, ALICE, NotTaken())
+    for number in range(9):
+        await shown(ins, Credentials(f"user {number}", "right"))
+    with pytest.raises(NotTaken):
+        ins.refuse(GATE, ALICE)
+    assert len(ins._standings) <= 4
