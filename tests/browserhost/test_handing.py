@@ -167,6 +167,21 @@ async def test_a_page_that_came_after_the_look_or_is_tainted_since_voids_it(chro
     assert chrome.handing._seen_clean() is None
 
 
+async def test_a_page_on_its_way_voids_a_look(chrome: Chrome) -> None:
+    chrome.handing.look()
+    await chrome.rest()
+    info = {"targetId": "U", "type": "page", "browserContextId": "C", "url": "about:blank", "attached": False}
+    chrome._tell("Target.targetCreated", targetInfo=info)
+    assert chrome.handing._seen_clean() is None
+
+
+async def test_what_a_client_may_have_left_since_voids_a_look(chrome: Chrome) -> None:
+    chrome.handing.look()
+    await chrome.rest()
+    chrome.pages.tainting = True
+    assert chrome.handing._seen_clean() is None
+
+
 async def test_a_browser_with_more_than_one_tab_is_not_looked_at(chrome: Chrome) -> None:
     chrome.attach("U")
     chrome.asked.clear()
