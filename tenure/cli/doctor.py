@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,17 +20,24 @@ from tenure import dataroot, machine, sandbox
 from tenure.cli.output import FAILED, Json, Output
 from tenure.sandbox import Plan
 
+_OPEN_ROOT = "Keep it where every user may pass: --data-root /var/lib/tenure (TENURE_DATA_ROOT)"
+
 
 def doctor(
     data_root: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where profiles are kept; ~/.local/state/tenure when left out."),
     ] = None,
+    proxies_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="TENURE_PROXIES_FILE", help="A host's file of upstreams."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what this machine lacks to run Tenure and to keep browsers apart, and how to get it.
 
-    Exits 0 when nothing is missing. Example: tenure doctor --json
+    Exits 0 when nothing is missing, and nothing wrong with the proxies file, if one is named; run it as the
+    host's user then. Example: tenure doctor --proxies-file /etc/tenure/proxies.toml
     """
     output = Output(as_json)
     missing = machine.missing()
@@ -40,7 +50,10 @@ def doctor(
         path = need.path()
         mark = Text("ok", style="green") if path else Text("missing", style="bold red")
         table.add_row(mark, need.name, need.why, path or f"Debian package {need.package}")
-    plan, groups = apart(data_root or dataroot.default())
+    root = (data_root or dataroot.default()).absolute()
+    plan, groups = apart(root)
+    closed = sandbox.closed([root]) if os.geteuid() == 0 else ""
+    wrong = proxies(proxies_file)
     advice = [Text(each) for each in (problem, f"To get it: {remedy}" if remedy else "") if each]
     output.show(
         {
@@ -55,13 +68,31 @@ def doctor(
                 "remedy": plan.remedy,
                 "control_groups": str(groups or ""),
             },
+            "data_root": {"path": str(root), "closed": closed, "remedy": _OPEN_ROOT if closed else ""},
+            "proxies": {"file": str(proxies_file or ""), "problems": wrong},
         },
         table,
         *(advice or [Text("This machine has everything.", style="green")]),
         *browsers(plan, groups),
+        *data(root, closed),
+        *upstreams(proxies_file, wrong),
     )
-    if missing or problem:
+    if missing or problem or wrong:
         raise typer.Exit(FAILED)
+
+
+def proxies(file: Path | None) -> list[dict[str, str]]:
+    """What is wrong with a host's proxies file, as a host itself would see it."""
+    if file is None:
+        return []
+    # A program of its own: a client need not have the host's code, and what it has is not imported here.
+    asked = [sys.executable, "-m", "browserhost.egress.looking", str(file)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        what = "the browser host's code is not here, so its proxies file was not looked at"
+        return [{"what": what, "remedy": "run this on the host"}]
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    return found
 
 
 def apart(data_root: Path) -> tuple[Plan, Path | None]:
@@ -69,6 +100,22 @@ def apart(data_root: Path) -> tuple[Plan, Path | None]:
     programs = [found for need in (machine.CHROME, machine.XVFB) if (found := need.path())]
     facts = sandbox.facts([data_root, Path(tempfile.gettempdir()) / "any"], programs)
     return sandbox.plan("auto", facts), sandbox.control_group()
+
+
+def data(root: Path, closed: str) -> list[Text]:
+    """Whether tenants' own users may come to where profiles are kept, for people; nothing where they may."""
+    if not closed:
+        return []
+    said = f"Data: users of tenants cannot come to {root}: '{closed}' is closed to them. {_OPEN_ROOT}."
+    return [Text(said, style="yellow")]
+
+
+def upstreams(file: Path | None, wrong: list[dict[str, str]]) -> list[Text]:
+    """What was found of a proxies file, for people."""
+    if file is not None and not wrong:
+        return [Text(f"Proxies: {file} is as it should be.", style="green")]
+    said = [f"Proxies: {each['what']}. To mend it: {each['remedy']}." for each in wrong]
+    return [Text(each, style="bold red") for each in said]
 
 
 def browsers(plan: Plan, groups: Path | None) -> list[Text]:

@@ -216,6 +216,34 @@ async def test_the_doctor_says_whether_browsers_are_kept_apart(tmp_path: Path) -
     assert "Control groups: " in text
 
 
+async def test_the_doctor_says_that_tenants_cannot_come_to_a_data_root(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    for place in (closed / "data", Path("/var/lib/tenure")):
+        _, out, _ = await tenure("doctor", "--json", "--data-root", str(place))
+        found = json.loads(out)["data_root"]
+        shut = os.geteuid() == 0 and place.parent == closed
+        assert found["path"] == str(place)
+        assert bool(found["closed"]) is shut
+        assert ("--data-root /var/lib/tenure" in found["remedy"]) is shut
+        _, text, _ = await tenure("doctor", "--data-root", str(place))
+        assert ("users of tenants cannot come to" in text) is shut
+
+
+async def test_the_doctor_looks_at_a_proxies_file(tmp_path: Path) -> None:
+    file = tmp_path / "proxies.toml"
+    file.write_text('["miami__fl"]\nurl = "http://gate.test:8080"\n')
+    for mode, word in ((0o644, f"chmod 640 '{file}'"), (0o600, "is as it should be")):
+        file.chmod(mode)
+        status, out, _ = await tenure("doctor", "--json", "--proxies-file", str(file))
+        problems = json.loads(out)["proxies"]["problems"]
+        assert bool(problems) == (mode == 0o644)
+        assert status != 0 or not problems
+        _, text, _ = await tenure("doctor", "--proxies-file", str(file))
+        assert word in " ".join(text.split())
+
+
 def test_the_package_and_its_command_import_nothing_heavy() -> None:
     script = (
         "import tenure.cli, sys; print([m for m in ('grpc', 'typer', 'rich', 'aiohttp') if m in sys.modules])"

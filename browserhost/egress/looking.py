@@ -1,0 +1,90 @@
+"""`python -m browserhost.egress.looking FILE`: what is wrong with a proxies file before a host is told of it.
+
+Prints a JSON list of what a person should know, each with what to do; nothing of any secret is in it. It goes
+by who asks: run it as the host's user, with the host's environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from browserhost.egress import proxies
+from browserhost.egress.credentials import Secret, Unreadable
+from browserhost.egress.proxies_file import PLACES, Entry
+
+_REMEDIES = {"file": "write it there, for the host's user alone", "environment": "set it where the host is"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`what` is a clause, without a full stop; so is `remedy`."""
+
+    what: str
+    remedy: str
+
+
+def look(file: Path) -> list[Problem]:
+    """All that is wrong with a file and what it names. Does not raise."""
+    try:
+        entries = proxies.read(file)
+    except OSError as error:
+        why = (error.strerror or "unknown").lower()
+        return [Problem(f"'{file}' cannot be read: {why}", "make it readable for the host's user")]
+    except ValueError as error:
+        return [Problem(f"'{file}' {error}", "write it as docs/operations.md has it")]
+    found = list(_open_to_others(file))
+    if not entries:
+        found.append(Problem(f"'{file}' has no upstream", "write a table for a proxy key, or for *"))
+    for key, entry in entries.items():
+        found += (Problem(f'["{key}"]: {each.what}', each.remedy) for each in _of_entry(entry))
+    return found
+
+
+def _of_entry(entry: Entry) -> Iterator[Problem]:
+    for name, secret in (("user", entry.user), ("password", entry.password)):
+        if secret is not None and not _has_places(secret):
+            yield from _of_secret(name, secret)
+    if entry.ca_file is not None and not os.access(entry.ca_file, os.R_OK):
+        yield Problem(f"ca_file '{entry.ca_file}' cannot be read", "make it readable for the host's user")
+
+
+def _of_secret(name: str, secret: Secret) -> Iterator[Problem]:
+    remedies = {
+        "file": "write it there, for the host's user alone",
+        "environment": "set it where the host is",
+    }
+    try:
+        secret.read()
+    except Unreadable as error:
+        yield Problem(f"its {name}: {error}", remedies.get(secret.kind, "write it anew"))
+        return
+    if secret.kind == "file":
+        yield from _open_to_others(Path(secret.place))
+
+
+def _has_places(secret: Secret) -> bool:
+    """Whether it is another for each city and the like."""
+    return secret.kind == "text" and any(f"{{{place}}}" in secret.place for place in PLACES)
+
+
+def _open_to_others(path: Path) -> Iterator[Problem]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007 or mode & 0o020:
+        may = "written" if mode & 0o022 else "read"
+        yield Problem(f"'{path}' may be {may} by others ({mode:04o})", f"chmod 640 '{path}'")
+
+
+def main(arguments: list[str]) -> None:
+    """Print what is wrong with the file that is named."""
+    [file] = arguments
+    print(json.dumps([asdict(each) for each in look(Path(file))]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
