@@ -20,6 +20,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from browserhost.web.shortcut import Shortcut
 from browserhost.web.websocket import CLOSE_S, WebSocket
 from tenure.cdp import MAX_MESSAGE
 
@@ -139,6 +140,7 @@ class _Connection(asyncio.Protocol):
         self._socket: WebSocket | None = None
         self._serving: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._shortcut = Shortcut()
         self._lost = self._served = False
         self._unread = 0  # bytes of answers to pings since the connection is full
 
@@ -149,11 +151,17 @@ class _Connection(asyncio.Protocol):
         self._server.came(self)
 
     def data_received(self, data: bytes) -> None:
+        text = self._shortcut.take(data)
+        if text is not None and self._socket is not None and self._socket.take(text):
+            return
+        self._shortcut.gave(data)
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
+                self._shortcut.requested(data)
                 self._visited(event)
             elif self._socket is not None and isinstance(event, Frame):
+                self._shortcut.told(event)
                 self._socket.heard(event)
             else:
                 self._transport.abort()  # frames before they were asked for

@@ -106,6 +106,13 @@ class WebSocket:
         self._transport.abort()
         return self._protocol.close_rcvd is not None and not self._protocol.close_rcvd_then_sent
 
+    def take(self, text: bytes) -> bool:
+        """Take a message in one frame; whether it could be one, as the library would see it."""
+        if self._begun or self._protocol.state is not OPEN:
+            return False
+        self._on_message(text)
+        return True
+
     def heard(self, frame: Frame) -> None:
         """Take what the library read."""
         if frame.opcode is Opcode.CLOSE:

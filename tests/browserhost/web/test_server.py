@@ -191,6 +191,17 @@ async def test_messages_of_every_size_go_both_ways(town: Town, size: int) -> Non
         assert await socket.receive_str(timeout=30) == f"<{'x' * size}>"
 
 
+async def test_a_message_inside_another_one_is_an_error_and_is_not_told(town: Town) -> None:
+    reader, writer = await town.open()
+    writer.write(masked(0x01, b"begun"))
+    writer.write(masked(0x89, b"are you there"))
+    assert await reader.readexactly(15) == b"\x8a\x0dare you there"
+    writer.write(masked(0x81, b"another"))
+    goodbye = await rest(reader)
+    assert (goodbye[:1], goodbye[2:4]) == (b"\x88", CloseCode.PROTOCOL_ERROR.to_bytes(2, "big"))
+    assert town.heard == []
+
+
 async def test_a_paused_socket_is_not_read(town: Town) -> None:
     async with aiohttp.ClientSession() as http, http.ws_connect(f"ws://{town.web.address}/echo/x") as socket:
         await socket.send_str("1")
