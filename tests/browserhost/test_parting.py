@@ -38,6 +38,8 @@ class Kept(Left):
     """Its ends of the pipe are given to one host after the other. Clients' bases are S1, S2 and so on."""
 
     bases: int = 0
+    host: Browser | None = None
+    """As the last host has it whose process runs."""
     _ends: tuple[int, int] = (-1, -1)
 
     def called(self) -> Called:
@@ -161,15 +163,17 @@ class Host:
 
 
 @asynccontextmanager
-async def host(called: Called, left: Left) -> AsyncIterator[Host]:
+async def host(called: Called, left: Kept) -> AsyncIterator[Host]:
     tickets = called.note.tickets
     async with await CdpEndpoint.start("127.0.0.1", 0, tickets) as endpoint:
-        browser = await Browser.adopt(spec(left), called, still=False)
+        left.host = browser = await Browser.adopt(spec(left), called, still=False)
         endpoint.expect(browser)
         endpoint.returning.expected = frozenset()
         yield Host(browser, endpoint)
-        if not browser.ended.done():
-            vanish(browser)
+        if left.host is browser:
+            left.host = None
+            if not browser.ended.done():
+                vanish(browser)
 
 
 def vanish(browser: Browser) -> None:
@@ -182,6 +186,8 @@ def vanish(browser: Browser) -> None:
 
 @asynccontextmanager
 async def next_host(left: Kept) -> AsyncIterator[Host]:
+    assert left.host is not None
+    vanish(left.host)
     async with host(left.called_again(), left) as following:
         yield following
         await end(following.browser)
@@ -218,7 +224,12 @@ async def test_a_client_goes_on_with_what_was_under_way_and_hears_everything_onc
         left.says("Page.between", base)
         left.answers(2, base, value="two")
         left.says("Target.attachedToTarget", "", sessionId="OLD", targetInfo=PAGE, waitingForDebugger=False)
+        said = len(left.calls)
         async with next_host(left) as second:
+            # What it and the host before said of downloads stands.
+            second.browser.begin_files(41)
+            await second.browser.answers()
+            assert "Browser.setDownloadBehavior" not in [each["method"] for each in left.calls[said:]]
             assert base not in [
                 each["params"]["sessionId"]
                 for each in left.calls
@@ -322,6 +333,8 @@ async def test_who_comes_while_a_host_parts_is_not_told_that_there_is_no_such_se
             assert [await first.status(each) for each in (path, "resumed/t")] == [503, 503]
             gateway.answers_pings = True
             await gateway.socket.pong(b"unasked")
+            await asked(left, gateway, 2)
+            assert gateway.closed == (0, "")
             await gateway.socket.pong(QUIET)
             await parting
             await running

@@ -37,6 +37,9 @@ class Next:
         self.mux = self.chrome.mux = CdpMux(self.chrome, 1000)
         self.mux.roster.restore(state, self.mux.dismiss)
         self.heard: list[dict[str, Any]] = []
+        self.own: list[str] = []
+        """What the host itself hears."""
+        self.mux.root.listen(lambda method, params, session: self.own.append(method))
 
     def says(self, **message: Any) -> None:
         """While it is not in step yet."""
@@ -57,12 +60,15 @@ async def test_answers_and_events_of_a_clients_sessions_are_its_own_and_no_other
     attach = chrome.written[-1]
     client.send(id=8, method="Target.getTargets")
     targets = chrome.written[-1]
+    client.send(id=9, method="Page.enable")
+    enable = chrome.written[-1]
     following = Next(chrome, client)
     attached = {"sessionId": "P", "targetInfo": PAGE, "waitingForDebugger": False}
     following.says(method="Target.attachedToTarget", params=attached, sessionId="S2")
     following.says(id=attach["id"], result={"sessionId": "P"}, sessionId="S2")
     following.says(method="Page.loaded", params={}, sessionId="P")
     following.says(id=targets["id"], result={"targetInfos": [PAGE, OWN_PAGE]}, sessionId="S2")
+    following.says(id=enable["id"], error={"code": -32001})
     # The host before asked, or heard, these.
     following.says(id=3, result={})
     following.says(method="Target.targetCreated", params={"targetInfo": PAGE})
@@ -74,9 +80,10 @@ async def test_answers_and_events_of_a_clients_sessions_are_its_own_and_no_other
         {"id": 7, "result": {"sessionId": "P"}},
         {"method": "Page.loaded", "params": {}, "sessionId": "P"},
         {"id": 8, "result": {"targetInfos": [PAGE]}},
+        {"id": 9, "error": {"code": -32001}},
         {"method": "Page.loaded", "params": {"last": 1}, "sessionId": "P"},
     ]
-    assert following.chrome.written == []
+    assert (following.chrome.written, following.own) == ([], [])
 
 
 async def test_what_left_the_web_is_known_to_have_left_it() -> None:
