@@ -159,13 +159,17 @@ class Slot:
             return self.browser.flushed_at
 
     async def prepare(self) -> None:
-        """Have the live browser, if there is one, ready for the next hold. Does not raise."""
+        """Have the live browser, if there is one, ready for the next hold, or closed where it cannot be.
+
+        Does not raise.
+        """
         if self.browser is None or self.browser.ended.done():
             return
         try:
             await self.browser.prepare()
         except TenureError as error:
-            _log.warning("not prepared", profile=self._key, why=str(error))
+            _log.warning("not prepared, closing instead", profile=self._key, why=str(error))
+            await self.close()
 
     async def settle(self, token: int) -> None:
         """A hold at or below `token` is closed: flush, or close what is not to stay, and say so on disk.

@@ -118,6 +118,19 @@ async def test_what_was_seen_clean_is_handed_over_without_another_look(chrome: C
     assert chrome.urls == [URL]
 
 
+@pytest.mark.parametrize("way", ["prepare", "hand_over"])
+async def test_a_browser_whose_tabs_do_not_close_in_time_is_not_handed_on(
+    chrome: Chrome, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(handing, "ANSWER_S", 0.05)
+    chrome.attach("U")
+    chrome.pages.all[-1].tainted = True
+    chrome.dumb = {"Target.closeTarget"}
+    with pytest.raises(TimeoutError):
+        await (chrome.handing.prepare() if way == "prepare" else chrome.hand_over())
+    assert chrome.urls == []
+
+
 async def test_without_a_look_the_hand_over_looks(chrome: Chrome) -> None:
     assert waits(await chrome.hand_over())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from browserhost.session import State
+from tenure.errors import BrowserCrashed
 from tests.browserhost.fakes import Machine
 
 
@@ -15,6 +16,18 @@ async def test_a_hold_that_is_closed_leaves_its_pages_still_and_a_tab_made_ready
     assert machine.browser().stilled == "for good"
     assert not machine.browser().loading
     await asyncio.wait_for(prepared.wait(), 30)
+
+
+async def test_a_browser_that_cannot_be_made_ready_is_closed_before_the_next_hold(machine: Machine) -> None:
+    await machine.open(41)
+    machine.chrome.fail["prepare"] = BrowserCrashed(problem="does not answer")
+    prepared = machine.chrome.reached["prepare"] = asyncio.Event()
+    await machine.profile().close_hold(41)
+    await asyncio.wait_for(prepared.wait(), 30)
+    opened = await machine.open(42)
+    assert machine.chrome.launched[0].closed
+    assert not opened.reused
+    assert "hand_over" not in machine.chrome.reached
 
 
 async def test_a_quarantined_hold_leaves_its_pages_as_they_stand_and_still(machine: Machine) -> None:
