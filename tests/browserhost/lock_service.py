@@ -27,8 +27,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeLockService(LockServiceServicer):
-    """Tokens below 1000 are current. `away` counts the calls that still fail. There is one host, the last that
-    registered."""
+    """Tokens below 1000 are current. `away` counts the calls that still fail. There is one host, the last
+    that registered.
+    """
 
     verifies: list[pb.VerifyTokensRequest] = field(default_factory=list)
     suspects: list[pb.SuspectHoldRequest] = field(default_factory=list)

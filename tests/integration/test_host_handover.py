@@ -1,4 +1,4 @@
-"""A browser host hands over, and DevTools clients at the gateway work on with its next process. Real Chrome."""
+"""A browser host hands over, and DevTools clients at the gateway work on with the next. Real Chrome."""
 
 from __future__ import annotations
 
