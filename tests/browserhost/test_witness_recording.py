@@ -74,11 +74,13 @@ async def test_nobody_waits_for_the_disk_but_who_asks_to(recording: Recording) -
 
 async def test_an_opening_alone_is_put_on_disk_once_it_is_asked_to(recording: Recording) -> None:
     recording.opens("http://a.test/")
-    assert recording._writing is None
+    before = recording._writing
+    assert before is None
     recording.put_on_disk()
     recording.put_on_disk()
-    assert recording._writing is not None
-    await asyncio.wait([recording._writing])
+    writing = recording._writing
+    assert writing is not None
+    await asyncio.wait([writing])
     assert (await asyncio.to_thread(recording.folder.load)).start_url == "http://a.test/"
 
 

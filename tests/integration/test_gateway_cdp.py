@@ -19,7 +19,7 @@ import pytest_asyncio
 from aiohttp import WSMsgType
 from playwright.async_api import async_playwright
 
-from gateway.pair import CLOSE_S
+from gateway.reach import CLOSE_S
 from tenure import errors
 from tenure.v1.session_service_pb2 import (
     CloseSessionRequest,
