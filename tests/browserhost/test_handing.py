@@ -131,6 +131,20 @@ async def test_a_browser_whose_tabs_do_not_close_in_time_is_not_handed_on(
     assert chrome.urls == []
 
 
+async def test_a_page_that_was_told_of_and_arrives_meanwhile_is_closed_too(chrome: Chrome) -> None:
+    info = {"targetId": "U", "type": "page", "browserContextId": "C", "url": "about:blank"}
+    chrome.dumb = {"Target.attachToTarget"}
+    chrome._tell("Target.targetCreated", targetInfo=info)
+    handed = asyncio.create_task(chrome.hand_over())
+    await chrome.rest()
+    await chrome.rest()
+    assert chrome.urls == []
+    chrome.attach("U")
+    chrome.pages._came("U")
+    asked = await handed
+    assert "Target.closeTarget" in asked
+
+
 async def test_without_a_look_the_hand_over_looks(chrome: Chrome) -> None:
     assert waits(await chrome.hand_over())
 

@@ -121,6 +121,18 @@ async def test_a_page_that_takes_no_notice_is_stuck_and_keeps_nobody_waiting(
     assert (busy.stuck, idle.stuck) == (True, False)
 
 
+async def test_a_page_with_a_worker_that_takes_no_notice_is_stuck(
+    chrome: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stilling, "STILL_S", 0.05)
+    page, other = chrome.page(), chrome.page("U")
+    chrome.deaf = {"W"}
+    chrome.worker(page, "W")
+    chrome.worker(other, "V")
+    await chrome.stilling.still(for_good=True)
+    assert (page.stuck, other.stuck) == (True, False)
+
+
 @pytest.mark.parametrize("left", ["dialog", "stuck"])
 async def test_what_may_wait_in_a_page_ends_with_its_renderer_before_it_is_closed(
     chrome: Chrome, left: str
