@@ -154,8 +154,9 @@ class Opening:
         # One call: a home that is away is refused before anything is held; it cannot be had elsewhere.
         wanted = AcquireForSessionRequest(acquire=acquire, choose_home=True)
         answer = await (self._ask(wanted) if plan.worker else self._ask_by_implicit(wanted))
-        # An earlier copy's hold, whose session may be in use, is not ours to undo.
-        if not answer.earlier:
+        # An earlier copy's hold, whose session may be in use, is not ours to undo. Of a minted id there is no
+        # other copy; an older lock service does not say, and is known by naming no hosts.
+        if plan.minted or (answer.hosts and not answer.earlier):
             self._acquired = answer.hold
         if answer.HasField("checkpoint"):
             self._checkpoint = answer.checkpoint

@@ -102,6 +102,10 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         self.ended: list[str] = []
         self.askers: dict[tuple[str, str], str] = {}
         self.checkpoint: Checkpoint | None = None
+        self.unsure = False
+        """Whether the store's reply to each grant is lost, so that it is found as some copy's."""
+        self.older = False
+        """Whether it knows neither of homes in its answers nor of earlier copies."""
         self._tokens = itertools.count(100)
         self._workers = itertools.count(1)
 
@@ -131,9 +135,7 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         for hold in profile.holds:
             if hold.request_id == asked.request_id:
                 await self.record.record(request)
-                return lock_pb.AcquireForSessionResponse(
-                    hold=hold, hosts=self._alive(hold.home), earlier=True
-                )
+                return self._acquired(hold, earlier=True)
         home = self._home(str(name), profile.home, asked.proxy_key) if request.choose_home else ""
         if profile.held:
             await self.record.record(request)
@@ -155,8 +157,15 @@ class FakeLock(LockServiceServicer, HoldServiceServicer, WorkerServiceServicer, 
         self.profiles[str(name)] = profile
         # After the grant: a hook that hangs or fails here is a lost answer.
         await self.record.record(request)
+        return self._acquired(hold, checkpoint=self.checkpoint, earlier=self.unsure)
+
+    def _acquired(
+        self, hold: Hold, *, earlier: bool, checkpoint: Checkpoint | None = None
+    ) -> lock_pb.AcquireForSessionResponse:
+        if self.older:
+            return lock_pb.AcquireForSessionResponse(hold=hold, checkpoint=checkpoint)
         return lock_pb.AcquireForSessionResponse(
-            hold=hold, checkpoint=self.checkpoint, hosts=self._alive(hold.home)
+            hold=hold, checkpoint=checkpoint, hosts=self._alive(hold.home), earlier=earlier
         )
 
     def _home(self, profile: str, current: str, proxy_key: str) -> str:

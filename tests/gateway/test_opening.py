@@ -299,6 +299,35 @@ async def test_a_repeat_that_fails_does_not_take_the_first_ones_hold(system: Sys
     assert not system.lock.ended
 
 
+async def test_what_cannot_be_an_earlier_copys_hold_is_released_though_the_grants_reply_was_lost(
+    system: System,
+) -> None:
+    """Nobody else can have the id that was minted for this very call."""
+    system.lock.unsure = True
+    system.host.record.hooks["OpenBrowserRequest"] = raising(errors.NoRoom())
+    assert isinstance(await refused(system), errors.NoRoom)
+    assert not system.lock.profiles[ALICE].held
+    assert system.lock.ended == ["workers/w1"]
+
+
+async def test_what_may_be_an_earlier_copys_hold_stays(system: System) -> None:
+    system.lock.unsure = True
+    system.host.record.hooks["OpenBrowserRequest"] = raising(errors.NoRoom())
+    assert isinstance(await refused(system, request_id=request_id.mint()), errors.NoRoom)
+    assert system.lock.profiles[ALICE].held
+
+
+async def test_a_repeat_that_an_older_lock_service_answers_does_not_take_the_first_ones_hold(
+    system: System,
+) -> None:
+    id_ = request_id.mint()
+    await open_(system, request_id=id_)
+    system.lock.older = True
+    assert isinstance(await refused(system, request_id=id_), errors.HostUnreachable)
+    assert system.lock.profiles[ALICE].held
+    assert not system.lock.ended
+
+
 async def test_an_unclear_outcome_leaves_the_hold_and_says_how_to_ask_again(system: System) -> None:
     system.host.record.hooks["OpenBrowserRequest"] = raising(errors.OutcomeUnknown())
     error = await refused(system)
