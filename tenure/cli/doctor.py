@@ -21,6 +21,7 @@ from tenure.cli.output import FAILED, Json, Output
 from tenure.sandbox import Plan
 
 _OPEN_ROOT = "Keep it where every user may pass: --data-root /var/lib/tenure (TENURE_DATA_ROOT)"
+_LOOK_S = 10.0
 
 
 def doctor(
@@ -86,11 +87,20 @@ def proxies(file: Path | None) -> list[dict[str, str]]:
     if file is None:
         return []
     # A program of its own: a client need not have the host's code, and what it has is not imported here.
-    asked = [sys.executable, "-m", "browserhost.egress.looking", str(file)]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    # -P: the folder that this is run in may have a package of that name, and would come first.
+    asked = [sys.executable, "-P", "-m", "browserhost.egress.looking", str(file)]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_LOOK_S)
+    except subprocess.TimeoutExpired:
+        what = f"'{file}' and what it names were not read within {_LOOK_S:g} s"
+        return [{"what": what, "remedy": "see whether the disks that they are on answer"}]
     if done.returncode != 0:
-        what = "the browser host's code is not here, so its proxies file was not looked at"
-        return [{"what": what, "remedy": "run this on the host"}]
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        if "ModuleNotFoundError" in last:
+            what = "the browser host's code is not here, so its proxies file was not looked at"
+            return [{"what": what, "remedy": "run this on the host"}]
+        what = f"'{file}' could not be looked at: {last.rstrip('.')}"
+        return [{"what": what, "remedy": "run this with the Python that the host runs on"}]
     found: list[dict[str, str]] = json.loads(done.stdout)
     return found
 
