@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from browserhost.egress import regular
+
 LONGEST = 4096
 """Bytes of a file with a secret in it."""
 
@@ -80,8 +82,7 @@ class Keeping:
 
 def _from_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
+        content = regular.read(path, LONGEST + 1)
     except OSError as error:
         why = (error.strerror or "cannot be read").lower()
         raise Unreadable(f"a secret of its upstream cannot be read ({path}: {why})") from None

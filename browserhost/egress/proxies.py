@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from browserhost.egress import proxies_file
+from browserhost.egress import proxies_file, regular
 from browserhost.egress.credentials import Keeping, Unreadable
 from browserhost.egress.proxies_file import ANY, Entry, fill
 from browserhost.egress.upstream import Upstream, address
@@ -104,8 +104,7 @@ class Proxies:
 
 def read(file: Path) -> dict[str, Entry]:
     """What it says. Raises OSError, ValueError with a clause that repeats no secret."""
-    with file.open("rb") as opened:
-        content = opened.read(LARGEST + 1)
+    content = regular.read(file, LARGEST + 1)
     if len(content) > LARGEST:
         raise ValueError(f"is larger than {LARGEST} bytes")
     try:

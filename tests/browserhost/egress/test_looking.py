@@ -42,7 +42,10 @@ def test_a_file_that_is_as_it_should_be_has_no_problem(tmp_path: Path, secret: P
         (['url = "x"'], "is no TOML", "as docs/operations.md has it"),
         (['user = "u"', 'password_file = "/nowhere"'], "its password: a secret", "write it there"),
         (['user = "u"', 'password_env = "NOT_THERE"'], "environment NOT_THERE", "set it where the host is"),
-        (['ca_file = "/nowhere"'], "ca_file '/nowhere' cannot be read", "make it readable"),
+        (['user = "u"', 'password_file = "/dev"'], "/dev: is a directory", "name a file"),
+        (['user = "u"', 'password_file = "/dev/null"'], "/dev/null: not a regular file", "name a file"),
+        (['ca_file = "/nowhere"'], "ca_file '/nowhere' cannot be read", "name the file that is there"),
+        (['ca_file = "/dev"'], "ca_file '/dev' cannot be read", "name a file"),
     ],
 )
 def test_what_no_proxy_can_be_had_from_is_said_with_what_to_do(
@@ -61,6 +64,20 @@ def test_a_file_that_is_not_there_or_says_nothing_is_named(tmp_path: Path) -> No
         [problem] = look(path)
         assert said in problem.what
         assert str(path) in problem.what
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, said, remedy in (
+        ("pipe", "not a regular file", "name a file"),
+        (".", "is a directory", "name a file"),
+        ("none.toml", "no such file", "name the file that is there"),
+    ):
+        [problem] = look(tmp_path / name)
+        assert said in problem.what
+        assert problem.remedy == remedy
+    [problem] = look(written(tmp_path, 'user = "u"', f'password_file = "{tmp_path / "pipe"}"'))
+    assert "pipe: not a regular file" in problem.what
 
 
 @pytest.mark.parametrize(("mode", "may"), [(0o644, "read"), (0o666, "written"), (0o660, "written")])
