@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from browserhost import calls
 from browserhost.policy import clearing, files, keys, urls
 from browserhost.policy.verdict import PASS, Effect, Room, Verdict, refuse
 
@@ -118,17 +119,20 @@ def _judge_nested(params: Mapping[str, Any], room: Room) -> Verdict:
 
     One that would end the browser is refused: there is nobody to answer it in the inner session's name.
     """
-    try:
-        inner = json.loads(str(params.get("message", "")))
-        verdict = judge(str(inner["method"]), inner.get("params") or {}, room)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return refuse("its inner message cannot be read", "send a call: id, method, params")
+    # As those read it who are told of it: a call that they did not see would be nobody's.
+    inner = calls.parse(str(params.get("message", "")))
+    if inner is None:
+        return refuse("its inner message cannot be read", "send a call: an integer id, method, params")
+    verdict = judge(inner.method, inner.params, room)
     if verdict.effect is Effect.END_SESSION:
         return refuse("the browser is not the session's to end", "close the connection")
     if verdict.effect is not Effect.PASS:
         return verdict
     # Written anew: what was judged is what Chrome reads, however it reads what two parsers may differ on.
-    sent = inner if verdict.params is None else {**inner, "params": verdict.params}
+    sent: dict[str, Any] = {"id": inner.id, "method": inner.method}
+    sent["params"] = inner.params if verdict.params is None else verdict.params
+    if inner.session:
+        sent["sessionId"] = inner.session
     return Verdict(Effect.PASS, params={**params, "message": json.dumps(sent)})
 
 

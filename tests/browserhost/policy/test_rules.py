@@ -335,7 +335,9 @@ def nested(method: str, **params: Any) -> dict[str, str]:
         ),
         ({"message": "{"}, Effect.REFUSE),
         ({"message": "[]"}, Effect.REFUSE),
-        ({"message": '{"method": "Page.navigate", "params": 5}'}, Effect.REFUSE),
+        ({"message": '{"id": 1, "method": "Page.navigate", "params": 5}'}, Effect.REFUSE),
+        ({"message": '{"id": 1.0, "method": "Page.enable"}'}, Effect.REFUSE),
+        ({"message": '{"id": 1, "method": "Page.enable", "sessionId": 5}'}, Effect.REFUSE),
         ({}, Effect.REFUSE),
     ],
 )
