@@ -75,7 +75,7 @@ def doctor(
         table,
         *(advice or [Text("This machine has everything.", style="green")]),
         *browsers(plan, groups),
-        *data(root, closed),
+        *data(root, closed, plan.reason),
         *upstreams(proxies_file, wrong),
     )
     if missing or problem or wrong:
@@ -112,9 +112,10 @@ def apart(data_root: Path) -> tuple[Plan, Path | None]:
     return sandbox.plan("auto", facts), sandbox.control_group()
 
 
-def data(root: Path, closed: str) -> list[Text]:
-    """Whether tenants' own users may come to where profiles are kept, for people; nothing where they may."""
-    if not closed:
+def data(root: Path, closed: str, why: str) -> list[Text]:
+    """Whether tenants' own users may come to where profiles are kept, for people; nothing where they may, or
+    where `why` browsers are not kept apart says it."""
+    if not closed or f"'{closed}' is closed" in why:
         return []
     said = f"Data: users of tenants cannot come to {root}: '{closed}' is closed to them. {_OPEN_ROOT}."
     return [Text(said, style="yellow")]
