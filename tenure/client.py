@@ -130,7 +130,7 @@ class Client(Viewing):
             restartable=restartable,
             proxy=proxy,
             reuse_session=reuse_session,
-            max_runtime=None if max_runtime is None else to_duration(max_runtime),
+            max_runtime=None if max_runtime is None else to_duration(max_runtime, "max_runtime"),
         )
 
         async def acquire(worker: str, request_id: str) -> Session:
@@ -168,7 +168,7 @@ class Client(Viewing):
             plan=plan,
             restartable=restartable,
             proxy_key=proxy_key,
-            max_runtime=None if max_runtime is None else to_duration(max_runtime),
+            max_runtime=None if max_runtime is None else to_duration(max_runtime, "max_runtime"),
         )
 
         async def acquire(worker: str, request_id: str) -> HeldProfile:
@@ -294,7 +294,7 @@ def _with_what_is_left_of(wait: float, request: Waiting) -> Callable[[], Waiting
     def at_each_try() -> Waiting:
         if wait > 0:
             # Never 0, which means "do not queue": who asks again at the end is told WAIT_EXPIRED.
-            request.wait.CopyFrom(to_duration(max(0.001, until - time.monotonic())))
+            request.wait.CopyFrom(to_duration(max(0.001, until - time.monotonic()), "wait"))
         return request
 
     return at_each_try

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 
+from tenure.errors import InvalidField
 
-def to_duration(seconds: float) -> Duration:
-    """Return a Duration of `seconds`, exact to the nanosecond."""
+
+def to_duration(seconds: float, field: str = "duration") -> Duration:
+    """Return a Duration of `seconds`, exact to the nanosecond. Raises InvalidField, which names `field`."""
     duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
+    try:
+        duration.FromNanoseconds(round(seconds * 1e9))
+    except (ValueError, OverflowError):
+        raise InvalidField(
+            field=field,
+            value=str(seconds),
+            problem="is no number of seconds that can be sent",
+            remedy="send seconds as a finite number",
+        ) from None
     return duration
 
 

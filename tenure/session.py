@@ -79,8 +79,8 @@ class Session(HeldProfile):
             session=self.name,
             fencing_token=self.fencing_token,
             actions=actions,
-            settle=None if settle is None else to_duration(settle),
-            settle_minimum=None if settle_minimum is None else to_duration(settle_minimum),
+            settle=None if settle is None else to_duration(settle, "settle"),
+            settle_minimum=None if settle_minimum is None else to_duration(settle_minimum, "settle_minimum"),
             screenshot=screenshot,
         )
         return await call(self._sessions.Act, request, timeout=ACT_TIMEOUT_S)
@@ -108,7 +108,7 @@ class Session(HeldProfile):
         BrowserCrashed, Unavailable.
         """
         request = session_service_pb2.IssueCdpUrlRequest(
-            session=self.name, fencing_token=self.fencing_token, ttl=to_duration(ttl)
+            session=self.name, fencing_token=self.fencing_token, ttl=to_duration(ttl, "ttl")
         )
         return await call(self._sessions.IssueCdpUrl, request, timeout=CALL_TIMEOUT_S)
 
@@ -117,7 +117,7 @@ class Session(HeldProfile):
         too, under this session's hold. It has a secret in it, and may be used to connect for `ttl` seconds.
         """
         request = session_service_pb2.IssueViewUrlRequest(
-            session=self.name, fencing_token=self.fencing_token, control=control, ttl=to_duration(ttl)
+            session=self.name, fencing_token=self.fencing_token, control=control, ttl=to_duration(ttl, "ttl")
         )
         return (await call(self._sessions.IssueViewUrl, request, timeout=CALL_TIMEOUT_S)).url
 

@@ -26,7 +26,7 @@ class Viewing(Overseeing):
         As `Session.view_url`. Raises NotFound when no session is open, PermissionDenied.
         """
         shown = await self.session_of(profile)
-        request = session_service_pb2.IssueViewUrlRequest(session=shown.name, ttl=to_duration(ttl))
+        request = session_service_pb2.IssueViewUrlRequest(session=shown.name, ttl=to_duration(ttl, "ttl"))
         return (await call(self._sessions.IssueViewUrl, request, timeout=CALL_TIMEOUT_S)).url
 
     async def files(self, profile: str) -> SessionFiles:

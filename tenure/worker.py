@@ -64,7 +64,7 @@ class Worker:
         def request() -> worker_service_pb2.RegisterWorkerRequest:
             nonlocal sent_at
             sent_at = boottime()
-            return worker_service_pb2.RegisterWorkerRequest(labels=labels, ttl=to_duration(ttl))
+            return worker_service_pb2.RegisterWorkerRequest(labels=labels, ttl=to_duration(ttl, "ttl"))
 
         # Safe to repeat: a copy that nobody learnt of holds nothing, and its lease runs out.
         answer = await call_again(workers.RegisterWorker, request, timeout=_REGISTER_TIMEOUT_S)
