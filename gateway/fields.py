@@ -46,7 +46,10 @@ def _url_problem(text: str) -> str | None:
     # Checked before parsing: parsers drop some of these silently, browsers others.
     if _CONTROL.search(text):
         return "has a space or a control character in it"
-    scheme = text.partition(":")[0].lower()
+    scheme, colon, _ = text.partition(":")
+    if not colon:
+        return "has no scheme"
+    scheme = scheme.lower()
     if scheme not in {"http", "https"}:
         return f"has the scheme '{scheme[:20]}', which is not opened"
     if not text[len(scheme) :].startswith("://"):

@@ -69,6 +69,13 @@ def test_every_other_address_is_refused_with_the_remedy(url: str) -> None:
     assert "send an http:// or https:// address, or about:blank" in str(caught.value)
 
 
+def test_what_has_no_scheme_is_told_so() -> None:
+    with pytest.raises(InvalidField, match="has no scheme"):
+        fields.start_url("notaurl")
+    with pytest.raises(InvalidField, match="has the scheme 'ftp', which is not opened"):
+        fields.start_url("ftp://example.org/")
+
+
 @given(st.text(max_size=40))
 def test_an_address_is_the_web_or_blank_or_refused(text: str) -> None:
     try:
