@@ -20,10 +20,14 @@ class Unusable(Exception):
 
 
 class NotTaken(Unusable):
-    """The upstream refused the credentials. `again_s`: they are not shown again for so long; 0: unknown."""
+    """The upstream refused the credentials. `again_s`: they are not shown again for so long; 0: unknown.
+    `under_way`: somebody shows them at this moment.
+    """
 
-    def __init__(self, again_s: int = 0) -> None:
+    def __init__(self, again_s: int = 0, *, under_way: bool = False) -> None:
         later = f", and is not shown them again for {again_s} s" if again_s else ""
+        if under_way:
+            later = ", and an attempt with them is under way"
         super().__init__(f"the proxy refused the credentials{later}")
 
 

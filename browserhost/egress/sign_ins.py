@@ -3,7 +3,8 @@
 Providers lock an account that is tried with a wrong password again and again, and a browser asks for dozens
 of connections at once. So where nobody knows yet whether they are taken, one attempt goes first; and after a
 refusal there is none before a time is over, which doubles, and then one alone. Other credentials, which are
-read anew for each connection, begin anew.
+read anew for each connection, begin anew. Some answer for a blocked destination as for a wrong password, so
+what was taken a moment ago is shown once more before all who share it are put off.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from browserhost.clock import boottime
-from browserhost.egress.asking import NotTaken
+from browserhost.egress.asking import NotTaken, Unwilling
 from browserhost.egress.credentials import Credentials
 
 FIRST_S = 5.0
@@ -64,36 +65,48 @@ class SignIns:
         Raises NotTaken while they are not to be shown.
         """
         found = self._standing(upstream, shown)
-        if not found.taken and not found.wait_s and found.first is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TOGETHER_S):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TOGETHER_S):
+                # Again and again: one that came to nothing has told nobody anything.
+                while not found.taken and not found.wait_s and found.first is not None:
                     await found.first.wait()
         self.refuse(upstream, shown)
+        known = found.taken
         first = None
         if not found.taken and found.first is None:
             first = found.first = asyncio.Event()
         try:
             yield
         except NotTaken:
+            found.taken = False
+            if known:
+                raise
             self._refused(upstream, found)
             raise self._not_taken(found) from None
+        except Unwilling:
+            # Who will not connect there has let us in.
+            self._taken(found)
+            raise
         else:
-            found.taken, found.wait_s, found.until = True, 0.0, 0.0
+            self._taken(found)
         finally:
             if first is not None:
                 found.first = None
                 first.set()
 
     def _refused(self, upstream: str, found: _Standing) -> None:
-        found.taken = False
         if found.wait_s and self._now() < found.until:
             return  # one of those that were under way with the first
         found.wait_s = min(max(FIRST_S, 2 * found.wait_s), LONGEST_S)
         found.until = self._now() + found.wait_s
         _log.warning("credentials refused", upstream=upstream, again_s=found.wait_s)
 
+    def _taken(self, found: _Standing) -> None:
+        found.taken, found.wait_s, found.until = True, 0.0, 0.0
+
     def _not_taken(self, found: _Standing) -> NotTaken:
-        return NotTaken(math.ceil(max(found.until - self._now(), 1.0)))
+        left_s = found.until - self._now()
+        return NotTaken(math.ceil(left_s)) if left_s > 0 else NotTaken(under_way=True)
 
     def _standing(self, upstream: str, shown: Credentials) -> _Standing:
         name = (upstream, shown)

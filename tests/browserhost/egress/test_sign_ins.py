@@ -53,7 +53,7 @@ async def test_each_refusal_doubles_the_wait_up_to_a_bound(ins: SignIns, clock: 
 
 
 async def test_once_they_are_taken_it_begins_anew(ins: SignIns, clock: Clock) -> None:
-    for error in (NotTaken(), NotTaken(), None, NotTaken()):
+    for error in (NotTaken(), NotTaken(), None, NotTaken(), NotTaken()):
         with suppress(NotTaken):
             await shown(ins, ALICE, error)
         clock.now += 2 * FIRST_S
@@ -81,9 +81,62 @@ async def test_after_a_refusal_one_goes_ahead_alone(ins: SignIns, clock: Clock) 
         await shown(ins, ALICE, NotTaken())
     clock.now += FIRST_S
     async with ins.attempt(GATE, ALICE):
-        with pytest.raises(NotTaken):
+        with pytest.raises(NotTaken, match="an attempt with them is under way"):
             await shown(ins, ALICE)
     await shown(ins, ALICE)
+
+
+async def test_who_is_connected_nowhere_was_let_in_all_the_same(ins: SignIns, clock: Clock) -> None:
+    with pytest.raises(NotTaken):
+        await shown(ins, ALICE, NotTaken())
+    clock.now += FIRST_S
+    with pytest.raises(Unwilling):
+        await shown(ins, ALICE, Unwilling("the proxy answered 502"))
+    async with ins.attempt(GATE, ALICE), asyncio.timeout(30):
+        await shown(ins, ALICE)
+
+
+async def test_one_after_the_other_goes_first_while_nothing_is_known(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "TOGETHER_S", 600)
+    under_way, most = 0, 0
+
+    async def hang_up() -> None:
+        nonlocal under_way, most
+        async with ins.attempt(GATE, ALICE):
+            under_way += 1
+            most = max(most, under_way)
+            # Turns for the others to come in, if they may.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            under_way -= 1
+            raise EOFError
+
+    ends = await asyncio.gather(*(hang_up() for _ in range(4)), return_exceptions=True)
+    assert [type(end) for end in ends] == [EOFError] * 4
+    assert most == 1
+
+
+async def test_what_was_taken_a_moment_ago_is_shown_once_more_before_all_are_put_off(ins: SignIns) -> None:
+    await shown(ins, ALICE)
+    answered = asyncio.Event()
+
+    async def refused() -> None:
+        async with ins.attempt(GATE, ALICE):
+            await answered.wait()
+            raise NotTaken
+
+    # Those that are under way together are one refusal.
+    together = [asyncio.create_task(refused()) for _ in range(3)]
+    await asyncio.sleep(0)
+    answered.set()
+    ends = await asyncio.gather(*together, return_exceptions=True)
+    assert [str(end) for end in ends] == ["the proxy refused the credentials"] * 3
+    assert not ins.is_wary(GATE)
+    with pytest.raises(NotTaken, match=r"again for 5 s$"):
+        await shown(ins, ALICE, NotTaken())
+    assert ins.is_wary(GATE)
 
 
 async def test_a_first_one_that_takes_long_keeps_the_others_for_a_while_only(
