@@ -1,8 +1,12 @@
-"""A DevTools client's message: read to be judged, its parameters kept as the client wrote them. Pure."""
+"""A DevTools client's message: read to be judged, its parameters kept as the client wrote them. Pure.
+
+What Chrome would not read is not read here either: of such a message it does not say whose it was.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,9 +15,38 @@ from browserhost.frames import Piece
 
 _SHORT = 4 << 10
 """Characters up to which writing parameters anew costs less than finding where they stand."""
-_value = json.JSONDecoder().raw_decode
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_DEEPEST = 300
+"""How deep Chrome reads, the message itself included."""
+_LONGEST_NUMBER = 300
+"""Digits: what has more may be larger than a number can be."""
+_SHORTEST_ODD = 300
+"""Characters: what has fewer holds no such number and is not so deep."""
 _blank = re.compile(r"[ \t\n\r]*").match
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _float(text: str) -> float:
+    """Raises ValueError for what is too large."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError
+    return number
+
+
+def _int(text: str) -> int:
+    """Raises ValueError for what may be too large."""
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError
+    return int(text)
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_number)
+_strict = json.JSONDecoder(parse_constant=_no_number, parse_float=_float, parse_int=_int)
+_value = _strict.raw_decode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Call(NamedTuple):
@@ -35,6 +68,8 @@ def parse(message: Piece | str) -> Call | None:
     try:
         text = message if isinstance(message, str) else str(message, "utf-8")
         fields, written = (_loads(text), None) if len(text) < _SHORT else _members(text)
+        if len(text) >= _SHORTEST_ODD:
+            _check_depth(text, fields)
     except (ValueError, IndexError, RecursionError):
         return None
     if not isinstance(fields, dict):
@@ -47,13 +82,16 @@ def parse(message: Piece | str) -> Call | None:
         return None
     if not params:
         return Call(number, method, params, session)
-    return Call(
-        number, method, params, session, text[slice(*written)].encode() if written else encode(params)
-    )
+    try:
+        return Call(
+            number, method, params, session, text[slice(*written)].encode() if written else encode(params)
+        )
+    except ValueError:
+        return None
 
 
 def encode(params: Mapping[str, Any]) -> bytes:
-    """Parameters, written anew."""
+    """Parameters, written anew. Raises ValueError for a number that is none to JSON."""
     return _encode(params).encode()
 
 
@@ -65,11 +103,12 @@ def quoted(name: str) -> bytes:
 
 def _loads(text: str) -> Any:
     """As json.loads, which spends more on looking for blanks than on a short message. Raises ValueError."""
+    decoder = _decoder if len(text) < _SHORTEST_ODD else _strict
     if text.startswith("{"):
-        value, end = _value(text)
+        value, end = decoder.raw_decode(text)
         if end == len(text):
             return value
-    return json.loads(text)
+    return decoder.decode(text)
 
 
 def _members(text: str) -> tuple[dict[str, Any], tuple[int, int]]:
@@ -101,6 +140,19 @@ def _expect(text: str, at: int, sign: str) -> int:
     if text[at] != sign:
         raise ValueError
     return _after(text, at + 1)
+
+
+def _check_depth(text: str, value: object) -> None:
+    """Raises ValueError when it is deeper than Chrome reads."""
+    if text.count("{") + text.count("[") <= _DEEPEST:
+        return
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for members in inside for each in members if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise ValueError
 
 
 def _after(text: str, at: int) -> int:

@@ -206,6 +206,9 @@ class CdpMux:
                 self.root.deliver(frame.addressed(None, frame.session))
             return
         method = frame.method
+        if not method and "method" not in frame.fields():
+            self.root.deliver(frame.addressed(None, frame.session))  # which tells of it
+            return
         if method == ATTACHED:
             if not self._attached(client, frame.session, frame.fields()["params"]):
                 return

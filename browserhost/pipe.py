@@ -115,9 +115,6 @@ class DebuggingPipe:
 
     def close(self) -> None:
         """Idempotent. Tells Chrome to end, unless it has."""
-        for transport in (self._reader, self._writer):
-            if transport is not None:
-                transport.close()
         self.lost()
 
     def received(self, data: bytes) -> None:
@@ -140,9 +137,12 @@ class DebuggingPipe:
             tell()
 
     def lost(self) -> None:
-        """Chrome closed its end, or we ours."""
+        """Chrome closed an end of its, or we ours: the other is of no use, and Chrome ends with it."""
         if not self._lost:
             self._lost = True
+            for transport in (self._reader, self._writer):
+                if transport is not None:
+                    transport.close()
             self.has_room(has=True)
             self._on_lost()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ HANDED_OVER = 4010
 HOST_STOPPING = 4009
 """The code with which those are cut off who do not come back."""
 
+_log = logging.getLogger("tenure.cdp")
+_SHOWN = 200
+"""Characters of a message that is logged."""
 _NO_SESSION = -32001
 """Chrome's own code for a call to a session that it does not know."""
 
@@ -69,6 +73,7 @@ class CdpClient:
         self._listeners: list[Listener] = []
         self._mourners: list[Callable[[CdpClosed], None]] = []
         self._closed: CdpClosed | None = None
+        self._puzzled = False
 
     def post(self, method: str, params: Params | None = None, session: str = "") -> asyncio.Future[Result]:
         """Send a call now; its answer comes in the future. Nobody has to await it.
@@ -107,8 +112,14 @@ class CdpClient:
         return lambda: self._mourners.remove(tell)
 
     def deliver(self, text: str | bytes) -> None:
-        """Take a message from the other side."""
+        """Take a message from the other side. One that is neither an answer nor an event changes nothing."""
         message = json.loads(text)
+        if "id" not in message and "method" not in message:
+            # Chrome's word on a call that it could not read: it does not say on which.
+            if not self._puzzled:
+                self._puzzled = True
+                _log.warning("neither an answer nor an event: %s", text[:_SHOWN])
+            return
         if "id" not in message:
             for listener in tuple(self._listeners):
                 listener(message["method"], message.get("params", {}), message.get("sessionId", ""))

@@ -43,11 +43,26 @@ def test_a_short_call_is_read() -> None:
         '{"id":1,"method":"m","params":{}/* */}',
         '{"id":1,"method":"m","params":{"a":"\0"}}',
         '{"id":1,"method":"m"\0}',
+        '{"id":1,"method":"m","params":{"x":NaN}}',
+        '{"id":1,"method":"m","params":{"x":[-Infinity]}}',
+        '{"id":1,"method":"m","params":{"x":1e999}}',
+        '{"id":1,"method":"m","params":{"x":' + "1" * 400 + "}}",
+        '{"id":1,"method":"m","params":{"x":' + "1" * 400 + ".5}}",
+        '{"id":1,"method":"m","params":{"x":' + "[" * 299 + "]" * 299 + "}}",
+        '{"id":1,"method":"m","params":{"x":' + '[0,{"a":' * 150 + "1" + "}]" * 150 + "}}",
         '{"id":1,"method":"m","params":' + '{"a":' * 100_000 + "1" + "}" * 100_000 + "}",
     ],
 )
 def test_what_is_no_call_is_none(text: str, pad: str) -> None:
     assert calls.parse(text + " " * len(pad)) is None
+
+
+@pytest.mark.parametrize("pad", ["", PAD])
+def test_what_chrome_reads_is_a_call_however_deep_it_looks(pad: str) -> None:
+    for value in ("[" * 298 + "]" * 298, json.dumps("{[" * 500), "[" + "[]," * 500 + "1e308]"):
+        call = calls.parse(f'{{"id":1,"method":"m","params":{{"x":{value},"pad":"{pad}"}}}}')
+        assert call is not None
+        assert json.loads(bytes(call.written))["x"] == json.loads(value)
 
 
 @pytest.mark.parametrize("message", [b"\xff", b"", b'{"id":1,"method":"\xff"}'])

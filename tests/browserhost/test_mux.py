@@ -275,3 +275,13 @@ async def test_another_tab_of_the_web_is_enough_of_a_window(chrome: Chrome) -> N
         chrome.say(method="Target.targetCreated", params={"targetInfo": each}, sessionId="S1")
     assert chrome.written[-1]["method"] == "Target.closeTarget"
     assert "Target.createTarget" not in [call["method"] for call in chrome.written]
+
+
+@pytest.mark.parametrize("of_a_session", [False, True])
+async def test_chromes_word_on_a_call_that_it_could_not_read_is_nobodys(of_a_session: bool) -> None:
+    chrome = Chrome()
+    client = await Client(chrome.mux).join()
+    assert client.member is not None
+    session = {"sessionId": client.member.base} if of_a_session else {}
+    chrome.say(error={"code": -32700, "message": "JSON: invalid token at position 52"}, **session)
+    assert (client.heard, client.lost) == ([], [])

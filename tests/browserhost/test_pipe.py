@@ -176,3 +176,31 @@ async def test_it_is_not_at_rest_before_all_that_was_written_is_taken(ends: Ends
     while taken < (3 << 20) + 1:
         taken += len(await asyncio.to_thread(os.read, ends.reading, 1 << 20))
     await asyncio.wait_for(resting, 30)
+
+
+@pytest.mark.parametrize("which", ["writing", "reading"])
+async def test_a_chrome_that_closed_one_end_finds_the_other_closed(ends: Ends, which: str) -> None:
+    other = ends.writing if which == "reading" else ends.reading
+    os.close(ends.reading if which == "reading" else ends.writing)
+    setattr(ends, which, -1)
+    await until(lambda: ends.lost == [True])
+    if which == "writing":
+        os.set_blocking(other, False)
+        await until(lambda: _is_over(other))
+    else:
+        await until(lambda: _breaks(other))
+
+
+def _is_over(reading: int) -> bool:
+    try:
+        return os.read(reading, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+def _breaks(writing: int) -> bool:
+    try:
+        os.write(writing, b"x")
+    except BrokenPipeError:
+        return True
+    return False

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tenure.cdp import CdpError
@@ -150,6 +151,19 @@ async def test_what_is_refused_is_named_with_a_remedy_flat_or_inside_a_call(lair
             assert "is refused by the session's policy" in heard[0]["message"]
         stop()
         assert await tab.run("localStorage.getItem('kept') + document.cookie") == "yeslogin=alice"
+
+
+async def test_what_chrome_would_not_read_is_refused_and_the_browser_lives(lair: Lair) -> None:
+    deep = "[" * 400 + "]" * 400
+    async with aiohttp.ClientSession() as http, http.ws_connect(lair.url) as socket:
+        for value in ("NaN", "-Infinity", "1e999", "1" * 400, deep, f'{deep},"y":"{"z" * 5000}"'):
+            await socket.send_str(f'{{"id":1,"method":"Browser.getVersion","params":{{"x":{value}}}}}')
+            assert (await socket.receive_json(timeout=30))["error"]["code"] == -32600
+        await socket.send_json({"id": 2, "method": "Browser.getVersion", "params": {}})
+        assert "product" in (await socket.receive_json(timeout=30))["result"]
+    # And what should come to Chrome all the same ends nothing.
+    lair.browser.mux.pipe.write(b'{"id":1,"method":"Browser.getVersion","params":{"x":NaN}}')
+    assert "product" in await lair.client.call("Browser.getVersion", timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,18 @@ async def test_answers_find_their_calls_in_any_order(wire: Wire) -> None:
     assert (await first, await second) == ({"a": 1}, {"b": 2})
 
 
+async def test_what_is_neither_an_answer_nor_an_event_is_told_of_once_and_changes_nothing(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = wire.client.post("A.a")
+    for _ in range(2):
+        wire.deliver(error={"code": -32700, "message": "JSON: invalid token at position 52"})
+    (told,) = caplog.messages
+    assert "invalid token at position 52" in told
+    wire.deliver(id=1, result={"a": 1})
+    assert await asked == {"a": 1}
+
+
 async def test_a_refusal_names_the_method_and_keeps_the_data(wire: Wire) -> None:
     call = wire.client.post("A.a")
     wire.deliver(id=1, error={"code": -32000, "message": "not so", "data": "because"})
