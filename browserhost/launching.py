@@ -109,10 +109,14 @@ class Launching:
 
     async def launched(self, browser: LiveBrowser, marker: Marker) -> None:
         """Name the browser that runs now on disk. Raises DiskFull: the marker in memory names it alone."""
-        used = marker.used or marker.held
-        marker = replace(marker, used=used, pid=browser.pid, start_ticks=browser.start_ticks)
+
+        def named(now: Marker) -> Marker:
+            used = now.used or marker.held
+            return replace(now, used=used, pid=browser.pid, start_ticks=browser.start_ticks)
+
         try:
-            await self._record.put(marker)
+            # Whose hold it is may have become an incident while it started.
+            await self._record.change(named)
         except DiskFull:
-            self._record.marker = marker
+            self._record.marker = named(self._record.known)
             raise

@@ -193,14 +193,14 @@ class Slot:
             await self.close()
         if self.browser is not None:
             self.last_used = time.monotonic()
-            marker = replace(self.record.known, held=False, flushed_at=self.browser.flushed_at)
+            flushed_at = self.browser.flushed_at
         elif self.record.known.end == marks.CLEAN or self.record.known.flushed_at is not None:
-            marker = replace(self.record.known, held=False)
+            flushed_at = self.record.known.flushed_at
         else:
             raise BrowserCrashed(
                 profile=self._key, problem="it did not write its cookies when its hold ended"
             )
-        await self.record.put(marker)
+        await self.record.change(lambda now: replace(now, held=False, flushed_at=flushed_at))
 
     async def close(self) -> CloseReport | None:
         """Close the browser, if there is one, and record how it ended; the hold goes on. Does not raise."""
@@ -213,12 +213,9 @@ class Slot:
         self._workshop.cache.free(self._key)
         # Of an unclean end only a flush made while closing proves that the last cookies were saved.
         flushed = report.flushed_at is not None and (report.clean or report.flushed_at >= began)
-        marker = replace(
-            self.record.known,
-            end=marks.CLEAN if report.clean else marks.UNCLEAN,
-            flushed_at=report.flushed_at if flushed else self._flushed_before(),
-        )
-        await self.record.note(marker)
+        end = marks.CLEAN if report.clean else marks.UNCLEAN
+        flushed_at = report.flushed_at if flushed else self._flushed_before()
+        await self.record.note(lambda now: replace(now, end=end, flushed_at=flushed_at))
         _log.info("browser closed", profile=self._key, clean=report.clean, how=report.how)
         return report
 
@@ -226,8 +223,8 @@ class Slot:
         """The browser ended by itself. Does not raise."""
         self.browser = None
         self._workshop.cache.free(self._key)
-        marker = replace(self.record.known, end=marks.UNCLEAN, flushed_at=self._flushed_before())
-        await self.record.note(marker)
+        flushed_at = self._flushed_before()
+        await self.record.note(lambda now: replace(now, end=marks.UNCLEAN, flushed_at=flushed_at))
         _log.warning("browser lost", profile=self._key, held=self.record.known.held, how=how)
 
     def _flushed_before(self) -> float | None:
@@ -262,8 +259,9 @@ class Slot:
     ) -> Driven | None:
         """The live browser at the URL; None when it proved unusable and is closed."""
         before = self.record.known
-        await self.record.put(
-            replace(before, token=wanted.token, held=True, used=True, suspected=False, driven=wanted.token)
+        token = wanted.token
+        await self.record.change(
+            lambda now: replace(now, token=token, held=True, used=True, suspected=False, driven=token)
         )
         gate()
         follow(wanted.token, browser)

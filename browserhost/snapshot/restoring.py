@@ -103,7 +103,7 @@ class Restoring:
     async def _is_there(self, manifest: Manifest) -> bool:
         """Whether an earlier copy of this request did it, and nothing was started since."""
         marker, place = self._record.marker, self._paths.profile_dir
-        if marker is None or not place.is_dir() or marker != self._marker(manifest):
+        if marker is None or not place.is_dir() or marker != self._marker(manifest, marker):
             return False
         return (await in_thread(digest, place))[0] == manifest.digest
 
@@ -121,16 +121,15 @@ class Restoring:
             if place.is_dir():
                 aside = await in_thread(replacing.put_aside, place, self._paths.aside_dir / str(revision))
             # From here to the end nothing is in the place of a profile that was used: it cannot be started.
-            await self._record.put(self._marker(manifest))
+            await self._record.put_by(lambda before: self._marker(manifest, before))
             await in_thread(replacing.put_in_place, staged, place)
         return aside
 
-    def _marker(self, manifest: Manifest) -> Marker:
+    def _marker(self, manifest: Manifest, before: Marker | None) -> Marker:
         """Unheld, its cookies on disk as of the snapshot, and not ended here: the first start looks at it.
 
         Whom it was driven by stays, since that is what evidence of an incident goes by.
         """
-        before = self._record.marker
         base = before or Marker(token=0, held=False, boot_id=self._premises.workshop.boot_id, driven=0)
         return replace(
             base,
