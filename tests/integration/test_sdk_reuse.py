@@ -98,18 +98,20 @@ async def close(sessions: SessionServiceStub, opened: OpenSessionResponse) -> No
 async def test_a_miss_launches_once_and_every_later_open_is_a_hit(
     system: RunningSystem, client: tenure.Client, site: DemoSite
 ) -> None:
-    async with client.open("hit", start_url=f"{site.url}/sign-in") as first:
+    # Of its own: another try of this test would find the first one's browser warm.
+    profile = f"hit-{mint()}"
+    async with client.open(profile, start_url=f"{site.url}/sign-in") as first:
         assert not first.reused_session
         assert set(first.timings) >= NO_LAUNCH
         await sign_in(await first.cdp(), "hit")
-    launched = browser_of(system, "hit")
+    launched = browser_of(system, profile)
     for _ in range(2):
-        async with client.open("hit", start_url=f"{site.url}/account") as again:
+        async with client.open(profile, start_url=f"{site.url}/account") as again:
             assert again.reused_session
             assert not set(again.timings) & NO_LAUNCH
             # It landed where this run begins, with the login of the run before.
             assert await who(await again.cdp()) == "hit"
-        still = browser_of(system, "hit").chrome
+        still = browser_of(system, profile).chrome
         assert (still.pid, still.start) == (launched.chrome.pid, launched.chrome.start)
 
 
