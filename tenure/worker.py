@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from tenure.duration import to_duration, to_seconds
-from tenure.errors import HoldLost, LeaseExpired, TenureError
+from tenure.errors import HoldLost, LeaseExpired, OutcomeUnknown, TenureError
 from tenure.guard import Guard
 from tenure.hold import Result
 from tenure.lease import Lease, strays
@@ -144,8 +144,11 @@ class Worker:
                 self._lose(error)
                 return
             except TenureError as error:
+                # Without the advice that it ends with: a renewal has no request id, and is repeated anyway.
+                why = str(error).removesuffix(OutcomeUnknown.text).rstrip() or "no clear answer"
+                left_s = self.lease.deadline - sent_at
                 _log.warning(
-                    "%s was not renewed, %.1f s left: %s", self.name, self.lease.deadline - sent_at, error
+                    "%s was not renewed, %.1f s left, and is tried again: %s", self.name, left_s, why
                 )
                 due = boottime() + min(1.0, self.lease.ttl / 10)
                 continue

@@ -45,6 +45,19 @@ async def test_a_renewal_that_fails_is_tried_again_before_the_deadline(gateway: 
             await arrival(gateway, "RenewWorker")
 
 
+async def test_of_a_renewal_without_an_answer_it_is_said_that_it_is_tried_again(
+    gateway: FakeGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    unclear = "The service gave no clear answer (gone)."
+    said = f"{unclear} {errors.OutcomeUnknown.text}"
+    gateway.faults["RenewWorker"] = [errors.OutcomeUnknown(), errors.OutcomeUnknown(message=said)]
+    async with tenure.connect(gateway.target) as client, client.open("alice"):
+        for _ in range(3):
+            await arrival(gateway, "RenewWorker")
+    told = [record.getMessage() for record in caplog.records if "was not renewed" in record.getMessage()]
+    assert [line.partition(" left, and is tried again: ")[2] for line in told] == ["no clear answer", unclear]
+
+
 async def test_a_body_is_cancelled_at_the_deadline_when_renewals_stall(gateway: FakeGateway) -> None:
     gateway.stalled.add("RenewWorker")
     async with tenure.connect(gateway.target) as client:
