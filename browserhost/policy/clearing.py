@@ -6,7 +6,6 @@ A page's own script may clear what is its own, as sites do on signing out: the t
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -36,7 +35,7 @@ REFUSAL = refuse(
     "sign out on the site itself, or set a cookie anew without deleting it first",
 )
 
-_MAX_AGE = re.compile(r";\s*max-age\s*=\s*\"?(-?\d+)", re.IGNORECASE)
+_MAX_AGE = re.compile(r";\s*max-age\s*=\s*\"?(-?)(?=[0-9])0*([0-9]?)", re.IGNORECASE)
 _EXPIRES = re.compile(r";\s*expires\s*=\s*\"?([^;\"]*)", re.IGNORECASE)
 _REFRESH = re.compile(r"[;,]\s*(?:url\s*=)?\s*[\"']?(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -59,7 +58,11 @@ def judge_cookies(params: Mapping[str, Any], room: Room) -> Verdict:
 
 def judge_response(params: Mapping[str, Any], room: Room) -> Verdict:
     """A response that a client makes up: it may not lead inside, nor clear what the site did not ask to."""
-    for name, value in _headers(params):
+    try:
+        headers = list(_headers(params))
+    except ValueError:
+        return refuse("its headers cannot be read", "send binaryResponseHeaders as base64")
+    for name, value in headers:
         verdict = PASS
         if name == "location":
             verdict = urls.judge_redirect(value)
@@ -74,14 +77,12 @@ def judge_response(params: Mapping[str, Any], room: Room) -> Verdict:
 
 
 def _headers(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Raises ValueError for what is no base64: Chrome reads none of it either."""
     for header in _dicts(params.get("responseHeaders")):
         # A line end inside begins another header.
         for line in f"{header.get('name', '')}: {header.get('value', '')}".splitlines():
             yield _header(line)
-    try:
-        raw = base64.b64decode(str(params.get("binaryResponseHeaders", "")))
-    except binascii.Error:
-        return  # Chrome reads none then either
+    raw = base64.b64decode(str(params.get("binaryResponseHeaders", "")))
     for line in re.split(r"[\0\r\n]+", raw.decode("latin-1")):
         yield _header(line)
 
@@ -94,7 +95,7 @@ def _header(line: str) -> tuple[str, str]:
 def _is_over(cookie: str, now: float) -> bool:
     age = _MAX_AGE.search(cookie)
     if age:
-        return int(age[1]) <= 0
+        return bool(age[1]) or not age[2]
     expires = _EXPIRES.search(cookie)
     if not expires:
         return False

@@ -18,7 +18,7 @@ def judge_files(files: object, room: Room) -> Verdict:
         return PASS
     for each in files if isinstance(files, list) else [files]:
         path = str(each)
-        if not isabs(path) or not room.real(path).startswith(f"{room.uploads}/"):
+        if not _is_in(room.uploads, path, room):
             return refuse(
                 f"'{path}' is not in the session's upload folder",
                 f"put the file into {room.uploads} first, or send its content instead of its path",
@@ -59,6 +59,13 @@ def judge_downloads(params: Mapping[str, Any], room: Room) -> Verdict:
     kept = "allowAndName" if behavior == "allowAndName" else "allow"
     changed = {**params, "behavior": kept, "downloadPath": room.downloads}
     return Verdict(Effect.PASS, params=changed)
+
+
+def _is_in(folder: str, path: str, room: Room) -> bool:
+    try:
+        return isabs(path) and room.real(path).startswith(f"{folder}/")
+    except ValueError:  # such a name no file can have
+        return False
 
 
 def _lists_urls(item: Mapping[str, Any]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -181,6 +183,11 @@ HEADERS = [
     ("Set-Cookie", "user=; Max-Age=0", False),
     ("Set-Cookie", "user=; expires=Thu, 01 Jan 1970 00:00:00 GMT", False),
     ("Set-Cookie", "user=x; Max-Age=60", True),
+    ("Set-Cookie", "user=x; Max-Age=" + "9" * 5000, True),
+    ("Set-Cookie", "user=x; Max-Age=-" + "9" * 5000, False),
+    ("Set-Cookie", "user=x; Max-Age=000", False),
+    ("Set-Cookie", "user=x; Max-Age=0090", True),
+    ("Set-Cookie", "user=x; Max-Age=soon", True),
     ("Set-Cookie", "user=x; expires=Thu, 01 Jan 2970 00:00:00 GMT", True),
     ("Set-Cookie", "user=x; expires=whenever", True),
     ("X-Any", "a\r\nClear-Site-Data: *", False),
@@ -315,6 +322,17 @@ def test_a_trace_configuration_that_may_name_a_file_is_refused() -> None:
 def test_what_is_hidden_cannot_be_reached_by_its_name(method: str) -> None:
     assert not passes(f"Target.{method}", targetId="HIDDEN")
     assert passes(f"Target.{method}", targetId="OTHER")
+
+
+@pytest.mark.parametrize("name", ["/tmp/\0", "/tmp/b/uploads/\ud800"])
+def test_a_name_that_no_file_can_have_is_in_no_folder(name: str) -> None:
+    room = replace(ROOM, real=os.path.realpath)
+    assert judge("DOM.setFileInputFiles", {"files": [name]}, room).effect is Effect.REFUSE
+
+
+@pytest.mark.parametrize("text", ["é", "Zm9v é", "x"])
+def test_headers_that_cannot_be_read_are_refused(text: str) -> None:
+    assert not passes("Fetch.fulfillRequest", binaryResponseHeaders=text)
 
 
 def nested(method: str, **params: Any) -> dict[str, str]:
