@@ -148,7 +148,7 @@ class Pages:
         page = own or self._by_frame.get(session)
         if page is None:
             return
-        handler = _ON_PAGE.get(method)
+        handler = (_ON_PAGE if own else _ON_FRAME).get(method)
         if handler is not None:
             handler(self, page, params)
         else:
@@ -244,9 +244,11 @@ _ON_BROWSER: dict[str, Callable[[Pages, Any], None]] = {
     "Browser.downloadWillBegin": Pages._download_begins,  # noqa: SLF001
     "Browser.downloadProgress": Pages._download_goes_on,  # noqa: SLF001
 }
-_ON_PAGE: dict[str, Callable[[Pages, Page, Any], None]] = {
+_ON_FRAME: dict[str, Callable[[Pages, Page, Any], None]] = {
     "Target.attachedToTarget": Pages._frame_attached,  # noqa: SLF001
     "Target.detachedFromTarget": Pages._frame_detached,  # noqa: SLF001
+}
+_ON_PAGE = _ON_FRAME | {  # which is told of its frames' dialogs too
     "Page.javascriptDialogOpening": Pages._dialog_opens,  # noqa: SLF001
     "Page.javascriptDialogClosed": Pages._dialog_closes,  # noqa: SLF001
 }

@@ -375,3 +375,18 @@ async def test_a_browser_that_nobody_watches_tells_nobody(chrome: Chrome, page: 
     chrome.tell("Page.frameRequestedNavigation", "S-T", frameId="T", reason="formSubmissionPost", url="x")
     chrome.tell("Page.frameNavigated", "S-T", frame={"id": "F", "parentId": "T", "url": "x", "loaderId": "M"})
     assert page.url == "http://a.test/#x"
+
+
+async def test_a_dialog_of_a_frame_is_answered_once_though_chrome_tells_of_it_twice(
+    chrome: Chrome, page: Page
+) -> None:
+    info = {"targetId": "F", "type": "iframe", "url": "https://b.example/"}
+    chrome.tell("Target.attachedToTarget", page.session, sessionId="S-F", targetInfo=info)
+    page.leaving = True
+    for session in ("S-F", page.session):
+        chrome.tell("Page.javascriptDialogOpening", session, type="beforeunload", url="")
+    assert chrome.methods().count("Page.handleJavaScriptDialog") == 1
+    chrome.tell("Page.javascriptDialogClosed", "S-F")
+    assert page.dialog == "beforeunload"
+    chrome.tell("Page.javascriptDialogClosed", page.session)
+    assert page.dialog == ""
