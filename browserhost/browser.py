@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,10 @@ from tenure.cdp import CdpClosed, CdpError
 from tenure.errors import BrowserCrashed
 
 __all__ = ["Browser", "BrowserEnd", "CloseReport", "LaunchSpec", "NotAdopted"]
+
+
+REST_S = 3.0
+"""How long a page may take to come to what clients sent to it before they were cut."""
 
 
 class Browser(Body):
@@ -64,9 +69,14 @@ class Browser(Body):
         self._pages.documents.observer = observer
 
     async def put_out(self, reason: str) -> None:
-        """End the clients of the host before that are not back yet. Does not raise. Idempotent."""
+        """End the clients of the host before that are not back yet. Does not raise. Idempotent.
+
+        When this returns the pages have come to all that those sent, or REST_S is over.
+        """
         with suppress(CdpError, CdpClosed, TimeoutError):
             await self.mux.put_out(reason)
+            async with asyncio.timeout(REST_S):
+                await self.come_to_rest()
 
     def taint(self) -> None:
         """A client is about to do what may leave something in the pages: they are not handed on."""

@@ -113,7 +113,7 @@ class Client:
 
     async def quiet(self) -> bool:
         """Have the other side send nothing more to this host; whether all that it sent is taken."""
-        if self.member is None or self._reason or not self._returns:
+        if self.member is None or self._reason or not self._returns or self._socket.ended.is_set():
             return False
         with suppress(TimeoutError):
             async with asyncio.timeout(QUIET_S):

@@ -17,9 +17,11 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from browserhost import listing, targets
 from browserhost.addresses import Address, Addresses, Kind
-from browserhost.browser import Browser
+from browserhost.browser import REST_S, Browser
 from browserhost.client import CLOSE_CODES, OTHER_REASON, Client, Guest, Issued
 from browserhost.parting import part
 from browserhost.returning import Returning
@@ -27,8 +29,7 @@ from browserhost.web.server import Refused, Route, Visit, WebServer
 from tenure.cdp import RETURNS, CdpClosed, CdpError
 from tenure.errors import BrowserCrashed, TenureError
 
-REST_S = 3.0
-"""How long a page may take to come to what clients sent to it before they were cut."""
+_log = structlog.get_logger("endpoint")
 ANSWER_S = 10.0
 """Longer than one slow client can keep all others waiting (`backlog.STALL_S`)."""
 MOST_GUESTS = 32
@@ -143,7 +144,13 @@ class CdpEndpoint:
         """
         self._parting = True
         grants, self._issued = tuple(self._issued.values()), {}
-        await asyncio.gather(*(part(each.browser, frozenset(each.clients), reason) for each in grants))
+        parting = [part(each.browser, frozenset(each.clients), reason) for each in grants]
+        ends = await asyncio.gather(*parting, return_exceptions=True)
+        for each, end in zip(grants, ends, strict=True):
+            if end is not None:  # no reason to cut off those of other browsers
+                _log.error("its clients are not left to the next host", why=repr(end))
+                for guest in tuple(each.clients):
+                    guest.close(reason)
         await self.web.aclose()
 
     async def aclose(self, reason: str = "SESSION_ENDED") -> None:

@@ -48,6 +48,8 @@ class Parked:
         messages, self._messages = self._messages, []
         for pieces in messages:
             deliver(pieces)
+        if self.reason:  # it ended while it was on its way
+            on_lost(self.reason)
         return self.member
 
     def end(self, reason: str) -> None:

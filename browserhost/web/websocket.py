@@ -86,8 +86,9 @@ class WebSocket:
         The caller bounds it; it never returns once the connection is over.
         """
         self._asked = payload
-        self._protocol.send_ping(payload)
-        self._flush()
+        if self._protocol.state is OPEN:
+            self._protocol.send_ping(payload)
+            self._flush()
         await self._answered.wait()
 
     async def close(self, code: int, reason: str = "", timeout: float = CLOSE_S) -> bool:

@@ -13,14 +13,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
+from browserhost import browser as browser_module
 from browserhost import client as client_module
-from browserhost import leaving, parked
+from browserhost import endpoint as endpoint_module
+from browserhost import leaving, parked, parting
 from browserhost.browser import Browser
 from browserhost.endpoint import CdpEndpoint, Grant
 from browserhost.keepers import Called
@@ -365,6 +368,7 @@ async def test_a_client_of_a_hold_that_ended_is_told_why_and_its_sessions_end(le
         base, ticket = left.calls[-1]["sessionId"], gateway.closed[1]
         async with next_host(left) as second:
             assert await second.status(f"resumed/{ticket}") == 503
+            left.silent.clear()
             await second.browser.put_out("TOKEN_SUPERSEDED")
             ended = [
                 each["params"]["sessionId"]
@@ -439,3 +443,78 @@ async def test_what_another_version_wrote_of_clients_ends_them(left: Kept) -> No
         ended = [each["params"] for each in left.calls if each["method"] == "Target.detachFromTarget"]
         assert {"sessionId": "OLD"} in ended
         await end(only.browser)
+
+
+async def test_a_client_that_is_gone_has_nothing_more_to_say(left: Kept) -> None:
+    async with host(left.called(), left) as first:
+        async with first.connected(f"cdp/{first.issue().secret}") as gateway:
+            running = asyncio.create_task(gateway.run())
+            await asked(left, gateway, 1)
+            (issued,) = first.endpoint._issued.values()
+            (guest,) = issued.clients
+            assert isinstance(guest, client_module.Client)
+            # Its end was heard, and its own task has not come to it yet.
+            guest._socket._protocol.receive_eof()
+            guest._socket.lost()
+            assert not await guest.quiet()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await guest._socket.ping(QUIET)
+            await running
+        await end(first.browser)
+
+
+async def test_a_browser_whose_clients_cannot_be_left_costs_those_of_others_nothing(
+    left: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def part(browser: Browser, guests: frozenset[client_module.Guest], reason: str) -> None:
+        if browser is not first.browser:
+            raise RuntimeError("broken")
+        await parting.part(browser, guests, reason)
+
+    monkeypatch.setattr(endpoint_module, "part", part)
+    async with host(left.called(), left) as first:
+        broken = cast(Browser, SimpleNamespace(mux=first.browser.mux))
+        first.endpoint.issue(broken, lambda: None, lambda: None, lambda _: None)
+        async with first.connected(f"cdp/{first.issue().secret}") as gateway:
+            running = asyncio.create_task(gateway.run())
+            await asked(left, gateway, 1)
+            await first.endpoint.hand_over("HOST_STOPPING")
+            await running
+        assert gateway.closed[0] == HANDED_OVER
+        await end(first.browser)
+
+
+async def test_a_client_whose_time_is_over_while_it_comes_in_is_told_why(left: Kept) -> None:
+    async with host(left.called(), left) as first:
+        async with first.connected(f"cdp/{first.issue().secret}") as gateway:
+            running = asyncio.create_task(gateway.run())
+            await asked(left, gateway, 1)
+            await first.endpoint.hand_over("HOST_STOPPING")
+            await running
+        async with next_host(left) as second:
+            waiting = second.browser.mux.roster.parked[gateway.closed[1]]
+            waiting.end(parked.NOT_BACK)
+            told: list[str] = []
+            waiting.take(lambda _: None, told.append)
+            assert told == [parked.NOT_BACK]
+
+
+async def test_who_is_put_out_is_done_in_a_busy_page_too(left: Kept) -> None:
+    async with host(left.called(), left) as first:
+        putting_out = asyncio.create_task(first.browser.put_out("TOKEN_SUPERSEDED"))
+        await until(lambda: "Runtime.evaluate" in [each["method"] for each in left.calls])
+        assert not putting_out.done()
+        (busy,) = [each for each in left.calls if each["method"] == "Runtime.evaluate"]
+        left._say({"id": busy["id"], "result": {}, "sessionId": busy["sessionId"]})
+        await asyncio.wait_for(putting_out, 30)
+        await end(first.browser)
+
+
+async def test_a_page_that_stays_busy_is_not_waited_for_longer_than_allowed(
+    left: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_module, "REST_S", 0.05)
+    async with host(left.called(), left) as first:
+        await asyncio.wait_for(first.browser.put_out("TOKEN_SUPERSEDED"), 30)
+        await end(first.browser)
