@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,6 +79,12 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def temporary_directory(place: Path, prefix: str = "tmp") -> tempfile.TemporaryDirectory[str]:
+    """A folder below `place` that goes with its context. Raises DiskFull."""
+    with disk_full_is_refused(place):
+        return tempfile.TemporaryDirectory(dir=place, prefix=prefix)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ are dropped at the start without a word.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from browserhost import durable
 from browserhost.inspect import sqlite
 
 PLACES = ("Default/Cookies", "Default/Network/Cookies")
@@ -32,7 +32,7 @@ def count(profile_dir: Path, scratch_root: Path) -> Counted:
     for name in PLACES:
         path = profile_dir / name
         if path.is_file():
-            with tempfile.TemporaryDirectory(dir=scratch_root, prefix="cookies-") as scratch:
+            with durable.temporary_directory(scratch_root, "cookies-") as scratch:
                 return _counted(path, Path(scratch))
     return Counted()
 

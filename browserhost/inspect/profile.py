@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from browserhost import durable
 from browserhost.inspect import cookies, leveldb, plain, sqlite
 from browserhost.inspect.last_url import last_url
 from browserhost.inspect.verdict import Inspection, Sight, judge
@@ -34,8 +34,9 @@ def inspect(profile_dir: Path, scratch_root: Path) -> Inspection:
     sight = Sight(owners=[f"process {o.pid} {o.how}" for o in owner.owners(profile_dir.resolve())])
     if sight.owners:
         return Inspection(*judge(sight))
-    scratch_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch_root, prefix="inspect-") as scratch:
+    with durable.disk_full_is_refused(scratch_root):
+        scratch_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with durable.temporary_directory(scratch_root, "inspect-") as scratch:
         look = _Look(profile_dir, Path(scratch), sight)
         if look.leads_out():
             return Inspection(*judge(sight))
@@ -122,13 +123,16 @@ class _Look:
         """An empty folder: databases of one name must not meet each other's sidecars."""
         self._copies += 1
         folder = self._scratch / str(self._copies)
-        folder.mkdir()
+        with durable.disk_full_is_refused(folder):
+            folder.mkdir()
         return folder
 
     def _database(self, path: Path) -> None:
         found = sqlite.check(path, self.fresh_scratch())
         if found.problem:
             self._sight.damage.append(f"{self._name(path)}: {found.problem}")
+        if found.unseen:
+            self._sight.unknown.append(f"{self._name(path)} {found.unseen}")
         if found.left_over:
             self._sight.unfinished.append(f"{found.left_over} was left behind")
 
@@ -161,6 +165,8 @@ def _has_magic(path: Path) -> bool:
             return file.read(len(sqlite.MAGIC)) == sqlite.MAGIC
     except (plain.NotPlain, FileNotFoundError):
         return False
+    except OSError:
+        return True  # it may be one, and the check tells why it cannot be read
 
 
 def _at(content: Any, *keys: str) -> Any:

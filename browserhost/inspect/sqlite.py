@@ -11,25 +11,33 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from browserhost import durable
 from browserhost.inspect import plain
+from tenure.errors import DiskFull
 
 MAGIC = b"SQLite format 3\0"
 # https://www.sqlite.org/fileformat2.html#the_rollback_journal: a header without it is a finished one.
 _HOT = bytes.fromhex("d9d505f920a163d7")
 _PART = 1 << 20
+MOST = 2 << 30
+"""Bytes of a file that is copied. Of a larger one nothing is known: anybody can make one, of holes."""
+
+
+class TooLarge(sqlite3.OperationalError):
+    """A database, or what is beside it, has more than MOST bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database's state: `problem` is empty when it is sound, `left_over` names an unfinished journal.
+    """One database's state: `problem` is empty when it is sound, or `unseen` says why that is not known;
+    `left_over` names an unfinished journal.
 
     A WAL is no such sign: Chrome leaves one through a clean end, of a database it did not open.
     """
@@ -37,6 +45,7 @@ class Database:
     path: Path
     problem: str = ""
     left_over: str = ""
+    unseen: str = ""
 
 
 def check(path: Path, scratch: Path) -> Database:
@@ -53,6 +62,8 @@ def check(path: Path, scratch: Path) -> Database:
         return Database(path, str(error), left_over)
     except FileNotFoundError:
         return Database(path, "is missing", left_over)
+    except OSError as error:
+        return Database(path, _unreadable(error), left_over)
     if not header:
         return Database(path, "is empty", left_over)
     if header != MAGIC:
@@ -60,6 +71,8 @@ def check(path: Path, scratch: Path) -> Database:
     try:
         with opened(path, scratch) as connection:
             answers = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+    except TooLarge as error:
+        return Database(path, "", left_over, str(error))
     except sqlite3.Error as error:
         return Database(path, str(error), left_over)
     return Database(path, "" if answers == ["ok"] else str(answers[0]), left_over)
@@ -69,14 +82,16 @@ def check(path: Path, scratch: Path) -> Database:
 def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads the database as a recovery would leave it, the files themselves untouched.
 
-    Raises sqlite3.Error, also for what is no regular file; DiskFull.
+    Raises sqlite3.Error, also for what is no regular file or cannot be read; TooLarge; DiskFull.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    with durable.temporary_directory(scratch) as folder:
         try:
             # Sidecars also where they are not needed: what is no file is nothing that Chrome left.
             copy, *sidecars = (_copied(path, suffix, Path(folder)) for suffix in ("", "-journal", "-wal"))
         except plain.NotPlain as error:
             raise sqlite3.OperationalError(str(error)) from None
+        except OSError as error:
+            raise sqlite3.OperationalError(_unreadable(error)) from None
         address = f"file:{quote(str(copy))}"
         if not _needs_them(*sidecars):
             address += "?mode=ro&immutable=1"
@@ -89,16 +104,39 @@ def opened(path: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
 def _copied(path: Path, suffix: str, folder: Path) -> Path:
     """Where a copy of a regular file is, of no more than it has now; of none, where there is none.
 
-    Raises NotPlain, DiskFull.
+    Raises NotPlain, TooLarge, sqlite3.OperationalError for what cannot be read; DiskFull, before anything is
+    written where it would take more than half of what is free: others write there too.
     """
     target = folder / f"{path.name}{suffix}"
     with suppress(FileNotFoundError), plain.opened(Path(f"{path}{suffix}")) as source:
-        left = os.fstat(source.fileno()).st_size
+        facts = os.fstat(source.fileno())
+        if facts.st_size > MOST:
+            raise TooLarge(f"has {facts.st_size} bytes, which is too large to be looked at")
+        free = durable.free_bytes(folder)
+        if min(facts.st_size, facts.st_blocks * 512) > free // 2:
+            raise DiskFull(path=str(folder), free_bytes=free)
         with durable.disk_full_is_refused(folder), target.open("xb") as copy:
-            while left and (part := source.read(min(left, _PART))):
-                copy.write(part)
-                left -= len(part)
+            for part in _parts(source, facts.st_size):
+                if part.count(0) == len(part):
+                    copy.seek(len(part), os.SEEK_CUR)  # holes stay holes
+                else:
+                    copy.write(part)
+            copy.truncate()
     return target
+
+
+def _parts(source: BinaryIO, left: int) -> Iterator[bytes]:
+    """What a file has, up to `left` bytes. Raises sqlite3.OperationalError."""
+    try:
+        while left and (part := source.read(min(left, _PART))):
+            yield part
+            left -= len(part)
+    except OSError as error:
+        raise sqlite3.OperationalError(_unreadable(error)) from None
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
 
 
 def _needs_them(journal: Path, wal: Path) -> bool:

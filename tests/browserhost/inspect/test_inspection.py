@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from browserhost.inspect.last_url import from_session
 from browserhost.inspect.profile import inspect
+from browserhost.inspect.sqlite import MAGIC
 from browserhost.inspect.verdict import Sight, Verdict, judge
 from tenure.userdata import owner
 
@@ -43,6 +45,20 @@ def test_a_directory_that_is_not_there_is_missing(tmp_path: Path) -> None:
 def test_an_empty_one_is_never_clean(tmp_path: Path) -> None:
     (tmp_path / "profile").mkdir()
     assert inspect(tmp_path / "profile", tmp_path).verdict is Verdict.CORRUPT
+
+
+def test_a_store_too_large_to_be_looked_at_makes_it_one_of_which_nothing_is_known(tmp_path: Path) -> None:
+    default = tmp_path / "profile" / "Default"
+    default.mkdir(parents=True)
+    with closing(sqlite3.connect(default / "Cookies")) as connection:
+        connection.execute("CREATE TABLE cookies (value)")
+        connection.commit()
+    (default / "large").write_bytes(MAGIC)
+    with (default / "large").open("ab") as file:
+        file.truncate(1 << 40)
+    found = inspect(tmp_path / "profile", tmp_path / "scratch")
+    assert found.verdict is Verdict.UNKNOWN
+    assert any(finding.startswith("Default/large has ") for finding in found.findings)
 
 
 @contextmanager

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from browserhost import durable
+from browserhost.inspect import plain
 from browserhost.inspect.sqlite import check, opened
 from tenure.errors import DiskFull
 
@@ -103,6 +108,76 @@ def test_no_room_for_a_copy_is_no_damage(
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DiskFull):
         check(database, scratch)
+
+
+def test_a_copy_takes_no_more_than_half_of_what_is_free(
+    database: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside it every profile's floor and marker are to be written."""
+    monkeypatch.setattr(durable, "free_bytes", lambda _: 2 * database.stat().st_size - 10_000)
+    with pytest.raises(DiskFull):
+        check(database, scratch)
+
+
+def test_without_room_for_even_a_folder_the_disk_is_full(
+    database: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(DiskFull):
+        check(database, scratch)
+
+
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal"])
+def test_of_one_that_is_too_large_nothing_is_known_and_nothing_copied(
+    database: Path, scratch: Path, suffix: str
+) -> None:
+    with Path(f"{database}{suffix}").open("ab") as file:
+        file.truncate(1 << 40)
+    found = check(database, scratch)
+    assert (found.problem, "too large" in found.unseen) == ("", True)
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_copy_has_the_holes_that_the_file_has(
+    database: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.open("ab") as file:
+        file.truncate(300 << 20)
+    taken: list[tuple[int, bool]] = []
+    real = sqlite3.connect
+
+    def looked(*what: Any, **how: Any) -> Any:
+        [copy] = scratch.glob("*/Cookies")
+        taken.append((copy.stat().st_blocks * 512, copy.stat().st_size == 300 << 20))
+        return real(*what, **how)
+
+    monkeypatch.setattr(sqlite3, "connect", looked)
+    with opened(database, scratch) as connection:
+        assert connection.execute("SELECT count(*) FROM cookies").fetchone() == (500,)
+    [(size, whole)] = taken
+    assert size < 10 << 20
+    assert whole
+
+
+@pytest.mark.parametrize("so_far", [0, 1], ids=["at once", "later"])
+def test_one_that_its_disk_does_not_give_is_damaged_and_no_disk_is_full(
+    database: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, so_far: int
+) -> None:
+    real, reads = plain.opened, 0
+
+    class Broken(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal reads
+            reads += 1
+            if reads > so_far:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    monkeypatch.setattr(plain, "opened", lambda path: Broken(real(path).detach()))  # type: ignore[attr-defined]
+    assert check(database, scratch).problem == "cannot be read: Input/output error"
 
 
 @pytest.mark.parametrize("mode", ["truncate", "wal"])
