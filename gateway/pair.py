@@ -9,15 +9,17 @@ and the client hears of that at once.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gateway.reach import CLOSE_S, Upstream
+from gateway.reach import CLOSE_S, NEVER_SENT, Upstream
 from tenure.cdp import HANDED_OVER, HOST_STOPPING, QUIET
 from tenure.errors import HostUnreachable
 
@@ -28,8 +30,8 @@ STALL_S = 30.0
 """How long a client for whom that much waits may read nothing at all."""
 HELD_BYTES = 16 << 20
 """What is held of a client while its host hands over; past it the client is read no further."""
+_log = structlog.get_logger("pair")
 _DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
-_NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # RFC 6455, 7.4.1
 
 Again = Callable[[str], Awaitable[Upstream]]
 """Goes on where a host said, once that can be. Raises TimeoutError, HTTPException when it cannot."""
@@ -45,6 +47,7 @@ class Ending:
 
 LEFT = Ending(WSCloseCode.GOING_AWAY)
 SLOW_CLIENT = Ending(4006, "SLOW_CLIENT")  # as the host says it
+FAILED = Ending(WSCloseCode.INTERNAL_ERROR, "INTERNAL")
 NOT_RESUMED = Ending(HOST_STOPPING, "HOST_STOPPING")  # likewise
 
 
@@ -68,9 +71,13 @@ class Pair:
         self._end(Ending(WSCloseCode.GOING_AWAY, reason), LEFT)
 
     async def run(self) -> None:
-        """Pass on until either side ends, then end the other with the same code and reason."""
+        """Pass on until either side ends, then end the other with the same code and reason; both, where
+        passing on fails in a way that nobody foresaw.
+        """
         passing = (self._from_client(), self._from_host(), self._to_client(), self._to_next_host())
         tasks = [asyncio.create_task(each) for each in passing]
+        for task in tasks:
+            task.add_done_callback(self._ended)
         try:
             await self._over.wait()
         finally:
@@ -84,6 +91,13 @@ class Pair:
         if self._endings is None:
             self._endings = to_client, to_host
             self._over.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Without what it says: that may quote an address, with the secret in it, or what is passed on.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a client is cut off", kind=type(error).__name__, where=where)
+            self._end(FAILED, LEFT)
 
     async def _from_client(self) -> None:
         while (message := await self._client.receive()).type in _DATA:
@@ -188,7 +202,7 @@ def _said(message: Any, code: int | None) -> Ending:
         code, reason = message.data or WSCloseCode.OK, str(message.extra or "")
     else:
         code, reason = code or WSCloseCode.GOING_AWAY, ""
-    return Ending(WSCloseCode.GOING_AWAY if code in _NEVER_SENT else code, reason)
+    return Ending(WSCloseCode.GOING_AWAY if code in NEVER_SENT else code, reason)
 
 
 async def _close(socket: web.WebSocketResponse | Upstream, ending: Ending) -> None:

@@ -19,6 +19,8 @@ CONNECT_S = 5.0
 """For asking where the host is, and again for reaching it."""
 CLOSE_S = 1.0
 """How long either side of a socket may take to hear that it is over."""
+NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
+"""What a socket is never closed with (RFC 6455, 7.4.1)."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 Upstream = aiohttp.ClientWebSocketResponse[Any]

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway.backends import Backends
-from gateway.reach import CLOSE_S, Upstream, connect, reach, refuse_elsewhere
+from gateway.reach import CLOSE_S, NEVER_SENT, Upstream, connect, reach, refuse_elsewhere
 from tenure.errors import HostUnreachable
 
 LARGEST = 8 << 20
@@ -37,7 +37,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # RFC 6455, 7.4.1
 
 
 def view_url(address: str, host: str, secret: str) -> str:
@@ -155,7 +154,7 @@ class _Showing:
         code, reason = WSCloseCode.BAD_GATEWAY, HostUnreachable.reason
         if message.type is WSMsgType.CLOSE:
             code, reason = message.data or WSCloseCode.OK, str(message.extra or "")
-        self._ending = (WSCloseCode.GOING_AWAY if code in _NEVER_SENT else code, reason)
+        self._ending = (WSCloseCode.GOING_AWAY if code in NEVER_SENT else code, reason)
 
     async def _to_person(self) -> None:
         with suppress(ConnectionError):

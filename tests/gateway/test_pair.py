@@ -105,6 +105,19 @@ async def test_what_a_client_sends_meanwhile_goes_to_the_next_host_once_and_in_o
     assert (host.took, following.took) == (["1"], ["2", "3", "4", "5"])
 
 
+async def test_a_client_hears_of_a_failure_that_nobody_foresaw(
+    system: System, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> bool:
+        raise RuntimeError(f"of {SECRET}")
+
+    monkeypatch.setattr(pair.Pair, "_read_ahead", fail)
+    system.host.devtools.serve = NextHost().serve
+    async with http.ws_connect(url(system)) as socket:
+        await socket.send_str("1")
+        assert await end_of(socket) == (WSMsgType.CLOSE, 1011, "INTERNAL")
+
+
 async def test_the_next_host_may_hand_over_too(
     system: System, http: aiohttp.ClientSession, host: Host
 ) -> None:
