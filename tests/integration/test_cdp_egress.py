@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -215,6 +216,9 @@ async def alone(browsers: Browsers, site: Site) -> Browser:
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_without_its_forwarder_a_browser_reaches_nothing(alone: Browser, site: Site) -> None:
+    # The keeper has the socket too, so that nobody else gets its port: it is closed for both.
+    with alone._forwarder.listening as way_out:
+        way_out.shutdown(socket.SHUT_RDWR)
     alone._forwarder.close()
     with pytest.raises(NavigationFailed, match="ERR_PROXY_CONNECTION_FAILED"):
         await alone.open(f"{site.url}/second")
