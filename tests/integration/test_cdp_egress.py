@@ -148,7 +148,8 @@ async def test_devtools_own_loading_and_continued_requests_go_the_same_way(lair:
                 else None
             )
         )
-        await tab.call("Fetch.enable")
+        # That one alone: a page's icon may be asked for at any time.
+        await tab.call("Fetch.enable", patterns=[{"urlPattern": "*/fine"}])
         fetching = asyncio.create_task(tab.run("fetch('/fine').then(() => 'reached', String)"))
         await tab.call("Fetch.continueRequest", requestId=await paused, url=f"{lair.own.url}/")
         assert await fetching == "TypeError: Failed to fetch"
