@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from lockservice.asking import Transfer
@@ -19,22 +21,9 @@ async def transfer_hold(replica: Replica, wanted: Transfer, by: str, deadline: f
     """Hand it over; the new hold. Raises TokenSuperseded, LeaseExpired, RequestEnded, QuotaExceeded,
     StoreUnavailable, or OutcomeUnknown at `deadline` (the loop's time).
     """
-    keys, heir = replica.keys, wanted.heir
-    lease_keys = replica.mirror.lease_keys(heir.worker)
-
-    def decide(snapshot: Snapshot) -> Decision[Hold]:
-        return transfer.decide(
-            keys,
-            wanted.profile,
-            snapshot,
-            heir,
-            token=wanted.token,
-            lease_keys=lease_keys,
-            now_ms=now_ms(),
-        )
-
-    sight = transfer.sight_of(keys, wanted.profile, heir)
-    hold = await replica.committer.settle(sight, decide, deadline)
+    heir = wanted.heir
+    sight = transfer.sight_of(replica.keys, wanted.profile, heir)
+    hold = await replica.committer.settle(sight, _deciding(replica, wanted), deadline)
     _log.info(
         "hold transferred",
         profile=str(wanted.profile),
@@ -51,18 +40,26 @@ async def look_before(replica: Replica, wanted: Transfer, deadline: float) -> Ho
     """Ask, in order with all writes, whether it could be handed over, and write nothing: None, or the new
     hold when it was handed over already. Raises as `transfer_hold`, but never OutcomeUnknown.
     """
-    keys, heir = replica.keys, wanted.heir
-    lease_keys = replica.mirror.lease_keys(heir.worker)
+    decide = _deciding(replica, wanted)
+    return await replica.committer.settle(
+        transfer.sight_of(replica.keys, wanted.profile, wanted.heir),
+        lambda snapshot: transfer.unwritten(decide(snapshot)),
+        deadline,
+    )
 
-    def decide(snapshot: Snapshot) -> Decision[Hold | None]:
-        return transfer.look(
-            keys,
+
+def _deciding(replica: Replica, wanted: Transfer) -> Callable[[Snapshot], Decision[Hold]]:
+    lease_keys = replica.mirror.lease_keys(wanted.heir.worker)
+
+    def decide(snapshot: Snapshot) -> Decision[Hold]:
+        return transfer.decide(
+            replica.keys,
             wanted.profile,
             snapshot,
-            heir,
+            wanted.heir,
             token=wanted.token,
             lease_keys=lease_keys,
             now_ms=now_ms(),
         )
 
-    return await replica.committer.settle(transfer.sight_of(keys, wanted.profile, heir), decide, deadline)
+    return decide

@@ -72,18 +72,8 @@ def decide(
     )
 
 
-def look(
-    keys: Keys,
-    profile: ProfileName,
-    snapshot: Snapshot,
-    ask: Ask,
-    *,
-    token: int,
-    lease_keys: int,
-    now_ms: int,
-) -> Decision[Hold | None]:
-    """What `decide` would come to, without a write: its refusal; its hold, where it was handed over
-    before; or None: as far as is seen it could be.
+def unwritten(decision: Decision[Hold]) -> Decision[Hold | None]:
+    """What `decide` came to, without a write: its refusal; its hold, where it was handed over before; or
+    None: as far as is seen it could be.
     """
-    decision = decide(keys, profile, snapshot, ask, token=token, lease_keys=lease_keys, now_ms=now_ms)
     return Reply(None) if isinstance(decision, Write) else decision
