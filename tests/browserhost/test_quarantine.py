@@ -46,6 +46,18 @@ async def kinds(machine: Machine, token: int) -> list[str]:
 # --- quarantine ---------------------------------------------------------------------------
 
 
+async def test_an_incident_that_comes_while_the_browser_starts_stays_on_record(machine: Machine) -> None:
+    starts, go_on = machine.chrome.pause("launch")
+    opening = asyncio.create_task(machine.open(41))
+    await starts.wait()
+    await machine.profile().slot.record.quarantine(41)
+    go_on.set()
+    await opening
+    _, found = on_disk(machine)
+    assert found is not None
+    assert (found.suspected, found.pid) == (True, machine.browser().pid)
+
+
 async def test_a_session_that_its_client_ended_is_over_before_its_token_is_acknowledged(
     machine: Machine,
 ) -> None:
