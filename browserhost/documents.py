@@ -24,13 +24,16 @@ class Documents:
         self._forms = FrameForms()
         self._navigating = Navigating(root, self._tell)
 
-    def follow(self, page: Page) -> None:
-        """Have Chrome tell of a page's documents, the present one included."""
+    def follow(self, page: Page, *, news: bool = True) -> None:
+        """Have Chrome tell of a page's documents, the present one included.
+
+        That one is no `news` where another host followed the page before: the observer is not told of it.
+        """
         self._root.post("Page.enable", {}, page.session)
         # The renderer may take notice only after the first commit: then this tells what was missed,
         # and enabling lifecycle events repeats those of the present document.
         tree = self._root.post("Page.getFrameTree", {}, page.session)
-        tree.add_done_callback(lambda answer: self._stands(page, answer))
+        tree.add_done_callback(lambda answer: self._stands(page, answer, news=news))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
 
     async def navigate(self, page: Page, url: str) -> None:
@@ -46,9 +49,13 @@ class Documents:
         if handler is not None:
             handler(self, page, params)
 
-    def _stands(self, page: Page, answer: asyncio.Future[Result]) -> None:
-        if not answer.cancelled() and answer.exception() is None:
-            self._committed(page, answer.result()["frameTree"])
+    def _stands(self, page: Page, answer: asyncio.Future[Result], *, news: bool) -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            return
+        tree = answer.result()["frameTree"]
+        if not news:
+            page.told.append(tree["frame"]["loaderId"])
+        self._committed(page, tree)
 
     def _committed(self, page: Page, params: Result) -> None:
         frame = params["frame"]

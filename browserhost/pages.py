@@ -38,6 +38,8 @@ class Pages:
         self._by_frame: dict[str, Page] = {}
         self._downloads: set[str] = set()
         self._coming: set[str] = set()
+        self._stood: set[str] = set()
+        self._resuming = False
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
@@ -55,10 +57,11 @@ class Pages:
 
         `context` is the profile's. Raises CdpError, CdpClosed; the caller bounds it.
         """
-        self.context = context
+        self.context, self._resuming = context, True
         self._root.post("Target.setDiscoverTargets", {"discover": False})
         self.follow()
         found = await self._root.post("Target.getTargets", {"filter": _ONLY_PAGES})
+        self._resuming = False  # Chrome told of all that stood before it answered this
         wanted = {each["targetId"] for each in found["targetInfos"]}
         while not wanted <= {page.target for page in self._by_session.values()}:
             self._arrived.clear()
@@ -159,12 +162,15 @@ class Pages:
         if info["type"] == "page":
             target = info["targetId"]
             self._coming.add(target)
+            if self._resuming:
+                self._stood.add(target)
             attached = self._root.post("Target.attachToTarget", {"targetId": target, "flatten": True})
             attached.add_done_callback(lambda _: self._came(target))
 
     def _came(self, target: str) -> None:
         """It is there, or went before it was."""
         self._coming.discard(target)
+        self._stood.discard(target)
         self._arrived.set()
 
     def _attached(self, params: Result) -> None:
@@ -173,7 +179,7 @@ class Pages:
             return  # a client's own session on the browser, or a worker's
         page = Page(info["targetId"], params["sessionId"], info.get("browserContextId", ""), info["url"])
         self._by_session[page.session] = page
-        self.documents.follow(page)
+        self.documents.follow(page, news=page.target not in self._stood)
         self._follow_frames(page.session)
         page.tainted = self.tainting
         self.on_attached(page)

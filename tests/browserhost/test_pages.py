@@ -258,6 +258,31 @@ async def test_each_document_is_told_once_in_whatever_ways_chrome_tells_it(
     assert told.commits == [("http://a.test/", False), ("http://a.test/2", False)]
 
 
+async def test_what_a_page_showed_before_this_host_came_is_no_news_however_late_it_is_known(
+    chrome: Chrome, told: Told
+) -> None:
+    resuming = asyncio.create_task(chrome.pages.resume("C"))
+    await asyncio.sleep(0)
+    chrome.tell("Target.targetCreated", targetInfo={"targetId": "T", "type": "page"})
+    chrome.answer("Target.getTargets", targetInfos=[{"targetId": "T"}])
+    await asyncio.sleep(0)
+    page = chrome.attach()
+    await resuming
+    frame = {"id": "T", "loaderId": "L", "url": "http://a.test/"}
+    chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
+    await asyncio.sleep(0)
+    assert page is not None
+    assert (page.url, page.is_at("L"), told.commits) == ("http://a.test/", True, [])
+    chrome.commit("M", "http://a.test/2")
+    chrome.answer("Target.attachToTarget", sessionId="S-T")
+    chrome.tell("Target.targetCreated", targetInfo={"targetId": "U", "type": "page"})
+    chrome.attach("U")
+    frame = {"id": "U", "loaderId": "N", "url": "http://a.test/popup"}
+    chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
+    await asyncio.sleep(0)
+    assert told.commits == [("http://a.test/2", False), ("http://a.test/popup", False)]
+
+
 async def test_what_the_host_asked_for_is_known_though_it_lands_before_the_answer(
     chrome: Chrome, page: Page, told: Told
 ) -> None:
