@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.chaos.network import Network
-from tests.fixtures.etcd import free_port
+from tests.fixtures.ports import free_port
 
 _START_S = 30.0
 

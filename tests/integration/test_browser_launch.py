@@ -17,7 +17,7 @@ from tenure import processes
 from tenure.errors import BrowserCrashed, BrowserMissing, DiskFull, InvalidField, NavigationFailed
 from tests.fixtures.chrome import Browsers, DataRoot, Site, family, until
 from tests.fixtures.cores import core_limits
-from tests.fixtures.etcd import free_port
+from tests.fixtures.ports import free_port
 
 Script = Callable[[str, str], str]
 

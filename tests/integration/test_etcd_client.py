@@ -11,7 +11,8 @@ import pytest
 from lockservice.etcd import txn as t
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown, Rejected
-from tests.fixtures.etcd import Member, Store, free_port, raft_index
+from tests.fixtures.etcd import Member, Store, raft_index
+from tests.fixtures.ports import free_port
 from tests.fixtures.proxy import Proxy
 
 

@@ -14,7 +14,8 @@ from lockservice.etcd.client import Etcd
 from lockservice.etcd.connection import PATIENCE_S, Connection, Tls
 from lockservice.etcd.errors import EtcdError, OutcomeUnknown, Rejected
 from lockservice.etcd.watch import Changes, Resumed
-from tests.fixtures.etcd import Cluster, Member, free_port, raft_index
+from tests.fixtures.etcd import Cluster, Member, raft_index
+from tests.fixtures.ports import free_port
 
 # Long enough to say something of a member; pings tell that one is frozen after 2 s at the earliest.
 ATTEMPT_S = PATIENCE_S + 0.2

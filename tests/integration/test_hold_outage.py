@@ -12,7 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tenure import errors, request_id
 from tenure.v1.hold_service_pb2 import ReleaseHoldRequest
 from tenure.v1.worker_service_pb2 import RegisterWorkerRequest
-from tests.fixtures.etcd import Member, Store, free_port
+from tests.fixtures.etcd import Member, Store
+from tests.fixtures.ports import free_port
 from tests.lockservice.replicas import Running, running, writes
 
 

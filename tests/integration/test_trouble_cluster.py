@@ -10,7 +10,8 @@ import pytest
 
 from tenure import errors
 from tenure.v1.worker_service_pb2 import RegisterWorkerRequest
-from tests.fixtures.etcd import Cluster, free_port
+from tests.fixtures.etcd import Cluster
+from tests.fixtures.ports import free_port
 from tests.fixtures.traffic import Traffic, traffic
 from tests.lockservice.replicas import Running, running
 

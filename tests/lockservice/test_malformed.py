@@ -35,7 +35,8 @@ from tenure.v1 import (
 from tenure.v1.hold_pb2 import RunResult
 from tenure.v1.hold_service_pb2_grpc import HoldServiceStub
 from tenure.v1.worker_service_pb2_grpc import WorkerServiceStub
-from tests.fixtures.etcd import Store, free_port
+from tests.fixtures.etcd import Store
+from tests.fixtures.ports import free_port
 from tests.fixtures.services import Part
 from tests.lockservice.malformed import Malformed, malformed
 
