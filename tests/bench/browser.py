@@ -7,8 +7,9 @@ warm_open_p95_ms         the slow end of the warm opens, against its goal
 prewarmed_open_vs_warm   the first open of a browser that was launched ahead, against a warm one
 parallel10_open_p95_ms   ten new profiles at once, the slow end, against ten browsers by hand at once;
                          `parallel10_false_hang_alarms`: how many the host took for hung meanwhile
-cdp_rtt_vs_port          Browser.getVersion through a session's address, against --remote-debugging-port and
-                         the same client; `cdp_rtt_gateway_vs_port`: through the gateway too
+cdp_rtt_vs_port          Browser.getVersion through a session's address, against the port of the very same
+                         Chrome, which has one for this part alone, and the same client: the medians of short
+                         turns; `cdp_rtt_gateway_vs_port`: through the gateway too
 screenshots_vs_bare      pictures a second, against the same port
 act_settled_p50_ms       a click that changes the page, answered once the page has settled
 host_rss_mb              memory of the host's process with 20 warm browsers
@@ -30,25 +31,33 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import NamedTuple
 
 from tests.bench import driving, memory, opens, playwright
 from tests.bench.browser_rig import Bench, browser_rig, site
 from tests.bench.parts import Measured, measured
 
-Part = Callable[[Bench], Awaitable[Measured]]
 
-PARTS: dict[str, tuple[Part, tuple[str, ...]]] = {
-    "cold opens": (opens.cold, ("cold_open_vs_bare",)),
-    "warm opens": (opens.warm, ("warm_open_vs_navigate", "warm_open_p95_ms")),
-    "warm opens after a client": (opens.after_client, ("warm_open_after_client_vs_navigate",)),
-    "prewarmed opens": (opens.prewarmed, ("prewarmed_open_vs_warm",)),
-    "ten at once": (opens.at_once, ("parallel10_open_p95_ms", "parallel10_false_hang_alarms")),
-    "round trips": (driving.round_trips, ("cdp_rtt_vs_port", "cdp_rtt_gateway_vs_port")),
-    "pictures": (driving.pictures, ("screenshots_vs_bare",)),
-    "clicks": (driving.clicks, ("act_settled_p50_ms",)),
-    "two steps": (opens.two_steps, ("seed_two_steps_on_vs_off",)),
-    "playwright": (playwright.opens, ("open_vs_playwright", "open_vs_playwright_over_cdp")),
-    "memory": (memory.with_warm_browsers, ("host_rss_mb",)),
+class Part(NamedTuple):
+    """`port`: the browsers that it measures have a port of their own too."""
+
+    measure: Callable[[Bench], Awaitable[Measured]]
+    figures: tuple[str, ...]
+    port: bool = False
+
+
+PARTS = {
+    "cold opens": Part(opens.cold, ("cold_open_vs_bare",)),
+    "warm opens": Part(opens.warm, ("warm_open_vs_navigate", "warm_open_p95_ms")),
+    "warm opens after a client": Part(opens.after_client, ("warm_open_after_client_vs_navigate",)),
+    "prewarmed opens": Part(opens.prewarmed, ("prewarmed_open_vs_warm",)),
+    "ten at once": Part(opens.at_once, ("parallel10_open_p95_ms", "parallel10_false_hang_alarms")),
+    "round trips": Part(driving.round_trips, ("cdp_rtt_vs_port", "cdp_rtt_gateway_vs_port"), port=True),
+    "pictures": Part(driving.pictures, ("screenshots_vs_bare",)),
+    "clicks": Part(driving.clicks, ("act_settled_p50_ms",)),
+    "two steps": Part(opens.two_steps, ("seed_two_steps_on_vs_off",)),
+    "playwright": Part(playwright.opens, ("open_vs_playwright", "open_vs_playwright_over_cdp")),
+    "memory": Part(memory.with_warm_browsers, ("host_rss_mb",)),
 }
 
 
@@ -58,13 +67,13 @@ async def main(asked: argparse.Namespace) -> bool:
     async with site() as url:
 
         async def fresh(part: Part) -> Measured:
-            async with browser_rig(url, settings) as bench:
-                return await part(bench)
+            async with browser_rig(url, settings, port=part.port) as bench:
+                return await part.measure(bench)
 
         parts = {
             name: partial(fresh, part)
-            for name, (part, figures) in PARTS.items()
-            if any(asked.only in figure for figure in figures)
+            for name, part in PARTS.items()
+            if any(asked.only in figure for figure in part.figures)
         }
         return await measured("browser", parts)
 

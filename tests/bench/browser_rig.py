@@ -13,6 +13,7 @@ import grpc.aio
 from aiohttp import web
 
 import tenure
+from browserhost.chrome import chrome_path
 from tenure.v1.session_service_pb2 import ShutdownBrowserRequest
 from tenure.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.fixtures.system import RunningSystem
@@ -53,6 +54,12 @@ class Bench:
             request = ShutdownBrowserRequest(profile=held.profile, fencing_token=held.fencing_token)
             await SessionServiceStub(channel).ShutdownBrowser(request, timeout=60)
 
+    def devtools(self) -> str:
+        """The WebSocket of the port of the one browser that there is; only where the rig has given it one."""
+        (file,) = self.system.data_root.rglob("DevToolsActivePort")
+        number, path = file.read_text().split()
+        return f"ws://127.0.0.1:{number}{path}"
+
     def hang_alarms(self) -> int:
         """How many browsers the host has taken for hung."""
         return sum('"hung' in line or " hung" in line for line in self.system.log("browserhost").splitlines())
@@ -75,11 +82,19 @@ def rss_mb(pid: int) -> float:
 
 
 @asynccontextmanager
-async def browser_rig(url: str, settings: Mapping[str, str] = {}) -> AsyncIterator[Bench]:
-    """The system, with `settings` as its services name them, until the block is left."""
-    told = {f"TENURE_{name.upper()}": value for name, value in settings.items()}
-    before = {name: os.environ.get(name) for name in told}
+async def browser_rig(
+    url: str, settings: Mapping[str, str] = {}, *, port: bool = False
+) -> AsyncIterator[Bench]:
+    """The system, with `settings` as its services name them, until the block is left.
+
+    `port`: its browsers have a port of their own beside the host's pipe, which only a bench may want: whoever
+    connects there goes round all that the host is for.
+    """
     with tempfile.TemporaryDirectory(prefix="tenure-bench-", ignore_cleanup_errors=True) as folder:
+        if port:
+            settings = {**settings, "chrome": _with_port(Path(folder), settings.get("chrome", "chromium"))}
+        told = {f"TENURE_{name.upper()}": value for name, value in settings.items()}
+        before = {name: os.environ.get(name) for name in told}
         system = RunningSystem(Path(folder) / "tenure")
         os.environ.update(told)
         try:
@@ -94,6 +109,14 @@ async def browser_rig(url: str, settings: Mapping[str, str] = {}) -> AsyncIterat
             yield Bench(system, url)
         finally:
             await system.stop()
+
+
+def _with_port(folder: Path, chrome: str) -> str:
+    """A program that is Chrome with a port of its choice."""
+    program = folder / "chrome-with-port"
+    program.write_text(f'#!/bin/sh\nexec {chrome_path(chrome)} --remote-debugging-port=0 "$@"\n')
+    program.chmod(0o755)
+    return str(program)
 
 
 @asynccontextmanager
