@@ -138,9 +138,9 @@ class CdpEndpoint:
         self.returning.expect(browser.mux.roster.parked)
 
     async def hand_over(self, reason: str) -> None:
-        """Leave to the next host what clients can be left to it, cut the others, and stop listening.
+        """Leave to the next host what clients can be left to it, and cut the others.
 
-        Every other use of the browsers is over.
+        Every other use of the browsers is over. Whoever comes hears until `aclose` that this host goes.
         """
         self._parting = True
         grants, self._issued = tuple(self._issued.values()), {}
@@ -151,7 +151,6 @@ class CdpEndpoint:
                 _log.error("its clients are not left to the next host", why=repr(end))
                 for guest in tuple(each.clients):
                     guest.close(reason)
-        await self.web.aclose()
 
     async def aclose(self, reason: str = "SESSION_ENDED") -> None:
         """Cut every grant and stop listening. Idempotent."""

@@ -199,11 +199,15 @@ class Host:
         self._complain(await asyncio.gather(*closings, return_exceptions=True))
 
     async def leave(self) -> None:
-        """Begin nothing more, and leave every browser as it is to the next host; this one is over."""
+        """Begin nothing more, and leave every browser as it is to the next host; this one is over.
+
+        Who is in session is proven once more, for what is still to be told to their clients.
+        """
         self._stopping = self._left = True
         await self._tasks.aclose()
         await self._watchdog.aclose()
         await asyncio.gather(*(each.leave() for each in self._profiles.values()))
+        await asyncio.gather(*(each.prove() for each in self._profiles.values()))
 
     async def _close(self, profile: Profile, turn: asyncio.Semaphore) -> None:
         async with turn:

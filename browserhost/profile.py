@@ -43,16 +43,12 @@ from browserhost.witness.ledger import SCREENSHOT, Item
 from browserhost.witness.witness import Witness
 from browserhost.workshop import Workshop
 from browserhost.yielding import YieldingLock
-from tenure.errors import (
-    BrowserCrashed,
-    HostUnreachable,
-)
+from tenure.errors import BrowserCrashed, HostUnreachable
 from tenure.names import IncidentName
 
 HOST_STOPPING = "HOST_STOPPING"
-LEAVE_S = 5.0
-"""What a host that hands over gives to an open under way, and to a flush."""
-
+LEAVE_S, PROVE_S = 5.0, 1.0
+"""What a host that hands over gives to an open under way and to a flush, and then to a proof."""
 _log = structlog.get_logger("profile")
 
 
@@ -276,6 +272,12 @@ class Profile:
         self._underway.cancel_openings()
         await self.witness.aclose()
         await self._tasks.aclose()
+
+    async def prove(self) -> None:
+        """Have the open session's proof last a while longer, if it can be had soon. Does not raise."""
+        if self.session is not None and self.session.state is State.OPEN:
+            await asyncio.wait([self._tasks.spawn(self._fence.renew(self.session.token))], timeout=PROVE_S)
+            await self._tasks.aclose()
 
     async def aclose(self) -> None:
         """Halt, close the browser cleanly, stop. The marker of a hold that goes on stays held."""

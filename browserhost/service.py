@@ -57,8 +57,9 @@ async def serve(settings: BrowserHostSettings, shutdown: Shutdown) -> None:
         called = await keepers.call()
         async with (
             Channels("browserhost") as channels,
-            Server("browserhost", settings, forwarded_identity, REQUIRED) as server,
+            # Ends last: as long as this process is there it says so to who waits for the next one.
             await _cdp_endpoint(settings.cdp_listen, called) as endpoint,
+            Server("browserhost", settings, forwarded_identity, REQUIRED) as server,
         ):
             channel = channels.to(settings.lockservice)
             stub = LockServiceStub(channel)

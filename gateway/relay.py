@@ -41,7 +41,7 @@ class Relay:
     """Serves the routes, until `end`."""
 
     def __init__(self, backends: Backends, http: aiohttp.ClientSession, resume_s: float) -> None:
-        """`resume_s`: how long a client is kept for the next process of a host that hands over; 0: not."""
+        """`resume_s`: how long a client is kept for the next process of a host that handed over; 0: not."""
         self._resume_s = resume_s
         self._backends = backends
         self._http = http
@@ -107,15 +107,25 @@ class Relay:
     async def _again(self, host: str, ticket: str) -> Upstream:
         """The next process of a host that handed over, once it is there and lets the client in again.
 
-        Raises TimeoutError after `resume_s`, HTTPNotFound when the client was not left to it.
+        As long as either process itself says that it is not known yet, that is waited for: the one that
+        goes is there until its slowest browser is done, the next one decides in a bounded time. Raises
+        TimeoutError `resume_s` after the last such word, HTTPNotFound when the client was not left to it.
         """
-        async with asyncio.timeout(self._resume_s):
+        async with asyncio.timeout(self._resume_s) as limit:
             while True:
                 with suppress(web.HTTPBadGateway, web.HTTPServiceUnavailable):
                     if address := await find(self._backends, host):
                         async with asking(host):
-                            return await self._connect(f"{address}/resumed/{ticket}")
+                            return await self._resume(f"{address}/resumed/{ticket}", limit)
                 await asyncio.sleep(AGAIN_S)
+
+    async def _resume(self, address: str, limit: asyncio.Timeout) -> Upstream:
+        try:
+            return await self._connect(address)
+        except aiohttp.WSServerHandshakeError as refused:
+            if refused.status == web.HTTPServiceUnavailable.status_code:
+                limit.reschedule(asyncio.get_running_loop().time() + self._resume_s)
+            raise
 
     async def _connect(self, address: str, headers: dict[str, str] | None = None) -> Upstream:
         return await connect(self._http, f"ws://{address}", MAX_MESSAGE, autoping=False, headers=headers)

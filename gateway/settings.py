@@ -33,8 +33,8 @@ class GatewaySettings(ServiceSettings):
         ge=0,
         le=20,
         description=(
-            "how long a DevTools client is kept for the next process of a browser host that hands over, in "
-            "seconds; 0 has it closed at once"
+            "how long a DevTools client is kept for the next process of a browser host that handed over and "
+            "is gone, in seconds; 0 has it closed at once"
         ),
         examples=["15"],
     )

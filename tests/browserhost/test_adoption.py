@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from browserhost import marker as marks
+from browserhost import profile as profiles
 from browserhost.adoption import mismatch
 from browserhost.browser import NotAdopted
 from browserhost.keepers import Called
@@ -379,6 +380,29 @@ async def test_a_host_that_hands_over_lets_what_is_under_way_come_to_its_end(mac
     finish.set()
     await asyncio.wait_for(leaving, 30)
     assert acting.done()
+
+
+async def test_a_host_that_hands_over_proves_its_holds_once_more_for_what_their_clients_are_still_told(
+    machine: Machine,
+) -> None:
+    await opened(machine)
+    asked = len(machine.locks.verified)
+    await machine.host.leave()
+    assert 41 in machine.locks.verified[asked:]
+    await succeeded(machine)
+    await served(machine)
+
+
+async def test_a_lock_service_that_is_away_holds_no_host_up_that_hands_over(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "PROVE_S", 0.05)
+    await opened(machine)
+    machine.locks.answer = asyncio.Event()
+    await asyncio.wait_for(machine.host.leave(), 30)
+    machine.locks.answer = None
+    await succeeded(machine)
+    await served(machine)
 
 
 async def test_clients_that_are_not_back_yet_end_with_a_hold_that_is_not_current(machine: Machine) -> None:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from gateway import pair
+from gateway import pair, relay
 from tenure.cdp import HANDED_OVER, QUIET, RETURNS
 from tests.fixtures.chrome import until
 from tests.gateway.conftest import System
@@ -164,11 +164,29 @@ async def test_a_client_whose_host_does_not_come_back_is_told_that_it_stopped(
     system: System, http: aiohttp.ClientSession, host: Host
 ) -> None:
     system.http._relay._resume_s = 0.5
-    system.host.devtools.unready = 1000
+    async with http.ws_connect(url(system)) as socket:
+        await socket.send_str("1")
+        await asyncio.wait_for(host.quiet.wait(), 30)
+        system.lock.hosts[0].cdp_address = "127.0.0.1:1"
+        host.may.set()
+        assert await end_of(socket) == STOPPING
+
+
+async def test_a_client_is_kept_while_the_host_that_goes_is_there_for_its_other_browsers(
+    system: System, http: aiohttp.ClientSession, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time begins when that host is gone."""
+    system.http._relay._resume_s = 3.0
+    monkeypatch.setattr(relay, "AGAIN_S", 0.5)
+    following = NextHost()
+    system.host.devtools.resumed["first"] = following.serve
+    system.host.devtools.unready = 8
     host.may.set()
     async with http.ws_connect(url(system)) as socket:
         await socket.send_str("1")
-        assert await end_of(socket) == STOPPING
+        await asyncio.wait_for(host.heard.wait(), 30)
+        await socket.send_str("2")
+        assert [await socket.receive_str(timeout=30) for _ in range(2)] == ["from first", "2"]
 
 
 async def test_a_client_that_was_not_left_to_the_next_host_is_told_at_once(
