@@ -3,8 +3,11 @@
 Providers lock an account that is tried with a wrong password again and again, and a browser asks for dozens
 of connections at once. So where nobody knows yet whether they are taken, one attempt goes first; and after a
 refusal there is none before a time is over, which doubles, and then one alone. Other credentials, which are
-read anew for each connection, begin anew. Some answer for a blocked destination as for a wrong password, so
-what was taken a moment ago is shown once more before all who share it are put off.
+read anew for each connection, begin anew.
+
+Some upstreams answer for a blocked destination as for a wrong password. So where credentials have been taken,
+one destination's refusal is its own: it alone is put off once it is refused again. Only when another one is
+refused too, and none was let through in between, are all put off that share the credentials.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -27,18 +30,41 @@ TOGETHER_S = 1.0
 """How long others wait for the first attempt's answer: it may be its destination that is slow."""
 MOST = 1024
 """Standings that are remembered; each profile may have a user of its own."""
+MOST_REFUSED = 64
+"""Destinations of one standing that are remembered."""
 
 _log = structlog.get_logger("egress")
 
 
 @dataclass(slots=True, repr=False)
-class _Standing:
-    """`until`: no attempt before. `first`: set when the attempt that goes first has ended."""
+class _Wait:
+    """No attempt before `until`; none is made to wait while `wait_s` is 0."""
 
-    taken: bool = False
     wait_s: float = 0.0
     until: float = 0.0
+
+    def longer(self, now: float) -> None:
+        """It was refused again; those that were under way with the first are one refusal."""
+        if not self.wait_s or now >= self.until:
+            self.wait_s = min(max(FIRST_S, 2 * self.wait_s), LONGEST_S)
+            self.until = now + self.wait_s
+
+    def why(self, now: float) -> NotTaken:
+        left_s = self.until - now
+        return NotTaken(math.ceil(left_s)) if left_s > 0 else NotTaken(under_way=True)
+
+
+@dataclass(slots=True, repr=False)
+class _Standing:
+    """`taken`: as far as is known. `good`: they were, once. `first`: set when the attempt that goes first has
+    ended. `refused`: the destinations that were, since they were taken last.
+    """
+
+    taken: bool = False
+    good: bool = False
+    all: _Wait = field(default_factory=_Wait)
     first: asyncio.Event | None = None
+    refused: dict[str, _Wait] = field(default_factory=dict)
 
 
 class SignIns:
@@ -50,27 +76,36 @@ class SignIns:
 
     def is_wary(self, upstream: str) -> bool:
         """Whether it is to be asked for `refuse` before anything is sent there. Reads nothing."""
-        return any(name == upstream and found.wait_s for (name, _), found in self._standings.items())
+        return any(
+            name == upstream and (found.all.wait_s or found.refused)
+            for (name, _), found in self._standings.items()
+        )
 
-    def refuse(self, upstream: str, shown: Credentials) -> None:
-        """Raise NotTaken while these are not to be shown there."""
+    def refuse(self, upstream: str, shown: Credentials, where: str = "") -> None:
+        """Raise NotTaken while these are not to be shown there. `where` as `attempt` has it."""
         found = self._standings.get((upstream, shown))
-        if found is not None and found.wait_s and (self._now() < found.until or found.first is not None):
-            raise self._not_taken(found)
+        if found is None:
+            return
+        for wait in (found.all, found.refused.get(where, found.all)):
+            if self._now() < wait.until:
+                raise wait.why(self._now())
+        if found.all.wait_s and found.first is not None:
+            raise found.all.why(self._now())
 
     @asynccontextmanager
-    async def attempt(self, upstream: str, shown: Credentials) -> AsyncIterator[None]:
+    async def attempt(self, upstream: str, shown: Credentials, where: str = "") -> AsyncIterator[None]:
         """The block shows them, and raises NotTaken where they are refused, which then says until when.
 
-        Raises NotTaken while they are not to be shown.
+        `where` is the destination, where the upstream knows it by then. Raises NotTaken while they are not
+        to be shown.
         """
         found = self._standing(upstream, shown)
         with suppress(TimeoutError):
             async with asyncio.timeout(TOGETHER_S):
                 # Again and again: one that came to nothing has told nobody anything.
-                while not found.taken and not found.wait_s and found.first is not None:
+                while not found.taken and not found.all.wait_s and found.first is not None:
                     await found.first.wait()
-        self.refuse(upstream, shown)
+        self.refuse(upstream, shown, where)
         known = found.taken
         first = None
         if not found.taken and found.first is None:
@@ -79,10 +114,10 @@ class SignIns:
             yield
         except NotTaken:
             found.taken = False
-            if known:
+            wait = self._refused(upstream, found, where, known=known)
+            if wait is None:
                 raise
-            self._refused(upstream, found)
-            raise self._not_taken(found) from None
+            raise wait.why(self._now()) from None
         except Unwilling:
             # Who will not connect there has let us in.
             self._taken(found)
@@ -94,24 +129,28 @@ class SignIns:
                 found.first = None
                 first.set()
 
-    def _refused(self, upstream: str, found: _Standing) -> None:
-        if found.wait_s and self._now() < found.until:
-            return  # one of those that were under way with the first
-        found.wait_s = min(max(FIRST_S, 2 * found.wait_s), LONGEST_S)
-        found.until = self._now() + found.wait_s
-        _log.warning("credentials refused", upstream=upstream, again_s=found.wait_s)
+    def _refused(self, upstream: str, found: _Standing, where: str, *, known: bool) -> _Wait | None:
+        """What is put off for it, if anything is. `known`: they counted as taken when they were shown."""
+        own = found.refused.get(where)
+        is_first = where != "" and found.good and not found.refused
+        if where and found.good and own is None and len(found.refused) < MOST_REFUSED:
+            found.refused[where] = _Wait()
+        if known or is_first:
+            return None
+        wait = found.all if own is None else own
+        wait.longer(self._now())
+        _log.warning("credentials refused", upstream=upstream, again_s=wait.wait_s)
+        return wait
 
     def _taken(self, found: _Standing) -> None:
-        found.taken, found.wait_s, found.until = True, 0.0, 0.0
-
-    def _not_taken(self, found: _Standing) -> NotTaken:
-        left_s = found.until - self._now()
-        return NotTaken(math.ceil(left_s)) if left_s > 0 else NotTaken(under_way=True)
+        found.taken = found.good = True
+        found.all = _Wait()
+        found.refused.clear()
 
     def _standing(self, upstream: str, shown: Credentials) -> _Standing:
         name = (upstream, shown)
         if name not in self._standings and len(self._standings) >= MOST:
             # A refusal is worth more than what is found out again by one attempt.
-            kept = [(key, each) for key, each in self._standings.items() if each.first or each.wait_s]
+            kept = [(key, each) for key, each in self._standings.items() if each.first or each.all.wait_s]
             self._standings = dict(kept[-MOST // 2 :])
         return self._standings.setdefault(name, _Standing())

@@ -90,7 +90,7 @@ class Through:
             keeping, name = self._upstream.keeping, str(self._upstream)
             if keeping is not None and self._egress.sign_ins.is_wary(name):
                 # Before it is asked for anything: to be challenged again and again is no better.
-                self._egress.sign_ins.refuse(name, await self._credentials(keeping))
+                self._egress.sign_ins.refuse(name, await self._credentials(keeping), self._where(to))
             if not self._asks:
                 try:
                     return await self._attempt(to, signed=False)
@@ -117,12 +117,16 @@ class Through:
             if credentials is None:
                 await asking.ask(upstream.scheme, end, to, None)
             else:
-                async with self._egress.sign_ins.attempt(str(upstream), credentials):
+                async with self._egress.sign_ins.attempt(str(upstream), credentials, self._where(to)):
                     await asking.ask(upstream.scheme, end, to, credentials)
         except BaseException:
             end.abort()
             raise
         return end
+
+    def _where(self, to: Destination) -> str:
+        """What a refusal of the credentials may be of; SOCKS 5 takes them before it hears where to."""
+        return "" if self._upstream.scheme == "socks5" else to.host
 
     async def _credentials(self, keeping: Keeping) -> Credentials:
         """As they are now. Raises Unreadable."""

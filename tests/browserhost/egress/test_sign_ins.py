@@ -33,10 +33,17 @@ def ins(clock: Clock) -> SignIns:
     return SignIns(clock)
 
 
-async def shown(ins: SignIns, who: Credentials, error: Exception | None = None) -> None:
-    async with ins.attempt(GATE, who):
+async def shown(ins: SignIns, who: Credentials, error: Exception | None = None, where: str = "") -> None:
+    async with ins.attempt(GATE, who, where):
         if error is not None:
             raise error
+
+
+async def refused(ins: SignIns, where: str) -> str:
+    """What is said of one that was shown, and was refused."""
+    with pytest.raises(NotTaken) as error:
+        await shown(ins, ALICE, NotTaken(), where)
+    return str(error.value).removeprefix("the proxy refused the credentials")
 
 
 async def test_each_refusal_doubles_the_wait_up_to_a_bound(ins: SignIns, clock: Clock) -> None:
@@ -122,13 +129,13 @@ async def test_what_was_taken_a_moment_ago_is_shown_once_more_before_all_are_put
     await shown(ins, ALICE)
     answered = asyncio.Event()
 
-    async def refused() -> None:
+    async def fails() -> None:
         async with ins.attempt(GATE, ALICE):
             await answered.wait()
             raise NotTaken
 
     # Those that are under way together are one refusal.
-    together = [asyncio.create_task(refused()) for _ in range(3)]
+    together = [asyncio.create_task(fails()) for _ in range(3)]
     await asyncio.sleep(0)
     answered.set()
     ends = await asyncio.gather(*together, return_exceptions=True)
@@ -158,3 +165,81 @@ async def test_refusals_are_remembered_longer_than_what_is_unknown(
     with pytest.raises(NotTaken):
         ins.refuse(GATE, ALICE)
     assert len(ins._standings) <= 4
+
+
+async def test_a_destination_that_is_refused_again_and_again_puts_off_itself_alone(
+    ins: SignIns, clock: Clock
+) -> None:
+    """Providers answer for a blocked one as for a wrong password."""
+    await shown(ins, ALICE, where="shop.test")
+    said = []
+    for _ in range(3):
+        said.append(await refused(ins, "blocked.test"))
+        clock.now += 4 * FIRST_S
+    assert said == ["", ", and is not shown them again for 5 s", ", and is not shown them again for 10 s"]
+    clock.now -= 3 * FIRST_S
+    assert ins.is_wary(GATE)
+    with pytest.raises(NotTaken):
+        ins.refuse(GATE, ALICE, "blocked.test")
+    ins.refuse(GATE, ALICE, "shop.test")
+    await shown(ins, ALICE, where="shop.test")
+    assert not ins.is_wary(GATE)
+    assert await refused(ins, "blocked.test") == ""
+
+
+async def test_two_destinations_that_are_refused_one_after_the_other_put_off_all(
+    ins: SignIns, clock: Clock
+) -> None:
+    await shown(ins, ALICE, where="shop.test")
+    assert await refused(ins, "blocked.test") == ""
+    assert await refused(ins, "forbidden.test") == ", and is not shown them again for 5 s"
+    for where in ("shop.test", "blocked.test"):
+        with pytest.raises(NotTaken, match=r"again for 5 s$"):
+            ins.refuse(GATE, ALICE, where)
+    # Those that were refused say nothing new of the credentials: they keep nobody longer.
+    clock.now += FIRST_S
+    assert await refused(ins, "blocked.test") == ", and is not shown them again for 5 s"
+    assert await refused(ins, "forbidden.test") == ", and is not shown them again for 5 s"
+    ins.refuse(GATE, ALICE, "shop.test")
+    assert await refused(ins, "third.test") == ", and is not shown them again for 10 s"
+    with pytest.raises(NotTaken, match=r"again for 10 s$"):
+        ins.refuse(GATE, ALICE, "shop.test")
+
+
+async def test_a_refusal_that_comes_after_another_destination_was_let_through_is_its_own(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "TOGETHER_S", 0.01)
+    with pytest.raises(NotTaken):
+        async with ins.attempt(GATE, ALICE, "blocked.test"):
+            await shown(ins, ALICE, where="shop.test")
+            raise NotTaken
+    ins.refuse(GATE, ALICE, "shop.test")
+
+
+async def test_where_credentials_were_never_taken_any_refusal_is_theirs(ins: SignIns) -> None:
+    assert await refused(ins, "blocked.test") == ", and is not shown them again for 5 s"
+    with pytest.raises(NotTaken):
+        ins.refuse(GATE, ALICE, "shop.test")
+
+
+async def test_of_destinations_that_were_refused_no_more_than_a_bound_is_remembered(
+    ins: SignIns, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "MOST_REFUSED", 3)
+    await shown(ins, ALICE, where="shop.test")
+    for number in range(9):
+        await refused(ins, f"{number}.test")
+        clock.now += LONGEST_S
+    (found,) = ins._standings.values()
+    assert len(found.refused) == 3
+
+
+async def test_refusals_that_were_under_way_together_count_once(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "TOGETHER_S", 0.01)
+    with pytest.raises(NotTaken, match=r"again for 5 s$"):
+        async with ins.attempt(GATE, ALICE):
+            assert await refused(ins, "") == ", and is not shown them again for 5 s"
+            raise NotTaken

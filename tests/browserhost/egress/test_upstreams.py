@@ -159,6 +159,25 @@ async def test_an_upstream_that_refused_credentials_is_left_alone_with_them(
     assert (await ground.ask(one))[0] == socks.SUCCEEDED
 
 
+@pytest.mark.parametrize("kind", ["http", "https"])
+async def test_a_destination_that_is_answered_for_as_for_a_wrong_password_keeps_nobody_from_others(
+    ground: Ground, kind: str
+) -> None:
+    upstream = await ground.gate(kind)
+    upstream.blocked.add("blocked.test")
+    egress = Egress(sign_ins=SignIns(lambda: 1000.0))
+    one, other = [await ground.forwarder(upstream, egress=egress) for _ in range(2)]
+    for each in (one, other):
+        assert (await ground.ask(each))[0] == socks.SUCCEEDED
+    for _ in range(3):
+        assert (await ground.ask(one, "blocked.test"))[0] == socks.FAILED
+    touched = upstream.touched
+    assert (await ground.ask(other, "blocked.test"))[0] == socks.FAILED
+    assert upstream.touched == touched  # it has been refused twice: left alone for a while
+    for each in (one, other):
+        assert (await ground.ask(each))[0] == socks.SUCCEEDED
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_credentials_that_are_taken_again_are_as_good_as_before(ground: Ground, kind: str) -> None:
     upstream, now = await ground.gate(kind), 1000.0
