@@ -68,8 +68,9 @@ def parse(message: Piece | str) -> Call | None:
     try:
         text = message if isinstance(message, str) else str(message, "utf-8")
         fields, written = (_loads(text), None) if len(text) < _SHORT else _members(text)
-        if len(text) >= _SHORTEST_ODD:
-            _check_depth(text, fields)
+        if len(text) >= _SHORTEST_ODD and text.count("{") + text.count("[") > _DEEPEST:
+            _check_depth(fields)
+            written = None  # a member that is there twice may be too deep where it does not count
     except (ValueError, IndexError, RecursionError):
         return None
     if not isinstance(fields, dict):
@@ -142,10 +143,8 @@ def _expect(text: str, at: int, sign: str) -> int:
     return _after(text, at + 1)
 
 
-def _check_depth(text: str, value: object) -> None:
+def _check_depth(value: object) -> None:
     """Raises ValueError when it is deeper than Chrome reads."""
-    if text.count("{") + text.count("[") <= _DEEPEST:
-        return
     level: list[Any] = [value]
     for _ in range(_DEEPEST):
         inside = (each.values() if isinstance(each, dict) else each for each in level)

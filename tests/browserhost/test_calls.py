@@ -65,6 +65,16 @@ def test_what_chrome_reads_is_a_call_however_deep_it_looks(pad: str) -> None:
         assert json.loads(bytes(call.written))["x"] == json.loads(value)
 
 
+@pytest.mark.parametrize("pad", ["", PAD])
+@pytest.mark.parametrize("deep", ["[" * 299 + "]" * 299, '{"a":' * 299 + "1" + "}" * 299])
+def test_what_is_too_deep_for_chrome_is_not_sent_where_it_does_not_count(deep: str, pad: str) -> None:
+    """Chrome would refuse the whole, without saying whose it was."""
+    call = calls.parse(f'{{"id":1,"method":"m","params":{{"x":{deep},"pad":"{pad}","x":1}}}}')
+    assert call is not None
+    assert json.loads(bytes(call.written)) == {"x": 1, "pad": pad}
+    assert bytes(call.written).count(b'"x"') == 1
+
+
 @pytest.mark.parametrize("message", [b"\xff", b"", b'{"id":1,"method":"\xff"}'])
 def test_what_is_no_text_is_none(message: bytes) -> None:
     assert calls.parse(message) is None
