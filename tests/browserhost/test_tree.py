@@ -335,6 +335,32 @@ def read_until(descriptor: int, end: bytes) -> bytes:
     return said
 
 
+@pytest.mark.parametrize("forks", [False, True])
+@pytest.mark.parametrize("wait_s", [0.0, 60.0])
+async def test_the_programs_have_nothing_open_but_what_is_meant_for_them(
+    nursery: Nursery, wait_s: float, forks: bool
+) -> None:
+    """Neither what the keeper holds for a next host, nor the way out's socket, nor the life line."""
+    group = nursery.folder / "group"
+    if forks:
+        group.mkdir()
+        (group / "cgroup.procs").touch()
+    made = await nursery.started(
+        "ls /proc/$$/fd >&4; echo done >&4; read line <&3; exit 0",
+        f"ls /proc/$$/fd >$WITNESS; {XVFB}",
+        cgroup=str(group) if forks else "",
+        wait_s=wait_s,
+    )
+    said = await asyncio.to_thread(read_until, made.ends[0], b"done\n")
+    script = "255"  # where bash has the script that it reads
+    assert set(said.decode().split()) == {"0", "1", "2", "3", "4", "5", script, "done"}
+    assert set((nursery.folder / "witness").read_text().split()) == {"0", "1", "2", "3", script}
+    made.close_pipe()
+    if wait_s:
+        made.tree.keep_for_nobody()
+    assert (await made.gone()).clean
+
+
 async def test_the_programs_join_their_control_group_before_they_run(nursery: Nursery) -> None:
     """Any directory does: the kernel's own takes the same word in a file of that name."""
     group = nursery.folder / "group"
