@@ -7,7 +7,7 @@ directory". It is fsynced before Chrome starts and before a hold's end is acknow
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from browserhost import durable
@@ -41,6 +41,28 @@ class Marker:
     suspected: bool = False
     driven: int | None = None
     config_generation: int = 0
+
+    def begun(self, token: int) -> Marker:
+        """The running browser is about to be driven under another hold."""
+        return replace(self, token=token, held=True, used=True, suspected=False, driven=token)
+
+    def taken_back(self, before: Marker, token: int) -> Marker:
+        """It has ended before anything was done under `token`: its end is judged as that of the hold `before`.
+
+        What `begun` changed is as it was, unless something was said of the token meanwhile.
+        """
+        if self.token != token or self.suspected or self.report != before.report:
+            return self
+        flushed_at = before.flushed_at if self.flushed_at is None else self.flushed_at
+        return replace(
+            self,
+            token=before.token,
+            held=before.held,
+            used=before.used,
+            suspected=before.suspected,
+            driven=before.driven,
+            flushed_at=flushed_at,
+        )
 
 
 def load(path: Path) -> Marker | None:

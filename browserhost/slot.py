@@ -260,9 +260,7 @@ class Slot:
         """The live browser at the URL; None when it proved unusable and is closed."""
         before = self.record.known
         token = wanted.token
-        await self.record.change(
-            lambda now: replace(now, token=token, held=True, used=True, suspected=False, driven=token)
-        )
+        await self.record.change(lambda now: now.begun(token))
         gate()
         follow(wanted.token, browser)
         try:
@@ -272,8 +270,7 @@ class Slot:
         except TenureError as error:
             _log.warning("warm browser is unusable", profile=self._key, why=str(error))
             await self.close()
-            # Nothing was done under the new hold yet, so the end is judged as that of the old one.
-            await self.record.put(replace(before, end=self.record.known.end))
+            await self.record.change(lambda now: now.taken_back(before, token))
             return None
         ahead, self.prewarmed = self.prewarmed, False
         if ahead:

@@ -110,6 +110,25 @@ async def test_an_unusable_warm_browser_is_judged_by_how_its_last_hold_left_it(
     assert "nobody held it" in machine.root.profile(ALICE).findings.read_text()
 
 
+async def test_what_is_said_of_the_new_hold_while_an_unusable_browser_is_closed_stays_on_record(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    machine.chrome.fail["hand_over"] = BrowserCrashed(problem="hangs")
+    machine.chrome.dies_clean = False
+    unclean = Inspection(Verdict.UNCLEAN_CONSISTENT, ("exit_type is Crashed",))
+    monkeypatch.setattr(directory, "inspect", lambda *_: unclean)
+    closing, go_on = machine.chrome.pause("close")
+    opening = asyncio.create_task(machine.open(50))
+    await closing.wait()
+    await machine.profile().slot.record.quarantine(50)
+    go_on.set()
+    with pytest.raises(ProfileCorrupt):
+        await opening
+    assert len(machine.chrome.launched) == 1
+
+
 async def test_when_all_places_are_taken_the_least_recently_used_unheld_one_goes(small: Machine) -> None:
     await small.open(41, ALICE)
     await small.open(42, BOB)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,23 @@ async def test_a_change_whose_waiter_is_cancelled_is_on_record(record: Record, d
     disk.go_on.set()
     await asyncio.wait([quarantining])
     assert record.marker == replace(HELD, suspected=True)
+
+
+def test_a_hold_that_was_begun_and_is_taken_back_leaves_everything_else_as_it_came_to_be() -> None:
+    before = Marker(41, held=False, boot_id="boot", pid=7, flushed_at=5.0, suspected=True, driven=40)
+    begun = before.begun(50)
+    assert (begun.token, begun.held, begun.used, begun.suspected, begun.driven) == (50, True, True, False, 50)
+    assert begun.taken_back(before, 50) == before
+    ended = replace(begun, end=marks.UNCLEAN, flushed_at=None, detail="new")
+    assert ended.taken_back(before, 50) == replace(before, end=marks.UNCLEAN, detail="new")
+    flushed = replace(begun, end=marks.CLEAN, flushed_at=9.0)
+    assert flushed.taken_back(before, 50) == replace(before, end=marks.CLEAN, flushed_at=9.0)
+
+
+@pytest.mark.parametrize(
+    "said", [{"suspected": True}, {"report": "BROWSER_LOST"}, {"token": 60, "suspected": True}, {"token": 60}]
+)
+def test_a_hold_of_which_something_was_said_is_not_taken_back(said: dict[str, Any]) -> None:
+    before = Marker(41, held=False, boot_id="boot")
+    now = replace(before.begun(50), **said)
+    assert now.taken_back(before, 50) == now
