@@ -47,7 +47,7 @@ class Marker:
         return replace(self, token=token, held=True, used=True, suspected=False, driven=token)
 
     def taken_back(self, before: Marker, token: int) -> Marker:
-        """It has ended before anything was done under `token`: its end is judged as that of the hold `before`.
+        """It ended before anything was done under `token`: its end is judged as that of the hold `before`.
 
         What `begun` changed is as it was, unless something was said of the token meanwhile.
         """
