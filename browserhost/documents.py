@@ -22,6 +22,7 @@ class Documents:
         self.observer: Observer | None = None
         self._root = root
         self._forms = FrameForms()
+        self._asked: dict[Page, tuple[asyncio.Future[Result], bool]] = {}
         self._navigating = Navigating(root, self._tell)
 
     def follow(self, page: Page, *, news: bool = True) -> None:
@@ -33,7 +34,8 @@ class Documents:
         # The renderer may take notice only after the first commit: then this tells what was missed,
         # and enabling lifecycle events repeats those of the present document.
         tree = self._root.post("Page.getFrameTree", {}, page.session)
-        tree.add_done_callback(lambda answer: self._stands(page, answer, news=news))
+        self._asked[page] = tree, news
+        tree.add_done_callback(lambda _: self._stands(page))
         self._root.post("Page.setLifecycleEventsEnabled", {"enabled": True}, page.session)
 
     async def navigate(self, page: Page, url: str) -> None:
@@ -45,11 +47,20 @@ class Documents:
 
     def hear(self, method: str, page: Page, params: Result, *, framed: bool) -> None:
         """An event of a page's session; `framed`: of one on a frame that runs in a process of its own."""
+        if page in self._asked:
+            self._stands(page)
         handler = (_OF_FRAMES if framed else _OF_PAGES).get(method)
         if handler is not None:
             handler(self, page, params)
 
-    def _stands(self, page: Page, answer: asyncio.Future[Result], *, news: bool) -> None:
+    def _stands(self, page: Page) -> None:
+        """Take where Chrome said that a page stands, once it has: before what it told after that, of which
+        much may come in one read, while a future calls back a turn of the loop later.
+        """
+        answer, news = self._asked.get(page, (None, True))
+        if answer is None or not answer.done():
+            return
+        del self._asked[page]
         if answer.cancelled() or answer.exception() is not None:
             return
         tree = answer.result()["frameTree"]

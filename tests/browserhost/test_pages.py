@@ -145,6 +145,14 @@ async def test_a_page_tells_where_it_stood_before_it_was_listened_to(chrome: Chr
     assert (page.url, page.is_at("L1"), chrome.settled) == ("http://a/", True, 1)
 
 
+async def test_where_a_page_stood_is_no_news_after_what_it_went_to_since(chrome: Chrome, page: Page) -> None:
+    chrome.answer("Page.getFrameTree", frameTree={"frame": {"id": "T", "loaderId": "L0", "url": ""}})
+    chrome.commit("L1", "http://a/")
+    chrome.lifecycle("load", "L1")
+    await asyncio.sleep(0)
+    assert (page.url, page.is_at("L1"), page.loaded) == ("http://a/", True, True)
+
+
 async def test_an_error_of_the_network_is_told(chrome: Chrome, page: Page) -> None:
     task = await start(chrome, page, "http://a/")
     chrome.answer("Page.navigate", loaderId="L1", errorText="net::ERR_NAME_NOT_RESOLVED")
