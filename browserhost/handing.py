@@ -19,6 +19,9 @@ from tenure.errors import NavigationFailed, ProxyDown
 
 WARM_URL = "http://warm.invalid/"
 """Leads nowhere: the forwarder has no address for it."""
+_AS_A_PAGE = {"disableCache": False, "includeCredentials": True}
+# The second is drawn once the first was shown.
+_TWO_FRAMES = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn())))"
 ANSWER_S = 3.0
 """How long a warm browser may take to prove that it answers."""
 DEPARTURE_S = 1.0
@@ -145,19 +148,20 @@ class Handing:
         return self._pages.front or await self._pages.open_tab()
 
     async def warm_up(self) -> None:
-        """Load a page that nobody serves in a context of its own, which is then done away with.
+        """Return once what a first navigation needs is there: the network's process has asked for an address
+        that nobody serves, through the forwarder, and the window has been drawn.
 
-        The network's process, the way through the forwarder and a renderer are there after that.
+        No other page is opened for it: the renderer that Chrome keeps ready would go to that one, and the
+        session's would have to be started.
         """
-        context = (await self._root.call("Target.createBrowserContext"))["browserContextId"]
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                wish = {"url": BLANK, "browserContextId": context, "background": True}
-                made = await self._root.post("Target.createTarget", wish)
-                page = await self._pages.arrival(made["targetId"])
-                await self._root.post("Page.navigate", {"url": WARM_URL}, page.session)
-        finally:
-            self._root.post("Target.disposeBrowserContext", {"browserContextId": context})
+        front = await self._front()
+        wish = {"frameId": front.target, "url": WARM_URL, "options": _AS_A_PAGE}
+        async with asyncio.timeout(ANSWER_S):
+            asked = self._root.post("Network.loadNetworkResource", wish, front.session)
+            await self._root.post(
+                "Runtime.evaluate", {"expression": _TWO_FRAMES, "awaitPromise": True}, front.session
+            )
+            await asked
 
     async def prepare(self) -> None:
         """After a session: what a client may have left something in goes, and a fresh tab waits instead.

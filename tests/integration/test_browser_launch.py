@@ -9,14 +9,18 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from browserhost.browser import Browser
+from browserhost.handing import WARM_URL
 from tenure import processes
+from tenure.cdp import Result
 from tenure.errors import BrowserCrashed, BrowserMissing, DiskFull, InvalidField, NavigationFailed
 from tests.fixtures.chrome import Browsers, DataRoot, Site, family, until
 from tests.fixtures.cores import core_limits
+from tests.fixtures.handed import front
 from tests.fixtures.ports import free_port
 
 Script = Callable[[str, str], str]
@@ -43,6 +47,27 @@ async def test_a_browser_opens_a_page_and_says_where_it_stands(browsers: Browser
     assert site.requests[0] == "GET /first"
     assert set(timings) == {"navigate"}
     assert set(browser.timings) == {"launch", "attach"}
+
+
+async def test_a_browser_is_warmed_up_over_its_way_out_and_without_another_page(
+    browsers: Browsers, site: Site
+) -> None:
+    """Another would take the renderer that Chrome keeps ready, and the session's would have to start."""
+    browser = await browsers.launch()
+    created: list[str] = []
+
+    def hear(method: str, params: Result, session: str) -> None:
+        if method == "Target.targetCreated":
+            created.append(params["targetInfo"]["type"])
+
+    browser.mux.root.listen(hear)
+    await browser.warm_up()
+    assert urlsplit(WARM_URL).hostname in {each.host for each in browser._forwarder._failures}
+    history = await browser.mux.root.call("Page.getNavigationHistory", {}, front(browser).session)
+    assert [each["url"] for each in history["entries"]] == ["about:blank"]
+    assert created == []
+    await browser.open(f"{site.url}/first")
+    assert browser.url == f"{site.url}/first"
 
 
 async def test_its_pid_is_chromes_main_process(browsers: Browsers) -> None:
