@@ -111,7 +111,7 @@ async def test_the_lock_stays_with_a_child_after_the_host_has_dropped_its_copy(t
     os.close(descriptor)
     assert lock.try_lock(path) is None
     assert await lock.wait_for_lock(path, timeout=0.02) is None
-    waiting = asyncio.create_task(lock.wait_for_lock(path, timeout=10))
+    waiting = asyncio.create_task(lock.wait_for_lock(path, timeout=30))
     await child.communicate(b"\n")
     taken = await waiting
     assert taken is not None

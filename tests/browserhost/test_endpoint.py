@@ -120,7 +120,7 @@ async def why_closed(grant: Grant) -> tuple[str, int]:
     """Connect and wait for the end."""
     async with connect(grant.url) as client:
         with pytest.raises(CdpClosed) as closed:
-            await client.call("Runtime.neverAnswered", timeout=5)
+            await client.call("Runtime.neverAnswered", timeout=30)
     return closed.value.reason, closed.value.code
 
 
@@ -170,7 +170,7 @@ async def test_a_cut_does_not_wait_for_a_silent_chrome_without_end(
     chrome.silent = {"Target.detachFromTarget"}
     async with connect(grant.url) as client:
         await client.call("Browser.getVersion")
-        await asyncio.wait_for(endpoint.cut(grant.secret, "TOKEN_SUPERSEDED"), 2)
+        await asyncio.wait_for(endpoint.cut(grant.secret, "TOKEN_SUPERSEDED"), 30)
         with pytest.raises(CdpClosed, match="TOKEN_SUPERSEDED"):
             await client.call("Browser.getVersion")
 
@@ -195,13 +195,14 @@ async def test_stopping_cuts_everybody(endpoint: CdpEndpoint, grant: Grant, chro
 
 
 async def test_the_client_hears_of_a_cut_before_chrome_has_answered_the_detach(
-    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome
+    endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("browserhost.mux.DETACH_S", 90)
     chrome.silent = {"Target.detachFromTarget", "Runtime.neverAnswered"}
     ending = asyncio.create_task(why_closed(grant))
     await until(lambda: "Runtime.neverAnswered" in chrome.asked)
     cutting = asyncio.create_task(endpoint.cut(grant.secret, "TOKEN_SUPERSEDED"))
-    assert await asyncio.wait_for(ending, 1) == ("TOKEN_SUPERSEDED", 4002)
+    assert await asyncio.wait_for(ending, 30) == ("TOKEN_SUPERSEDED", 4002)
     assert not cutting.done()
     cutting.cancel()
     chrome.mux.lost("BROWSER_CRASHED")

@@ -699,7 +699,7 @@ async def test_a_browser_whose_open_was_given_up_as_it_came_up_is_watched_all_th
     def store_slowly(path: Path, what: Marker) -> None:
         if what.pid:
             loop.call_soon_threadsafe(came.set)
-            go_on.wait(5)
+            go_on.wait(30)
         store(path, what)
 
     monkeypatch.setattr(marker, "store", store_slowly)

@@ -82,7 +82,7 @@ class Made:
         return False
 
     async def gone(self) -> Exit:
-        await asyncio.wait_for(asyncio.shield(self.tree.gone), 10)
+        await asyncio.wait_for(asyncio.shield(self.tree.gone), 30)
         self.close_pipe()
         assert not self.tree.directory.exists()
         assert not self.is_locked()
@@ -149,7 +149,7 @@ class Nursery:
         self, chrome: str = CHROME, xvfb: str = XVFB, cgroup: str = "", wait_s: float = 0.0
     ) -> Made:
         made = self.start(chrome, xvfb, cgroup=cgroup, wait_s=wait_s)
-        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
         return made
 
 
@@ -161,13 +161,13 @@ async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
         each.tree.kill()
         each.close_pipe()
         if each.tree._life.fileno() >= 0:
-            await asyncio.wait_for(asyncio.shield(each.tree.gone), 20)
+            await asyncio.wait_for(asyncio.shield(each.tree.gone), 30)
         await each.buried()
 
 
 async def test_chrome_is_told_its_display_and_gets_the_pipe_on_three_and_four(nursery: Nursery) -> None:
     made = nursery.start('echo "$DISPLAY $XAUTHORITY $TMPDIR $1" >&4; read line <&3')
-    pid, start = await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+    pid, start = await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
     tmp = nursery.folder / "tmp"
     said = await asyncio.to_thread(os.read, made.ends[0], 1000)
     assert said.decode().split() == [":7", f"{tmp}/Xauthority", str(tmp), "about:blank"]
@@ -274,7 +274,7 @@ async def test_a_keeper_outlasts_the_signals_of_a_service_manager(
 async def test_a_display_that_does_not_start_is_told_and_chrome_never_starts(nursery: Nursery) -> None:
     made = nursery.start(xvfb="echo 'no fonts' >&2; exit 1", chrome="touch $WITNESS")
     with pytest.raises(StartFailed, match="Xvfb did not start: no fonts"):
-        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
     await made.gone()
     assert not (nursery.folder / "witness").exists()
 
@@ -283,7 +283,7 @@ async def test_a_chrome_that_cannot_be_executed_is_told(nursery: Nursery) -> Non
     made = nursery.start()
     (nursery.folder / "chrome").unlink()
     with pytest.raises(StartFailed, match="No such file"):
-        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 10)
+        await asyncio.wait_for(asyncio.shield(made.tree.chrome), 30)
     await made.gone()
 
 

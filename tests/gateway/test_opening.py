@@ -365,7 +365,7 @@ async def test_a_caller_who_leaves_while_acquiring_gives_up_the_wait(system: Sys
 async def test_a_deadline_that_passes_leaves_nothing_held(system: System) -> None:
     system.host.record.hooks["OpenBrowserRequest"] = forever
     with pytest.raises(grpc.aio.AioRpcError):
-        await open_(system, timeout=2)
+        await open_(system, timeout=5)
     await asyncio.wait_for(system.lock.record.event(ReleaseDrainedRequest).wait(), 30)
     await asyncio.wait_for(system.lock.record.event(EndWorkerRequest).wait(), 30)
     assert system.lock.ended == ["workers/w1"]

@@ -74,5 +74,5 @@ async def test_a_hanging_host_leaves_the_caller_enough_of_its_deadline_for_the_a
 ) -> None:
     at_home(system)
     system.hosts[1].record.hooks["WitnessStepRequest"] = forever
-    answer: StartStepResponse = await system.holds.StartStep(CHECKOUT, timeout=3)
+    answer: StartStepResponse = await system.holds.StartStep(CHECKOUT, timeout=6)
     assert answer.step.name == "checkout"

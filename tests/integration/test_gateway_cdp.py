@@ -167,7 +167,7 @@ async def test_the_gateway_says_over_http_whether_it_serves(opened: OpenSessionR
     address = opened.session.gateway_cdp_url.split("/")[2]
 
     def ask() -> str:
-        with urllib.request.urlopen(f"http://{address}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/healthz", timeout=30) as answer:
             return str(answer.read().decode())
 
     assert await asyncio.to_thread(ask) == "ok\n"

@@ -34,7 +34,7 @@ async def test_a_killed_etcd_loses_no_hold_no_place_and_no_lease(etcd_member: Me
         await a.until_told("")
         assert await health(a) == "NOT_SERVING"
         with pytest.raises(errors.StoreUnavailable, match="nothing was changed"):
-            await a.call(
+            await a.in_words(
                 a.holds.ReleaseHold,
                 ReleaseHoldRequest(profile=hold.profile, fencing_token=hold.fencing_token),
                 timeout=3.0,
@@ -56,7 +56,7 @@ async def test_a_service_that_starts_before_etcd_waits_for_it(etcd_member: Membe
     etcd_member.kill()
     async with running([etcd_member.endpoint], "/t/") as a:
         with pytest.raises(errors.StoreUnavailable):
-            await a.call(a.workers.RegisterWorker, RegisterWorkerRequest(), timeout=2.0)
+            await a.in_words(a.workers.RegisterWorker, RegisterWorkerRequest(), timeout=2.0)
         registering = asyncio.create_task(a.worker())
         await etcd_member.restart()
         assert await registering
@@ -130,4 +130,4 @@ async def test_no_address_that_answers_is_said_and_waited_for() -> None:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         async with running([address, f"127.0.0.1:{free_port()}"], "/t/") as a:
             with pytest.raises(errors.StoreUnavailable):
-                await a.call(a.workers.RegisterWorker, RegisterWorkerRequest(), timeout=2.0)
+                await a.in_words(a.workers.RegisterWorker, RegisterWorkerRequest(), timeout=2.0)

@@ -361,7 +361,7 @@ async def test_the_process_says_where_it_is_serves_and_stops_well(etcd: Store) -
             request_serializer=RegisterWorkerRequest.SerializeToString,
             response_deserializer=RegisterWorkerResponse.FromString,
         )
-        answer = await call(RegisterWorkerRequest(), timeout=10, metadata=DEV_IDENTITY.metadata())
+        answer = await call(RegisterWorkerRequest(), timeout=30, metadata=DEV_IDENTITY.metadata())
         assert answer.worker.ttl.seconds == 15
     process.send_signal(signal.SIGTERM)
     await process.communicate()

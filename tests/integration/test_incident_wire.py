@@ -34,7 +34,7 @@ class Echo:
         for number in request:
             yield bytes([number])
 
-    async def say(self, request: bytes, timeout: float = 10.0) -> bytes:
+    async def say(self, request: bytes, timeout: float = 30.0) -> bytes:
         send: Any = self.channel.unary_unary("/echo.Echo/Say")
         answer: bytes = await send(request, timeout=timeout)
         return answer
@@ -59,7 +59,7 @@ async def echo() -> AsyncIterator[Echo]:
 async def test_every_kind_of_call_passes(echo: Echo) -> None:
     assert await echo.say(b"one") == b"one"
     count: Any = echo.channel.unary_stream("/echo.Echo/Count")
-    assert [each async for each in count(b"\1\2", timeout=10.0)] == [b"\1", b"\2"]
+    assert [each async for each in count(b"\1\2", timeout=30.0)] == [b"\1", b"\2"]
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await echo.say(b"")
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.ABORTED, "empty")

@@ -37,7 +37,7 @@ class Made:
 
 
 async def _launch(root: Path, profile: Path) -> Browser:
-    descriptor = await lock.wait_for_lock(root / "lock", timeout=20)
+    descriptor = await lock.wait_for_lock(root / "lock", timeout=30)
     assert descriptor is not None
     try:
         return await Browser.launch(

@@ -117,7 +117,7 @@ async def test_random_bytes_crash_nothing(scene: Scene) -> None:
                 for size in (1, 7, 64, 4096):
                     await _throw(scene.channel, path, method.client_streaming, chance.randbytes(size))
     health = health_pb2_grpc.HealthStub(scene.channel)
-    answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert [scene.system.part(name) for name in PARTS] == pids
     session = await scene.call(sessions.GetSessionRequest(session=scene.session))

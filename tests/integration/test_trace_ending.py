@@ -203,10 +203,10 @@ async def test_15_release_and_cancel_get_past_thousands_of_waits(etcd: Store) ->
     async with running(etcd.endpoints, etcd.prefix) as a:
         holds = await hold_all(a, 100)
         waits = await many_waits(a, 100, each=20)
-        assert (await asyncio.wait_for(a.release(holds[0]), 20)).state
+        assert (await asyncio.wait_for(a.release(holds[0]), 60)).state
         place = a.replica.mirror.queue(ProfileName("default", "p1"))[0]
         outcome = a.cancel("p1", f"workers/{place.ask.worker}", place.request_id)
-        assert await asyncio.wait_for(outcome, 20) == "LEFT_QUEUE"
+        assert await asyncio.wait_for(outcome, 30) == "LEFT_QUEUE"
         await leave(waits)
 
 
@@ -259,7 +259,7 @@ async def test_16_a_restored_store_is_served_only_with_a_higher_epoch(
             return
         await a.until_told("raise-epoch")
         with pytest.raises(errors.StoreUnavailable):
-            await a.call(a.holds.VerifyHold, _verify(early), timeout=3.0)
+            await a.in_words(a.holds.VerifyHold, _verify(early), timeout=3.0)
         async with Etcd([etcd_member.endpoint]) as administrator:
             assert await raise_epoch(administrator, a.replica.keys) == 1
         await a.until_told(None)

@@ -37,7 +37,7 @@ async def code_of(channel: grpc.aio.Channel, method: MethodDescriptor) -> grpc.S
     path = f"/{method.containing_service.full_name}/{method.name}"
     # A server that answers once, or takes one request, is spoken to in the same frames.
     call: Any = channel.stream_stream(path)
-    answers = call(iter([b""]), timeout=20)
+    answers = call(iter([b""]), timeout=30)
     try:
         async for _ in answers:
             continue

@@ -222,6 +222,17 @@ class Running:
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None
 
+    async def in_words(self, method: Any, request: Any, timeout: float) -> Any:
+        """As `call`, made again as often as the caller's own deadline ends it: the service answers a quarter
+        of a second before that, which is little on a busy machine.
+        """
+        while True:
+            try:
+                return await self.call(method, request, timeout)
+            except errors.OutcomeUnknown as error:
+                if error.metadata.get("grpc_code") != "DEADLINE_EXCEEDED":
+                    raise
+
     async def worker(self, ttl_s: int = 60) -> str:
         request = worker_service_pb2.RegisterWorkerRequest()
         request.ttl.FromSeconds(ttl_s)

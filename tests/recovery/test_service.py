@@ -30,7 +30,7 @@ async def test_it_serves_while_the_lock_service_is_away_and_stops_when_told() ->
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(aiter(stub.WatchIncidents(WatchIncidentsRequest(), metadata=DEV_IDENTITY.metadata())))
     shutdown.set()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 30)
     got = errors.from_rpc_error(caught.value)
     assert isinstance(got, errors.Unimplemented)
     assert "does not serve it yet" in str(got)

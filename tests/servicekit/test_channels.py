@@ -38,7 +38,7 @@ async def test_a_spread_calls_over_as_many_connections_as_it_has_in_turn(
         for _ in range(2):
             stub = SystemServiceStub(channels.spread(server.address))
             for _ in range(CONNECTIONS):
-                await stub.GetServerInfo(GetServerInfoRequest(), timeout=10)
+                await stub.GetServerInfo(GetServerInfoRequest(), timeout=30)
     assert len(set(peers)) == CONNECTIONS
     assert peers[:CONNECTIONS] == peers[CONNECTIONS:]
 
@@ -59,13 +59,13 @@ async def test_request_id_identity_and_remaining_deadline_go_on_to_the_next_serv
         await server.start()
         stub = SystemServiceStub(channels.to(server.address))
         metadata = [(call.REQUEST_ID_KEY, "r-1"), *alice.metadata()]
-        await stub.GetServerInfo(GetServerInfoRequest(), timeout=10, metadata=metadata)
+        await stub.GetServerInfo(GetServerInfoRequest(), timeout=30, metadata=metadata)
     outer, inner = seen
     assert inner[:2] == outer[:2] == ("r-1", alice)
     assert inner[2] is not None
     assert outer[2] is not None
-    assert inner[2] == pytest.approx(outer[2], abs=1)
-    assert inner[2] < 12
+    assert inner[2] == pytest.approx(outer[2], abs=10)
+    assert inner[2] < 32
 
 
 async def test_outside_of_a_call_the_service_is_itself(

@@ -61,7 +61,7 @@ async def test_health_follows_the_service_it_depends_on(make_server: MakeServer,
         above.depends_on("below", channels.to(below.address))
         await above.ready()
         stub = health_pb2_grpc.HealthStub(channels.to(above.address))
-        watch = aiter(stub.Watch(health_pb2.HealthCheckRequest(), timeout=10))
+        watch = aiter(stub.Watch(health_pb2.HealthCheckRequest(), timeout=30))
         assert (await anext(watch)).status == NOT_SERVING
         await below.ready()
         assert (await anext(watch)).status == SERVING
@@ -150,7 +150,7 @@ async def test_a_drain_cancels_what_does_not_finish_in_time(
 
 
 async def _info(stub: SystemServiceStub) -> str:
-    return (await stub.GetServerInfo(GetServerInfoRequest(), timeout=20)).version
+    return (await stub.GetServerInfo(GetServerInfoRequest(), timeout=30)).version
 
 
 async def test_servers_that_share_a_reserved_port_all_answer_and_nobody_else_gets_it(
@@ -183,5 +183,5 @@ async def test_a_server_waits_for_calls_with_as_few_tasks_however_many_methods_i
         await server.start()
         await server.ready()
         assert await health_of(channels.to(server.address)) == SERVING
-        await SystemServiceStub(channels.to(server.address)).GetServerInfo(GetServerInfoRequest(), timeout=10)
+        await SystemServiceStub(channels.to(server.address)).GetServerInfo(GetServerInfoRequest(), timeout=30)
         assert len(asyncio.all_tasks() - before) < 10

@@ -70,10 +70,10 @@ async def test_a_body_is_cancelled_at_the_deadline_when_renewals_stall(gateway: 
 async def test_a_body_is_cancelled_at_once_when_the_server_says_that_the_lease_is_over(
     gateway: FakeGateway,
 ) -> None:
-    gateway.ttl = 6.0
+    gateway.ttl = 12.0
     async with tenure.connect(gateway.target) as client:
         with pytest.raises(errors.LeaseExpired):
-            async with client.open("alice"), asyncio.timeout(5.5):
+            async with client.open("alice"), asyncio.timeout(11):
                 gateway.faults["RenewWorker"] = [errors.LeaseExpired(worker="workers/w1")]
                 await asyncio.Event().wait()
 

@@ -271,7 +271,7 @@ async def test_a_reader_that_stops_stops_the_writer(ground: Ground) -> None:
         stood, before = (stood + 1 if sent == before else 0), sent
         return stood == 20
 
-    await until(stands, 20)
+    await until(stands, 30)
     # What fills the kernel's buffers and the small ones in between, and no more.
     assert sent < 64 << 20
     writer.transport.resume_reading()  # type: ignore[attr-defined]
