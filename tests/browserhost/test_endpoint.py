@@ -154,7 +154,7 @@ async def test_a_chrome_that_does_not_take_a_client_is_told(
 async def test_a_client_that_is_still_joining_is_cut_too(
     endpoint: CdpEndpoint, grant: Grant, chrome: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.mux.DETACH_S", 0.3)
+    monkeypatch.setattr("browserhost.mux.DETACH_S", 2)
     chrome.silent = {"Target.attachToBrowserTarget"}
     ending = asyncio.create_task(why_closed(grant))
     await until(lambda: "Target.attachToBrowserTarget" in chrome.asked)

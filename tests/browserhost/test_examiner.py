@@ -221,7 +221,7 @@ async def test_a_step_without_a_session_or_a_picture_is_recorded_all_the_same(
     assert "could not be covered" in item.text
     machine.chrome.unsafe = False
     machine.chrome.pause("picture")
-    monkeypatch.setattr(watch, "STEP_S", 0.01)
+    monkeypatch.setattr(watch, "STEP_S", 0.5)
     item = await machine.profile().step(41, 3, "pay")
     assert item is not None
     assert "took longer" in item.text
@@ -294,7 +294,7 @@ async def test_a_session_that_was_cut_takes_no_more_pictures_by_itself(
 
 async def test_a_picture_that_hangs_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "DELAY_S", 0.0)
-    monkeypatch.setattr(watch, "PICTURE_S", 0.01)
+    monkeypatch.setattr(watch, "PICTURE_S", 0.5)
     reached, _ = machine.chrome.pause("picture")
     await machine.open(41)
     await reached.wait()

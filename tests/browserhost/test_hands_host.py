@@ -102,7 +102,7 @@ async def test_one_that_fell_silent_is_not_used_again(monkeypatch: pytest.Monkey
     with pytest.raises(BrowserCrashed, match="does not answer"):
         async with hands.use() as used:
             await used.do("silence")
-    monkeypatch.setattr(hands_host, "ANSWER_S", 10.0)
+    monkeypatch.setattr(hands_host, "ANSWER_S", 30.0)
     assert await pid(hands) != first
     await hands.aclose()
 
@@ -118,7 +118,7 @@ async def test_what_it_answers_too_late_is_taken_for_no_answer_also_when_its_sil
             await used.do("late")
         async with late(tmp_path):
             pass
-        monkeypatch.setattr(hands_host, "ANSWER_S", 10.0)
+        monkeypatch.setattr(hands_host, "ANSWER_S", 30.0)
         with pytest.raises(BrowserCrashed, match="does not answer"):
             await used.do("next")
     assert await pid(hands) != first

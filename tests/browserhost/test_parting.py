@@ -277,7 +277,7 @@ async def test_whoever_comes_after_the_next_host_is_told_of_no_client_that_was_l
 async def test_a_client_of_which_it_is_not_known_what_it_heard_is_not_left_to_the_next_host(
     left: Kept, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(client_module, "QUIET_S", 0.2)
+    monkeypatch.setattr(client_module, "QUIET_S", 1.0)
     async with host(left.called(), left) as first:
         async with first.connected(f"cdp/{first.issue().secret}") as gateway:
             gateway.answers_pings, gateway.answers_closes = what != "quiet", what != "end"

@@ -161,7 +161,7 @@ async def test_nothing_is_acknowledged_while_a_page_is_busy_with_what_the_token_
 async def test_a_picture_that_hangs_leaves_the_browser_alive(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "CAPTURE_S", 0.05)
+    monkeypatch.setattr(ending, "CAPTURE_S", 0.5)
     await machine.open(41)
     machine.chrome.pause("picture")
     assert (await machine.profile().quarantine(41)).browser_alive

@@ -114,7 +114,7 @@ async def test_a_page_that_opens_in_stilled_ones_is_stilled_and_one_opened_after
 async def test_a_page_that_takes_no_notice_is_stuck_and_keeps_nobody_waiting(
     chrome: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stilling, "STILL_S", 0.01)
+    monkeypatch.setattr(stilling, "STILL_S", 0.3)
     busy, idle = chrome.page("busy"), chrome.page("idle")
     chrome.deaf.add(busy.session)
     await chrome.stilling.still(for_good=True)
@@ -124,7 +124,7 @@ async def test_a_page_that_takes_no_notice_is_stuck_and_keeps_nobody_waiting(
 async def test_a_page_with_a_worker_that_takes_no_notice_is_stuck(
     chrome: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stilling, "STILL_S", 0.05)
+    monkeypatch.setattr(stilling, "STILL_S", 0.3)
     page, other = chrome.page(), chrome.page("U")
     chrome.deaf = {"W"}
     chrome.worker(page, "W")

@@ -182,7 +182,7 @@ async def test_a_tab_that_a_client_closed_is_replaced(browser: Browser, site: Si
 async def test_a_tab_whose_script_never_ends_is_replaced(
     browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("browserhost.handing.ANSWER_S", 0.3)
+    monkeypatch.setattr("browserhost.handing.ANSWER_S", 2.0)
     browser.mux.root.post("Runtime.evaluate", {"expression": "while (true);"}, front(browser).session)
     await browser.hand_over(f"{site.url}/once")
     await until(lambda: len(browser._pages.all) == 1)
