@@ -6,8 +6,8 @@ service, which writes plain ones. The command line has rich, and is a process of
 
 uvloop starts programs with fork(2). With grpc's fork handlers the child, before it becomes the program, goes
 on with the service's connections in threads of its own, and what it says there breaks them (grpcio 1.85,
-which looks for the variable when it is imported). It also writes lines of its own for servers that go, between
-those of the log.
+which looks for the variable when it is imported). It also writes lines of its own for servers that go,
+between those of the log.
 """
 
 from __future__ import annotations
