@@ -17,6 +17,13 @@ from tests.fixtures.damage import fingerprint
 from tests.fixtures.rig import Rig, Running
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long this machine takes: nothing here is about a Chrome that hangs."""
+    monkeypatch.setattr("browserhost.ending.REST_S", 30)
+    monkeypatch.setattr("browserhost.ending.CAPTURE_S", 30)
+
+
 async def page_of(running: Running) -> str:
     front = running.browser()._pages.front
     assert front is not None
@@ -39,9 +46,9 @@ async def test_a_client_is_cut_amid_its_script_and_chrome_runs_no_more_of_it(rig
         assert (done.floor, done.browser_alive) == (42, True)
         assert closed.value.reason == "HOLD_REVOKED"
         ledger = await running.profile.witness.ledger(41)
-        assert [item.text for item in ledger.items.values() if item.kind == SCREENSHOT] == [
-            "as it was quarantined"
-        ]
+        # On a slow machine there was time for one of the page as it came, too.
+        pictures = [item.text for item in ledger.items.values() if item.kind == SCREENSHOT]
+        assert pictures in (["as it was quarantined"], ["", "as it was quarantined"])
         with pytest.raises(CdpClosed):
             async with connect(opened.session.cdp_url) as client:
                 await client.call("Browser.getVersion")
