@@ -19,8 +19,10 @@ DELAY_S = 1.0
 """From the first activity to its picture: what was done should show on it."""
 PICTURE_S = 3.0
 """How long a picture may take; one that takes longer is given up."""
-STEP_S = 2.0
-"""How long a step may be kept waiting for its picture."""
+STEP_S = 1.5
+"""How long a step may be kept waiting for its picture; less than the gateway waits, so that it is on record
+when there is none.
+"""
 _WISH = Wish("image/jpeg")
 
 

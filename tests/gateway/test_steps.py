@@ -5,6 +5,8 @@ import asyncio
 import grpc.aio
 import pytest
 
+from browserhost.witness import watch
+from gateway import steps
 from gateway.steps import Steps
 from servicekit import call
 from tenure import errors
@@ -76,3 +78,7 @@ async def test_a_hanging_host_leaves_the_caller_enough_of_its_deadline_for_the_a
     system.hosts[1].record.hooks["WitnessStepRequest"] = forever
     answer: StartStepResponse = await system.holds.StartStep(CHECKOUT, timeout=6)
     assert answer.step.name == "checkout"
+
+
+def test_the_host_gives_a_picture_up_in_time_to_record_that_there_is_none() -> None:
+    assert watch.STEP_S <= 0.75 * steps.WITNESS_S
