@@ -46,6 +46,7 @@ class Sitting:
         self._leaving: asyncio.Task[None] | None = None
         self._kept: tuple[Session, Addresses] | None = None
         self._browser: LiveBrowser | None = None
+        self._over: Session | None = None
 
     def begin(self, session: Session, browser: LiveBrowser) -> None:
         """A session opens, in place of the last one."""
@@ -112,7 +113,8 @@ class Sitting:
 
     async def drain(self, cut: int, state: State, reason: str) -> None:
         """Cut off every token at or below `cut`, and wait until nothing of it is under way."""
-        if self.session is not None and self.session.token <= cut:
+        # The cut that ended one for good has come to its end: nobody is let in again, nothing is left to cut.
+        if self.session is not None and self.session.token <= cut and self.session is not self._over:
             await self.cut(self.session, state, reason)
         await self._underway.drain(cut)
 
@@ -142,6 +144,8 @@ class Sitting:
         # Only by the cut that ends it: a late one would still the next session's pages.
         if page is not None and self._browser is not None:
             await self._browser.still(for_good=for_good)
+        if for_good and page is not None:
+            self._over = session
 
     def _issue(self, session: Session, browser: LiveBrowser) -> None:
         gate, ended = partial(self._fence.gate, session.token), partial(self._client_ended, session)

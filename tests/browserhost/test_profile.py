@@ -110,6 +110,28 @@ async def test_a_later_hold_cuts_the_earlier_and_takes_its_browser_over(machine:
         await machine.ask(41)
 
 
+async def test_a_session_that_was_ended_for_good_is_not_cut_again_by_the_next_hold(machine: Machine) -> None:
+    await machine.open(41)
+    await machine.profile().close_hold(41)
+    assert (await machine.open(50)).reused
+    assert machine.browser().put_out_for == ""
+
+
+async def test_a_cut_that_broke_off_is_made_again_by_the_next_hold(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(secret: str, reason: str) -> None:
+        raise TimeoutError
+
+    await machine.open(41)
+    with monkeypatch.context() as patched:
+        patched.setattr(machine.endpoint, "cut", broken)
+        with pytest.raises(TimeoutError):
+            await machine.profile().close_hold(41)
+    assert (await machine.open(50)).reused
+    assert machine.browser().put_out_for == "TOKEN_SUPERSEDED"
+
+
 async def test_an_earlier_open_under_way_is_drained_before_a_later_hold_is_served(machine: Machine) -> None:
     reached, go_on = machine.chrome.pause("open")
     first = asyncio.create_task(machine.open(41))
@@ -180,6 +202,25 @@ async def test_a_session_cut_for_want_of_a_proof_comes_back_where_it_was(
     assert again.session.state is State.OPEN
     assert again.session.secret not in ("", secret)
     assert machine.browser().visited == ["http://a.test/"]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_session_that_was_cut_for_want_of_a_proof_is_cut_for_good_by_the_next_hold(
+    machine: Machine, clock: Clock, comes_back: bool
+) -> None:
+    first = await machine.open(41)
+    secrets = [first.session.secret]
+    clock.now += SERVE_S
+    machine.profile().tick()
+    await settled(machine)
+    browser = machine.browser()
+    assert browser.stilled == "for now"
+    if comes_back:
+        secrets.append((await machine.open(41)).session.secret)
+    browser.stilled = ""
+    assert (await machine.open(42)).reused
+    assert [secret for secret, _ in machine.endpoint.cuts] == secrets
+    assert browser.stilled == "for good"
 
 
 async def test_what_is_served_is_verified_again_in_time(machine: Machine, clock: Clock) -> None:
