@@ -342,6 +342,8 @@ async def test_who_comes_while_a_host_parts_is_not_told_that_there_is_no_such_se
             await parting
             await running
         assert gateway.closed[0] == HANDED_OVER
+        # As long as it is there: whoever was left waits for the next host then, and not for nobody.
+        assert await first.status(f"resumed/{gateway.closed[1]}") == 503
         await end(first.browser)
 
 
