@@ -14,9 +14,14 @@ from browserhost.browser import Browser
 from tenure.cdp import Result
 from tenure.errors import BrowserCrashed, NavigationFailed
 from tests.fixtures.chrome import Browsers, Site, browsers_in, data_root_made, site_shown, until
-from tests.fixtures.handed import Client, evaluate, front, hits, meanwhile
+from tests.fixtures.handed import Client, evaluate, front, hits, meanwhile, wait_for_slow_ones
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_slow_ones(monkeypatch)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

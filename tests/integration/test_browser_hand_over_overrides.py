@@ -10,7 +10,7 @@ import pytest
 from browserhost.browser import Browser
 from tenure.cdp import Params
 from tests.fixtures.chrome import Site
-from tests.fixtures.handed import Client, front
+from tests.fixtures.handed import Client, front, wait_for_slow_ones
 from tests.fixtures.shared_browser import browser, shared, site
 
 __all__ = ["browser", "shared", "site"]
@@ -110,6 +110,11 @@ const sent = fetch('/headers').then(answer => answer.json());
 const within = told => Promise.race([told, new Promise(to => setTimeout(() => to('none'), $patience))]);
 return {{{", ".join(f"'{name}': await ({how})" for name, how in SEEN.items())}}};
 }})()"""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_slow_ones(monkeypatch)
 
 
 async def look(browser: Browser, patience: int) -> dict[str, object]:

@@ -7,7 +7,7 @@ import pytest
 from browserhost.browser import Browser
 from tenure.errors import BrowserCrashed
 from tests.fixtures.chrome import Site, until
-from tests.fixtures.handed import Client, evaluate, front, hits, meanwhile
+from tests.fixtures.handed import Client, evaluate, front, hits, meanwhile, wait_for_slow_ones
 from tests.fixtures.shared_browser import Shared, browser, shared, site
 
 __all__ = ["browser", "shared", "site"]
@@ -31,6 +31,11 @@ LOOPS = """for (;;) {
   sent.open('POST', `${self.origin}/hit?loop`, false);
   sent.send();
 }"""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_slow_ones(monkeypatch)
 
 
 @pytest.fixture
@@ -132,6 +137,7 @@ async def test_a_browser_with_a_worker_that_never_comes_to_rest_is_not_handed_on
     shared: Shared, site: Site, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:
     monkeypatch.setattr("browserhost.handing.ANSWER_S", 1.0)
+    monkeypatch.setattr("browserhost.stilling.STILL_S", 1.0)
     alone = await shared.launch()
     client = await written_to(alone, kind, name, "setTimeout(() => { for (;;); }, 0)")
     await client.leave()
