@@ -39,7 +39,7 @@ class Pages:
         self._downloads: set[str] = set()
         self._coming: set[str] = set()
         self._stood: set[str] = set()
-        self._resuming = False
+        self._found: asyncio.Future[Result] | None = None
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self.first: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
@@ -57,11 +57,12 @@ class Pages:
 
         `context` is the profile's. Raises CdpError, CdpClosed; the caller bounds it.
         """
-        self.context, self._resuming = context, True
+        self.context = context
         self._root.post("Target.setDiscoverTargets", {"discover": False})
         self.follow()
-        found = await self._root.post("Target.getTargets", {"filter": _ONLY_PAGES})
-        self._resuming = False  # Chrome told of all that stood before it answered this
+        # Chrome tells of all that stand before it answers this.
+        self._found = self._root.post("Target.getTargets", {"filter": _ONLY_PAGES})
+        found = await self._found
         wanted = {each["targetId"] for each in found["targetInfos"]}
         while not wanted <= {page.target for page in self._by_session.values()}:
             self._arrived.clear()
@@ -162,7 +163,7 @@ class Pages:
         if info["type"] == "page":
             target = info["targetId"]
             self._coming.add(target)
-            if self._resuming:
+            if self._found is not None and not self._found.done():
                 self._stood.add(target)
             attached = self._root.post("Target.attachToTarget", {"targetId": target, "flatten": True})
             attached.add_done_callback(lambda _: self._came(target))

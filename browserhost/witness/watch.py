@@ -20,8 +20,8 @@ DELAY_S = 1.0
 PICTURE_S = 3.0
 """How long a picture may take; one that takes longer is given up."""
 STEP_S = 1.5
-"""How long a step may be kept waiting for its picture; less than the gateway waits, so that it is on record
-when there is none.
+"""How long a step may be kept waiting for its picture; less than the gateway waits, whose caller has the time
+for that, so that it is on record when there is none.
 """
 _WISH = Wish("image/jpeg")
 

@@ -273,6 +273,7 @@ async def test_what_a_page_showed_before_this_host_came_is_no_news_however_late_
     await asyncio.sleep(0)
     chrome.tell("Target.targetCreated", targetInfo={"targetId": "T", "type": "page"})
     chrome.answer("Target.getTargets", targetInfos=[{"targetId": "T"}])
+    chrome.tell("Target.targetCreated", targetInfo={"targetId": "U", "type": "page"})  # in the same read
     await asyncio.sleep(0)
     page = chrome.attach()
     await resuming
@@ -282,8 +283,6 @@ async def test_what_a_page_showed_before_this_host_came_is_no_news_however_late_
     assert page is not None
     assert (page.url, page.is_at("L"), told.commits) == ("http://a.test/", True, [])
     chrome.commit("M", "http://a.test/2")
-    chrome.answer("Target.attachToTarget", sessionId="S-T")
-    chrome.tell("Target.targetCreated", targetInfo={"targetId": "U", "type": "page"})
     chrome.attach("U")
     frame = {"id": "U", "loaderId": "N", "url": "http://a.test/popup"}
     chrome.answer("Page.getFrameTree", frameTree={"frame": frame})
