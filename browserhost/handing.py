@@ -18,7 +18,7 @@ from tenure.cdp import CdpClient, CdpError, Result
 from tenure.errors import NavigationFailed, ProxyDown
 
 WARM_URL = "http://warm.invalid/"
-"""Leads nowhere: the forwarder has no address for it."""
+"""No such host: the forwarder has no address for it. An upstream is asked for it, and says what it likes."""
 _AS_A_PAGE = {"disableCache": False, "includeCredentials": True}
 # The second is drawn once the first was shown.
 _TWO_FRAMES = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn())))"

@@ -7,7 +7,8 @@ read anew for each connection, begin anew.
 
 Some upstreams answer for a blocked destination as for a wrong password. So where credentials have been taken,
 one destination's refusal is its own: it alone is put off once it is refused again. Only when another one is
-refused too, and none was let through in between, are all put off that share the credentials.
+refused too, and none was let through in between, are all put off that share the credentials. From then on
+each refusal puts all off again, whoever it was of, and a further destination's for twice as long.
 """
 
 from __future__ import annotations
@@ -137,8 +138,13 @@ class SignIns:
             found.refused[where] = _Wait()
         if known or is_first:
             return None
-        wait = found.all if own is None else own
-        wait.longer(self._now())
+        now = self._now()
+        if own is None:
+            found.all.longer(now)
+        else:
+            own.longer(now)
+            found.all.until = now + found.all.wait_s
+        wait = max((own or found.all, found.all), key=lambda each: each.until)
         _log.warning("credentials refused", upstream=upstream, again_s=wait.wait_s)
         return wait
 
@@ -151,6 +157,10 @@ class SignIns:
         name = (upstream, shown)
         if name not in self._standings and len(self._standings) >= MOST:
             # A refusal is worth more than what is found out again by one attempt.
-            kept = [(key, each) for key, each in self._standings.items() if each.first or each.all.wait_s]
+            kept = [
+                (key, each)
+                for key, each in self._standings.items()
+                if each.first or each.all.wait_s or each.refused
+            ]
             self._standings = dict(kept[-MOST // 2 :])
         return self._standings.setdefault(name, _Standing())

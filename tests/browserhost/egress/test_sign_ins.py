@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
@@ -167,6 +168,21 @@ async def test_refusals_are_remembered_longer_than_what_is_unknown(
     assert len(ins._standings) <= 4
 
 
+async def test_a_destination_that_is_put_off_is_remembered_longer_than_what_is_unknown(
+    ins: SignIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "MOST", 4)
+    await shown(ins, ALICE, where="shop.test")
+    for _ in range(2):
+        await refused(ins, "blocked.test")
+    for number in range(9):
+        await shown(ins, Credentials(f"user {number}", "right"))
+    with pytest.raises(NotTaken):
+        ins.refuse(GATE, ALICE, "blocked.test")
+    ins.refuse(GATE, ALICE, "shop.test")
+    assert len(ins._standings) <= 4
+
+
 async def test_a_destination_that_is_refused_again_and_again_puts_off_itself_alone(
     ins: SignIns, clock: Clock
 ) -> None:
@@ -196,14 +212,45 @@ async def test_two_destinations_that_are_refused_one_after_the_other_put_off_all
     for where in ("shop.test", "blocked.test"):
         with pytest.raises(NotTaken, match=r"again for 5 s$"):
             ins.refuse(GATE, ALICE, where)
-    # Those that were refused say nothing new of the credentials: they keep nobody longer.
+    # Those that were refused say nothing new of the credentials: all are put off again, for as long.
+    for where in ("blocked.test", "forbidden.test"):
+        clock.now += FIRST_S
+        assert await refused(ins, where) == ", and is not shown them again for 5 s"
+        with pytest.raises(NotTaken, match=r"again for 5 s$"):
+            ins.refuse(GATE, ALICE, "shop.test")
     clock.now += FIRST_S
-    assert await refused(ins, "blocked.test") == ", and is not shown them again for 5 s"
-    assert await refused(ins, "forbidden.test") == ", and is not shown them again for 5 s"
     ins.refuse(GATE, ALICE, "shop.test")
     assert await refused(ins, "third.test") == ", and is not shown them again for 10 s"
     with pytest.raises(NotTaken, match=r"again for 10 s$"):
         ins.refuse(GATE, ALICE, "shop.test")
+
+
+async def test_credentials_that_are_taken_no_longer_are_shown_one_at_a_time_however_many_destinations_ask(
+    ins: SignIns, clock: Clock
+) -> None:
+    names = [f"{number}.test" for number in range(20)]
+    for where in names:
+        await shown(ins, ALICE, where=where)
+    shows = []
+    for _ in range(1200):
+        for where in names:
+            with suppress(NotTaken):
+                async with ins.attempt(GATE, ALICE, where):
+                    shows.append(clock.now)
+                    raise NotTaken
+        clock.now += 1
+    # The first of them might have been its destination's.
+    assert shows[0] == shows[1]
+    assert all(after - before >= FIRST_S for before, after in pairwise(shows[1:]))
+
+
+async def test_of_two_waits_the_longer_one_is_told(ins: SignIns, clock: Clock) -> None:
+    await shown(ins, ALICE, where="shop.test")
+    for where, wait_s in (("1.test", 0.0), ("2.test", FIRST_S), ("3.test", 2 * FIRST_S)):
+        await refused(ins, where)
+        clock.now += wait_s
+    # Its own is 5 s.
+    assert await refused(ins, "1.test") == ", and is not shown them again for 10 s"
 
 
 async def test_a_refusal_that_comes_after_another_destination_was_let_through_is_its_own(
