@@ -40,7 +40,7 @@ async def test_once(shared, tmp_path, own):
     (tmp_path / "new").mkdir()
     assert runs("once") == 2, "bad luck"
 async def test_between(shared): assert asyncio.get_running_loop() is shared
-@pytest.mark.timeout(1)
+@pytest.mark.timeout(5)
 async def test_hangs_once(shared):
     if runs("hangs_once") == 1:
         await asyncio.Event().wait()
@@ -55,8 +55,31 @@ async def test_last(shared): assert runs("last") == 2, "bad luck again"
 ALWAYS = """
 import asyncio, pytest
 def test_always(): assert False, "every time"
-@pytest.mark.timeout(1)
+@pytest.mark.timeout(5)
 async def test_hangs(): await asyncio.Event().wait()
+"""
+ENDS = """
+import threading
+@pytest.fixture(scope="module")
+def other():
+    yield
+    runs("other_ended")
+
+@pytest.fixture(scope="module")
+def broken(other):
+    made = runs("broken")
+    yield
+    assert made == 2, "it does not end well"
+
+@pytest.fixture(scope="module")
+def wedged():
+    yield
+    if runs("wedged_ended") == 1:
+        threading.Event().wait(60)
+
+def test_of_a_broken_scene(broken): assert runs("of_broken") == 2
+@pytest.mark.timeout(5)
+def test_of_a_wedged_scene(wedged): assert runs("of_wedged") == 2
 """
 FINDINGS = """
 import pytest
@@ -110,6 +133,26 @@ def test_what_fails_once_passes_and_what_fails_twice_fails_the_run(tmp_path: Pat
         **dict.fromkeys(("shared", "shared_ended"), "5"),  # anew for each second chance
         **dict.fromkeys(("once", "own_ended", "hangs_once", "late", "last"), "2"),
         "wants_none": "1",
+    }
+
+
+def test_a_scene_that_fails_to_end_takes_no_second_chance_away_and_one_that_hangs_is_bounded(
+    tmp_path: Path,
+) -> None:
+    helper, _, _ = TESTS.partition("@pytest_asyncio")
+    put(tmp_path, "integration/test_some.py", helper + ENDS)
+    done = run(tmp_path, "-n", "0", "--second-chance", "-rP")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"=+ 1 passed, 1 error, 2 rerun in", done.stdout), done.stdout
+    told = done.stdout.partition("= PASSES =")[2]
+    assert "Captured scene's end setup" in told
+    assert "AssertionError: it does not end well\n" in told
+    assert "ERROR at setup of test_of_a_wedged_scene" in done.stdout
+    assert "Timeout (>5.0s) from pytest-timeout" in done.stdout
+    counted = {path.stem: path.read_text() for path in (tmp_path / "tests/integration").glob("*.runs")}
+    assert counted == {
+        **dict.fromkeys(("broken", "of_broken", "other_ended"), "2"),
+        **dict.fromkeys(("wedged_ended", "of_wedged"), "1"),
     }
 
 
