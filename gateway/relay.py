@@ -23,6 +23,9 @@ from tenure.v1.session_pb2 import Session
 
 AGAIN_S = 0.1
 """Between two looks for the next process of a host."""
+LEAVING_S = 60.0
+"""How long a host that hands over may say that it is still there: what its `handover` gives it to be gone.
+One that hangs would keep its clients for ever."""
 _HEADERS = {"Cache-Control": "no-store"}
 
 
@@ -109,22 +112,26 @@ class Relay:
 
         As long as either process itself says that it is not known yet, that is waited for: the one that
         goes is there until its slowest browser is done, the next one decides in a bounded time. Raises
-        TimeoutError `resume_s` after the last such word, HTTPNotFound when the client was not left to it.
+        TimeoutError `resume_s` after the last such word, of which none counts that comes later than
+        LEAVING_S; HTTPNotFound when the client was not left to it.
         """
+        latest = asyncio.get_running_loop().time() + LEAVING_S + self._resume_s
+        address = ""
         async with asyncio.timeout(self._resume_s) as limit:
             while True:
                 with suppress(web.HTTPBadGateway, web.HTTPServiceUnavailable):
-                    if address := await find(self._backends, host):
+                    # One that goes is not registered for as long as it is there: it is asked where it was.
+                    if address := await find(self._backends, host) or address:
                         async with asking(host):
-                            return await self._resume(f"{address}/resumed/{ticket}", limit)
+                            return await self._resume(f"{address}/resumed/{ticket}", limit, latest)
                 await asyncio.sleep(AGAIN_S)
 
-    async def _resume(self, address: str, limit: asyncio.Timeout) -> Upstream:
+    async def _resume(self, address: str, limit: asyncio.Timeout, latest: float) -> Upstream:
         try:
             return await self._connect(address)
         except aiohttp.WSServerHandshakeError as refused:
             if refused.status == web.HTTPServiceUnavailable.status_code:
-                limit.reschedule(asyncio.get_running_loop().time() + self._resume_s)
+                limit.reschedule(min(asyncio.get_running_loop().time() + self._resume_s, latest))
             raise
 
     async def _connect(self, address: str, headers: dict[str, str] | None = None) -> Upstream:

@@ -189,6 +189,40 @@ async def test_a_client_is_kept_while_the_host_that_goes_is_there_for_its_other_
         assert [await socket.receive_str(timeout=30) for _ in range(2)] == ["from first", "2"]
 
 
+async def test_a_client_is_kept_while_the_host_that_goes_is_there_and_not_registered_any_more(
+    system: System, http: aiohttp.ClientSession, host: Host
+) -> None:
+    system.http._relay._resume_s = 60.0
+    following, devtools = NextHost(), system.host.devtools
+    devtools.resumed["first"] = following.serve
+    devtools.unready = 3
+
+    async def lapses() -> None:
+        if devtools.unready < 3:  # it has said once that it is still there
+            system.lock.hosts[:] = [each for each in system.lock.hosts if each.name != system.host.name]
+
+    system.lock.record.hooks["ListAliveHostsRequest"] = lapses
+    host.may.set()
+    async with http.ws_connect(url(system)) as socket:
+        await socket.send_str("1")
+        await asyncio.wait_for(host.heard.wait(), 30)
+        await socket.send_str("2")
+        assert [await socket.receive_str(timeout=30) for _ in range(2)] == ["from first", "2"]
+    assert system.host.name not in [each.name for each in system.lock.hosts]
+
+
+async def test_a_host_that_goes_and_never_ends_does_not_keep_its_clients_for_ever(
+    system: System, http: aiohttp.ClientSession, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.http._relay._resume_s = 1.0
+    monkeypatch.setattr(relay, "LEAVING_S", 0.5)
+    system.host.devtools.unready = 1_000_000
+    host.may.set()
+    async with http.ws_connect(url(system)) as socket:
+        await socket.send_str("1")
+        assert await end_of(socket) == STOPPING
+
+
 async def test_a_client_that_was_not_left_to_the_next_host_is_told_at_once(
     system: System, http: aiohttp.ClientSession, host: Host
 ) -> None:
