@@ -201,13 +201,22 @@ class Host:
     async def leave(self) -> None:
         """Begin nothing more, and leave every browser as it is to the next host; this one is over.
 
-        Who is in session is proven once more, for what is still to be told to their clients.
+        Who is in session is proven once more at the end, for what is still to be told to their clients.
         """
         self._stopping = self._left = True
         await self._tasks.aclose()
         await self._watchdog.aclose()
         await asyncio.gather(*(each.leave() for each in self._profiles.values()))
         await asyncio.gather(*(each.prove() for each in self._profiles.values()))
+
+    async def hand_over(self, reason: str) -> None:
+        """Leave the browsers, and the clients that can be left, to the next host; the others hear `reason`.
+
+        What was seen of them up to then is on disk after that.
+        """
+        await self.leave()
+        await self._endpoint.hand_over(reason)
+        await asyncio.gather(*(each.witness.aclose() for each in self._profiles.values()))
 
     async def _close(self, profile: Profile, turn: asyncio.Semaphore) -> None:
         async with turn:

@@ -1,4 +1,4 @@
-"""What a profile needs of others: the endpoint for its clients, the lock service for its proofs."""
+"""What a profile and its host need: the endpoint for their clients, the lock service for their proofs."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Endpoint(Protocol):
     def addresses(self, main: str) -> Addresses | None: ...
 
     async def cut(self, secret: str, reason: str) -> None: ...
+
+    async def hand_over(self, reason: str) -> None: ...
 
 
 class LockService(Protocol):

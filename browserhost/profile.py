@@ -115,14 +115,7 @@ class Profile:
         )
         self.prewarming = Prewarming(premises, self._admission.on_browser_end, self._refuse_when_stopping)
         self._unheld = Unheld(
-            paths.name,
-            host,
-            locks,
-            self._fence,
-            slot,
-            self._browser_lock,
-            self._tasks,
-            lambda: self._busy,
+            paths.name, host, locks, self._fence, slot, self._browser_lock, self._tasks, lambda: self._busy
         )
         self.adoption = Adoption(
             paths,
@@ -260,9 +253,11 @@ class Profile:
     async def leave(self) -> None:
         """Begin nothing, and leave the browser and who is in session there to the next host.
 
-        Waits a little for what is under way; the cookies are on disk after that.
+        Waits a little for what is under way; the cookies are on disk after that. Its clients go on acting
+        meanwhile, so who is in session is proven first.
         """
         self._stopping = True
+        await self.prove()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S), self._browser_lock:
                 at = await self.slot.flush()
@@ -276,8 +271,10 @@ class Profile:
     async def prove(self) -> None:
         """Have the open session's proof last a while longer, if it can be had soon. Does not raise."""
         if self.session is not None and self.session.state is State.OPEN:
-            await asyncio.wait([self._tasks.spawn(self._fence.renew(self.session.token))], timeout=PROVE_S)
-            await self._tasks.aclose()
+            renewal = self._tasks.spawn(self._fence.renew(self.session.token))
+            await asyncio.wait([renewal], timeout=PROVE_S)
+            renewal.cancel()
+            await asyncio.wait([renewal])  # and no other: what clients do goes on being recorded
 
     async def aclose(self) -> None:
         """Halt, close the browser cleanly, stop. The marker of a hold that goes on stays held."""

@@ -92,8 +92,7 @@ async def serve(settings: BrowserHostSettings, shutdown: Shutdown) -> None:
                 # Browsers close while calls still drain: an open under way ends with its token's browser.
                 await keeping.aclose()
                 if shutdown.handing_over and settings.adopt_s:
-                    await host.leave()
-                    await endpoint.hand_over(HOST_STOPPING)
+                    await host.hand_over(HOST_STOPPING)
                 else:
                     await host.aclose()
                     await asyncio.to_thread(apart.leave)

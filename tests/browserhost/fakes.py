@@ -271,6 +271,8 @@ class FakeEndpoint:
     expected: list[Any] = field(default_factory=list)
     slow: asyncio.Event | None = None
     """What each cut waits for."""
+    on_hand_over: Callable[[], None] = lambda: None
+    """What clients still do before they are left to the next host."""
 
     def issue(
         self,
@@ -298,6 +300,9 @@ class FakeEndpoint:
         self.cuts.append((secret, reason))
         if self.slow is not None:
             await self.slow.wait()
+
+    async def hand_over(self, reason: str) -> None:
+        self.on_hand_over()
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from browserhost.keepers import Called
 from browserhost.marker import Marker
 from browserhost.note import Seat
 from browserhost.session import State
+from browserhost.witness.ledger import URL, Item
 from tenure.errors import BrowserCrashed, DiskFull, HoldRevoked, TenureError, TokenSuperseded
 from tests.browserhost.fakes import ALICE, BOB, Machine
 from tests.fixtures.chrome import until
@@ -391,6 +395,56 @@ async def test_a_host_that_hands_over_proves_its_holds_once_more_for_what_their_
     assert 41 in machine.locks.verified[asked:]
     await succeeded(machine)
     await served(machine)
+
+
+async def test_a_host_that_hands_over_proves_its_holds_before_it_waits_for_what_is_under_way(
+    machine: Machine,
+) -> None:
+    """A proof of some age would run out meanwhile, and their clients be cut off."""
+    await opened(machine)
+    asked = len(machine.locks.verified)
+    flushing, flushes = machine.chrome.pause("flush")
+    leaving = asyncio.create_task(machine.host.leave())
+    await asyncio.wait_for(flushing.wait(), 30)
+    assert 41 in machine.locks.verified[asked:]
+    flushes.set()
+    await asyncio.wait_for(leaving, 30)
+    await succeeded(machine)
+
+
+async def test_a_proof_is_had_without_the_end_of_what_is_being_recorded(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients go on while a host hands over, and so do steps."""
+    await opened(machine)
+    recording = machine.profile().witness.recording(41)
+    await recording.on_disk()
+    writing, disk, store = asyncio.Event(), threading.Event(), recording._store
+    noted = partial(asyncio.get_running_loop().call_soon_threadsafe, writing.set)
+
+    def slow(entries: list[Any]) -> list[Item | None]:
+        noted()
+        disk.wait(30)
+        return store(entries)
+
+    monkeypatch.setattr(recording, "_store", slow)
+    written = recording.say(URL, "http://a.test/1")
+    await asyncio.wait_for(writing.wait(), 30)
+    behind = recording.say(URL, "http://a.test/2")
+    await asyncio.wait_for(machine.profile().prove(), 30)
+    disk.set()
+    items = [await asyncio.wait_for(each, 30) for each in (written, behind)]
+    assert [item.text for item in items if item is not None] == ["http://a.test/1", "http://a.test/2"]
+
+
+async def test_what_clients_did_until_they_were_left_to_the_next_host_is_on_disk(machine: Machine) -> None:
+    await opened(machine)
+    witness = machine.profile().witness
+    machine.endpoint.on_hand_over = partial(witness.recording(41).committed, "http://a.test/last", own=False)
+    await machine.host.hand_over("HOST_STOPPING")
+    seen = witness.recording(41).folder.load().items.values()
+    assert "http://a.test/last" in [item.text for item in seen]
+    await succeeded(machine)
 
 
 async def test_a_lock_service_that_is_away_holds_no_host_up_that_hands_over(
