@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from tenure.programs import Program, free_address
+from tenure.programs import Program
 from tenure.transported import transported
 
 Say = Callable[[str], None]
@@ -75,8 +75,6 @@ class Child:
         `inherit` open, also after a restart.
         """
         self._peers, self._inherit = peers, inherit
-        if self.program.probe is not None and self.address.endswith(":0"):
-            self.address = free_address()
         await self._launch()
         self._keeper = asyncio.create_task(self._keep())
 

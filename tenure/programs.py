@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import platform
-import random
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tenure import machine
+from tenure.ports import FREE_PORT
 
 RUN_TIME_NEEDS = (machine.ETCD, machine.CHROME, machine.XVFB, machine.SETPRIV)
 
-FREE_PORT = "127.0.0.1:0"
 _PROBE_PAUSE_S = 0.03
-_LISTENING_PORTS = (20000, 32768)
-_PORT_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,7 @@ class Program:
     command: Callable[[str, Mapping[str, str]], Sequence[str]]
     """Its arguments, given the address to listen on, and the addresses of the programs before it."""
     listen: str = FREE_PORT
-    """`host:port`; port 0 takes a free one."""
+    """`host:port`; port 0 takes a free one, where the program says itself which."""
     probe: Callable[[str], Awaitable[None]] | None = None
     """Returns once the program at the address serves. None: it has `--ready-fd` and says so itself."""
     grace_s: float = 15.0
@@ -48,13 +42,15 @@ def programs(
     http_listen: str = FREE_PORT,
     recovery: str = FREE_PORT,
     metrics: str = FREE_PORT,
+    store: str = FREE_PORT,
     *,
     lock_processes: int = 1,
 ) -> list[Program]:
     """The parts of a system that keeps its data in `data_root`, and answers at the addresses given.
 
     Browsers are kept away from all of them whose port is given. `metrics` is where the lock service serves
-    Prometheus, the second of its `lock_processes` at the port after it, and so on.
+    Prometheus, the second of its `lock_processes` at the port after it, and so on. `store` is etcd's,
+    which has to be told its port.
     """
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
@@ -80,7 +76,7 @@ def programs(
         served += [_beside(metrics, number) for number in range(1, lock_processes)]
     known = [address for address in served if not address.endswith(":0")]
     return [
-        Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
+        Program("etcd", etcd, listen=store, probe=etcd_serves, environment=_etcd_environment()),
         Program(
             "lockservice",
             lambda at, up: [
@@ -118,31 +114,6 @@ def programs(
             listen=listen,
         ),
     ]
-
-
-def free_address(listen: str = FREE_PORT, row: int = 1) -> str:
-    """`listen` with a port to listen on later in place of port 0, the first of a `row` of such ports. Raises
-    OSError when there is none.
-
-    Below the ports that the kernel gives to outgoing connections (32768 and up, unless told
-    otherwise), so that none of those takes it in the meantime.
-    """
-    host, _, port = listen.rpartition(":")
-    if port != "0":
-        return listen
-    for _ in range(_PORT_TRIES):
-        chosen = random.randrange(_LISTENING_PORTS[0], _LISTENING_PORTS[1] - row + 1)
-        with suppress(OSError), ExitStack() as all_at_once:
-            for number in range(row):
-                at = (host.strip("[]"), chosen + number)
-                all_at_once.enter_context(socket.create_server(at, family=family(host)))
-            return f"{host}:{chosen}"
-    raise OSError(errno.EADDRINUSE, f"no port is free to listen on at {host}")
-
-
-def family(host: str) -> socket.AddressFamily:
-    """What kind of address it is."""
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _beside(address: str, number: int) -> str:

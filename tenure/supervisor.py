@@ -22,15 +22,8 @@ from typing import Self
 from tenure import machine, processes
 from tenure.child import Child, Say
 from tenure.dataroot import DataRoot
-from tenure.programs import (
-    FREE_PORT,
-    RUN_TIME_NEEDS,
-    etcd_version,
-    etcd_warning,
-    family,
-    free_address,
-    programs,
-)
+from tenure.ports import FREE_PORT, Ports, family
+from tenure.programs import RUN_TIME_NEEDS, etcd_version, etcd_warning, programs
 
 HTTP_LISTEN = "127.0.0.1:7480"
 
@@ -81,6 +74,7 @@ class System:
         self._lock_processes = lock_processes
         self._say = say
         self._root: DataRoot | None = None
+        self._ports = Ports()
         self._sweeper: asyncio.Task[None] | None = None
         self._warned = False
 
@@ -110,9 +104,10 @@ class System:
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
-            listen, http, recovery = map(free_address, (self._listen, self._http_listen, FREE_PORT))
-            self.metrics = free_address(row=self._lock_processes)
-            addresses = (listen, http, recovery, self.metrics)
+            asked = (self._listen, self._http_listen, FREE_PORT, FREE_PORT)
+            listen, http, recovery, store = map(self._ports.address, asked)
+            self.metrics = self._ports.address(row=self._lock_processes)
+            addresses = (listen, http, recovery, self.metrics, store)
             parts = programs(self.data_root, *addresses, lock_processes=self._lock_processes)
             for program in parts:
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
@@ -140,6 +135,7 @@ class System:
         try:
             await self._clear_stragglers()
         finally:
+            self._ports.give_back()
             root.give_back()
 
     async def __aenter__(self) -> Self:

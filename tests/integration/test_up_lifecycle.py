@@ -16,7 +16,7 @@ import pytest
 
 import tenure
 from tenure.errors import ProfileBusy
-from tests.fixtures.system import RunningSystem
+from tests.fixtures.system import READY, RunningSystem
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,7 +36,7 @@ async def up(data_root: Path, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_it_says_where_it_answers_and_what_runs(system: RunningSystem) -> None:
-    ready = await system.says("ready")
+    ready = await system.says(READY)
     assert set(ready["parts"]) == set(PARTS)
     async with tenure.connect(system.gateway) as client:
         info = await client.server_info()
@@ -50,7 +50,7 @@ async def test_its_lock_service_is_several_processes_where_that_is_asked_for(tmp
     system = RunningSystem(tmp_path / "tenure", "--lock-processes", "2")
     try:
         await system.start()
-        ready = await system.says("ready")
+        ready = await system.says(READY)
         host, _, port = ready["metrics"].removeprefix("http://").removesuffix("/metrics").rpartition(":")
         async with tenure.connect(system.gateway) as client, client.acquire("alice:linkedin") as held:
             assert held.fencing_token > 0

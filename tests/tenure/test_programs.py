@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tenure.programs import FREE_PORT, etcd_warning, free_address, programs
+from tenure.ports import FREE_PORT
+from tenure.programs import etcd_warning, programs
 
 
 def test_only_an_etcd_at_its_end_of_life_is_warned_of() -> None:
@@ -65,17 +64,3 @@ def test_the_lock_service_is_as_many_processes_as_it_is_told(tmp_path: Path) -> 
     # Each has a port for its metrics, after the first one's.
     [refused] = [each for each in parts["browserhost"].command(FREE_PORT, up) if "--refuse" in each]
     assert refused.endswith(":20002,127.0.0.1:20003,127.0.0.1:20004")
-
-
-def test_a_row_of_ports_is_free_as_a_whole() -> None:
-    first = int(free_address(row=3).rpartition(":")[2])
-    with ExitStack() as servers:
-        for port in range(first, first + 3):
-            servers.enter_context(socket.create_server(("127.0.0.1", port)))
-
-
-def test_a_port_that_is_chosen_ahead_is_none_that_connections_leave_from(tmp_path: Path) -> None:
-    assert free_address("127.0.0.1:7433") == "127.0.0.1:7433"
-    host, _, port = free_address("0.0.0.0:0").rpartition(":")
-    assert host == "0.0.0.0"
-    assert 1024 < int(port) < 32768
