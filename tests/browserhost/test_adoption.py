@@ -15,14 +15,14 @@ import pytest
 from browserhost import marker as marks
 from browserhost import profile as profiles
 from browserhost.adoption import mismatch
-from browserhost.browser import NotAdopted
+from browserhost.browser import LaunchSpec, NotAdopted
 from browserhost.keepers import Called
 from browserhost.marker import Marker
 from browserhost.note import Seat
 from browserhost.session import State
 from browserhost.witness.ledger import URL, Item
 from tenure.errors import BrowserCrashed, DiskFull, HoldRevoked, TenureError, TokenSuperseded
-from tests.browserhost.fakes import ALICE, BOB, Machine
+from tests.browserhost.fakes import ALICE, BOB, FakeBrowser, Machine
 from tests.fixtures.chrome import until
 
 MARKER = Marker(41, held=True, boot_id="boot", pid=7, start_ticks=8, used=True, driven=41)
@@ -282,17 +282,17 @@ async def test_what_nobody_foresaw_of_one_browser_keeps_no_other_from_being_serv
 ) -> None:
     await machine.open(42, BOB)
     await opened(machine)
-    called, at = await machine.left(), machine.chrome.at
-    odd = {called[1].note.profile_dir}
+    alices, adopt = machine.browser().spec.profile_dir, machine.chrome.adopt
 
-    async def break_once(step: str) -> None:
-        if step == "adopt" and odd:
-            odd.clear()
+    async def break_one(spec: LaunchSpec, *rest: Any, **how: Any) -> FakeBrowser:
+        if spec.profile_dir == alices:
             raise KeyError("sessionId")
-        await at(step)
+        return await adopt(spec, *rest, **how)
 
-    monkeypatch.setattr(machine.chrome, "at", break_once)
-    await machine.host.start(called[::-1])
+    # The next host has it from here on.
+    monkeypatch.setattr(machine.chrome, "adopt", break_one)
+    called = await machine.left()
+    await machine.host.start(called)
     await until(lambda: machine.locks.suspects)
     assert machine.locks.suspects == [(ALICE, 41, "HOST_RESTARTED")]
     assert machine.browser().was_let_go()
