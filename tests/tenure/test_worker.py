@@ -14,8 +14,8 @@ from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
     async with fake_gateway() as served:
-        # Short, and still longer than a busy machine stalls.
-        served.ttl = 1.2
+        # A renewal each 1.5 s, and two may come late before the lease is over.
+        served.ttl = 4.5
         yield served
 
 
@@ -59,6 +59,7 @@ async def test_of_a_renewal_without_an_answer_it_is_said_that_it_is_tried_again(
 
 
 async def test_a_body_is_cancelled_at_the_deadline_when_renewals_stall(gateway: FakeGateway) -> None:
+    gateway.ttl = 1.2
     gateway.stalled.add("RenewWorker")
     async with tenure.connect(gateway.target) as client:
         with pytest.raises(errors.LeaseExpired):
@@ -79,6 +80,7 @@ async def test_a_body_is_cancelled_at_once_when_the_server_says_that_the_lease_i
 
 
 async def test_a_lost_worker_is_abandoned_and_the_next_open_registers_anew(gateway: FakeGateway) -> None:
+    gateway.ttl = 1.2
     gateway.stalled.add("RenewWorker")
     async with tenure.connect(gateway.target) as client:
         with pytest.raises(errors.LeaseExpired):
@@ -86,6 +88,7 @@ async def test_a_lost_worker_is_abandoned_and_the_next_open_registers_anew(gatew
                 await asyncio.Event().wait()
         renewals = len(gateway.calls["RenewWorker"])
         gateway.stalled.clear()
+        gateway.ttl = 4.5
         async with client.open("bob"):
             assert gateway.holds["bob"].worker == "workers/w2"
         late = {request.worker for request in gateway.calls["RenewWorker"][renewals:]}

@@ -21,7 +21,7 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGateway]
     true one, so a call would be over before it began.
     """
     async with fake_gateway() as served:
-        served.ttl = 1.2
+        served.ttl = 4.5
         real, real_ns = time.time, time.time_ns
 
         def ahead() -> int:
@@ -40,6 +40,7 @@ async def test_a_lease_that_is_renewed_outlives_a_jump(gateway: FakeGateway) -> 
 
 
 async def test_one_that_is_not_ends_when_it_does_and_not_an_hour_later(gateway: FakeGateway) -> None:
+    gateway.ttl = 1.2
     gateway.stalled.add("RenewWorker")
     async with tenure.connect(gateway.target) as client:
         with pytest.raises(errors.LeaseExpired):
