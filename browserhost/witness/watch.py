@@ -70,7 +70,7 @@ class Watch:
 
     async def step(self, seq: int, name: str) -> Item | None:
         """Record that a step begins, with a picture when one can be had in time."""
-        why = "the session was cut"
+        why = "the session was cut, or its host left"
         try:
             async with asyncio.timeout(STEP_S):
                 taken = await self._browser.picture(_WISH)
