@@ -223,15 +223,13 @@ class Running:
             raise errors.from_rpc_error(error) from None
 
     async def in_words(self, method: Any, request: Any, timeout: float) -> Any:
-        """As `call`, made again as often as the caller's own deadline ends it: the service answers a quarter
-        of a second before that, which is little on a busy machine.
+        """As `call`, made again as often as its outcome is not known: the caller's own deadline ended it, since
+        the service answers a quarter of a second before that, which is little on a busy machine; or the store
+        went while it was asked.
         """
         while True:
-            try:
+            with suppress(errors.OutcomeUnknown):
                 return await self.call(method, request, timeout)
-            except errors.OutcomeUnknown as error:
-                if error.metadata.get("grpc_code") != "DEADLINE_EXCEEDED":
-                    raise
 
     async def worker(self, ttl_s: int = 60) -> str:
         request = worker_service_pb2.RegisterWorkerRequest()

@@ -72,6 +72,8 @@ UNTYPED = {
 }
 BAD = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 WRONG = "wrong:"
+# What the caller's own gRPC says where the machine stood still for two seconds.
+LATE = "ping timeout"
 _MEMORY_KB = 600_000
 
 
@@ -123,7 +125,8 @@ async def send(channel: grpc.aio.Channel, request: Malformed, said: Counter[str]
         known = typed.reason if _is_typed(error) else ""
         code = error.code()
         said[f"{code.name} {known}"] += 1
-        if code in BAD or not (known or code in UNTYPED):
+        lost = LATE in str(error.details())
+        if code in BAD or not (known or lost or code in UNTYPED):
             said[f"{WRONG} {request.method}: {error.details()}"] += 1
 
 
