@@ -70,6 +70,16 @@ async def test_a_browser_is_warmed_up_over_its_way_out_and_without_another_page(
     assert browser.url == f"{site.url}/first"
 
 
+async def test_chrome_starts_no_page_of_its_own_beside_the_sessions(browsers: Browsers, site: Site) -> None:
+    """On Chrome 156 two for its address bar doubled the CPU time of a start."""
+    browser = await browsers.launch()
+    await browser.open(site.url)
+    await browser.warm_up()
+    found = await browser.mux.root.call("Target.getTargets", {"filter": [{}]})
+    there = [(each["type"], each["url"].rstrip("/")) for each in found["targetInfos"]]
+    assert sorted(there) == [("page", site.url), ("tab", site.url)]
+
+
 async def test_its_pid_is_chromes_main_process(browsers: Browsers) -> None:
     browser = await browsers.launch()
     chrome = next(each for each in processes.table() if each.pid == browser.pid)
