@@ -223,12 +223,12 @@ class Running:
             raise errors.from_rpc_error(error) from None
 
     async def in_words(self, method: Any, request: Any, timeout: float) -> Any:
-        """As `call`, made again as often as its outcome is not known: the caller's own deadline ended it, since
+        """As `call`, made again as often as its outcome is not known: the caller's own deadline ended it, as
         the service answers a quarter of a second before that, which is little on a busy machine; or the store
         went while it was asked.
         """
         while True:
-            with suppress(errors.OutcomeUnknown):
+            with contextlib.suppress(errors.OutcomeUnknown):
                 return await self.call(method, request, timeout)
 
     async def worker(self, ttl_s: int = 60) -> str:
