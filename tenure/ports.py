@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Self
 
 FREE_PORT = "127.0.0.1:0"
@@ -21,7 +21,7 @@ class Ports:
 
     Each has a claim, an abstract unix socket: such a name is seen in the network namespace where the port
     is, is had by one process, and goes with it, however it ends. Whoever chooses in another way may still
-    take the port before its program listens.
+    take the port before its program listens, or while it is away.
     """
 
     def __init__(self) -> None:
@@ -36,18 +36,17 @@ class Ports:
     def address(self, listen: str = FREE_PORT, row: int = 1) -> str:
         """`listen` with a free port in place of port 0, the first of a `row` of them.
 
-        Raises OSError when there is none.
+        Raises OSError when there is none, or the host is none of this machine's.
         """
         host, _, port = listen.rpartition(":")
         if port != "0":
             return listen
         for _ in range(_TRIES):
             first = random.randrange(_CHOICE[0], _CHOICE[1] - row + 1)
-            with suppress(OSError), ExitStack() as claims:
-                for number in range(first, first + row):
-                    _claim(host.strip("[]"), number, claims)
-                self._claims.push(claims.pop_all())
-                return f"{host}:{first}"
+            with ExitStack() as claims:
+                if all(_claimed(host.strip("[]"), number, claims) for number in range(first, first + row)):
+                    self._claims.push(claims.pop_all())
+                    return f"{host}:{first}"
         raise OSError(errno.EADDRINUSE, f"no port is free to listen on at {host}")
 
     def give_back(self) -> None:
@@ -60,8 +59,13 @@ def family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _claim(host: str, port: int, claims: ExitStack) -> None:
-    claim = claims.enter_context(socket.socket(socket.AF_UNIX))
-    claim.bind(f"\0tenure-port-{port}")
-    # Nobody listens there.
-    socket.create_server((host, port), family=family(host)).close()
+def _claimed(host: str, port: int, claims: ExitStack) -> bool:
+    """Whether it is ours now: nobody else has chosen it, and nobody listens there."""
+    try:
+        claims.enter_context(socket.socket(socket.AF_UNIX)).bind(f"\0tenure-port-{port}")
+        socket.create_server((host, port), family=family(host)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True

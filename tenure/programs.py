@@ -27,7 +27,7 @@ class Program:
     command: Callable[[str, Mapping[str, str]], Sequence[str]]
     """Its arguments, given the address to listen on, and the addresses of the programs before it."""
     listen: str = FREE_PORT
-    """`host:port`; port 0 takes a free one, where the program says itself which."""
+    """`host:port`. Port 0 only where it says itself which one it got."""
     probe: Callable[[str], Awaitable[None]] | None = None
     """Returns once the program at the address serves. None: it has `--ready-fd` and says so itself."""
     grace_s: float = 15.0
@@ -42,15 +42,13 @@ def programs(
     http_listen: str = FREE_PORT,
     recovery: str = FREE_PORT,
     metrics: str = FREE_PORT,
-    store: str = FREE_PORT,
     *,
     lock_processes: int = 1,
 ) -> list[Program]:
     """The parts of a system that keeps its data in `data_root`, and answers at the addresses given.
 
     Browsers are kept away from all of them whose port is given. `metrics` is where the lock service serves
-    Prometheus, the second of its `lock_processes` at the port after it, and so on. `store` is etcd's,
-    which has to be told its port.
+    Prometheus, the second of its `lock_processes` at the port after it, and so on.
     """
 
     def etcd(address: str, _: Mapping[str, str]) -> list[str]:
@@ -76,7 +74,7 @@ def programs(
         served += [_beside(metrics, number) for number in range(1, lock_processes)]
     known = [address for address in served if not address.endswith(":0")]
     return [
-        Program("etcd", etcd, listen=store, probe=etcd_serves, environment=_etcd_environment()),
+        Program("etcd", etcd, probe=etcd_serves, environment=_etcd_environment()),
         Program(
             "lockservice",
             lambda at, up: [

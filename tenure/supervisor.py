@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -104,12 +105,14 @@ class System:
             processes.adopt_orphans()
             self._sweeper = asyncio.create_task(self._sweep())
             # Known before anything starts: browsers are kept away from all of them.
-            asked = (self._listen, self._http_listen, FREE_PORT, FREE_PORT)
-            listen, http, recovery, store = map(self._ports.address, asked)
+            asked = (self._listen, self._http_listen, FREE_PORT)
+            listen, http, recovery = map(self._ports.address, asked)
             self.metrics = self._ports.address(row=self._lock_processes)
-            addresses = (listen, http, recovery, self.metrics, store)
+            addresses = (listen, http, recovery, self.metrics)
             parts = programs(self.data_root, *addresses, lock_processes=self._lock_processes)
             for program in parts:
+                # A part that dies comes back where it was.
+                program = replace(program, listen=self._ports.address(program.listen))
                 child = Child(program, self._root.log(program.name), self._say, self._write_state)
                 self.children.append(child)
                 peers = {each.name: each.address for each in self.children}

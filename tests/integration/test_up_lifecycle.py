@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 import tenure
+from tenure import ports
 from tenure.errors import ProfileBusy
 from tests.fixtures.system import READY, RunningSystem
 
@@ -70,6 +71,29 @@ async def test_a_part_that_dies_is_started_again_at_its_address(system: RunningS
     await system.says(f"{part} is back at")
     async with tenure.connect(system.gateway) as client, client.acquire("alice:linkedin") as held:
         assert held.fencing_token > 0
+
+
+async def test_the_port_of_a_part_that_is_away_is_nobody_elses_until_the_system_is_down(
+    system: RunningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = json.loads((system.data_root / "run.json").read_text())
+    chosen = [int(run["parts"][part]["address"].rpartition(":")[2]) for part in PARTS]
+
+    def is_given(port: int) -> bool:
+        monkeypatch.setattr(ports, "_CHOICE", (port, port + 1))
+        try:
+            with ports.Ports() as ours:
+                return ours.address() == f"127.0.0.1:{port}"
+        except OSError:
+            return False
+
+    for part, port in zip(PARTS, chosen, strict=True):
+        os.kill(system.part(part), signal.SIGKILL)
+        await system.says(f"{part} was killed by SIGKILL; starting it again")
+        assert not is_given(port)
+        await system.says(f"{part} is back at")
+    assert await system.stop() == 0
+    assert all(map(is_given, chosen))
 
 
 async def test_killing_the_supervisor_ends_everything(system: RunningSystem) -> None:

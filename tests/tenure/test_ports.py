@@ -21,6 +21,12 @@ except OSError as error:
 """
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no system chooses that is started meanwhile."""
+    monkeypatch.setattr(ports, "_CHOICE", (9_000, 10_000))
+
+
 def another_process_is_given(port: int) -> str:
     """What it is told when it has but this one to choose."""
     command = [sys.executable, "-c", TAKER, str(port)]
@@ -38,7 +44,10 @@ def test_a_row_of_ports_is_free_as_a_whole() -> None:
             servers.enter_context(socket.create_server(("127.0.0.1", port)))
 
 
-def test_a_port_that_is_chosen_ahead_is_none_that_connections_leave_from() -> None:
+def test_a_port_that_is_chosen_ahead_is_none_that_connections_leave_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
     with Ports() as chosen:
         assert chosen.address("127.0.0.1:7433") == "127.0.0.1:7433"
         host, _, port = chosen.address("0.0.0.0:0").rpartition(":")
@@ -70,3 +79,8 @@ def test_a_row_that_is_not_had_whole_claims_nothing(monkeypatch: pytest.MonkeyPa
         with pytest.raises(OSError, match="no port is free to listen on"):
             chosen.address(row=2)
         assert number(chosen.address()) == first - 1
+
+
+def test_what_is_no_matter_of_the_port_is_told_as_what_it_is() -> None:
+    with Ports() as chosen, pytest.raises(OSError, match="annot assign requested address"):
+        chosen.address("192.0.2.1:0")
