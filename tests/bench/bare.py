@@ -13,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+NO_BAR = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 # As the browser host starts Chrome, less what is about custody: both run with the same features off.
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
+    NO_BAR,
     "--disable-sync",
     "--disable-quic",
     "--no-first-run",

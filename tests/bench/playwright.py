@@ -21,7 +21,7 @@ from playwright.async_api import async_playwright
 
 import tenure
 from tests.bench import report
-from tests.bench.bare import FLAGS, BareBrowser, start_display
+from tests.bench.bare import FLAGS, NO_BAR, BareBrowser, start_display
 from tests.bench.browser_rig import Bench
 from tests.bench.parts import Measured
 
@@ -73,7 +73,8 @@ async def launch_server() -> AsyncIterator[str]:
         "headless": False,
         "executablePath": shutil.which("chromium"),
         "chromiumSandbox": os.geteuid() != 0,
-        "args": [flag for flag in FLAGS if flag != "--remote-debugging-pipe"],  # it says so itself
+        # The pipe it asks for itself; and of features it has a list of its own, which another would replace.
+        "args": [flag for flag in FLAGS if flag not in ("--remote-debugging-pipe", NO_BAR)],
         "env": {**os.environ, "DISPLAY": name},
     }
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
