@@ -34,8 +34,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-breakpad",  # its handlers leave Chrome's process group
     "--disable-component-update",
-    # A renderer each, that Chrome starts ahead for what its address bar would show: half of all the CPU time
-    # that a start takes, and 50 MB. Without them the bar draws its suggestions itself.
+    # A renderer each, that Chrome 156 starts ahead for what its address bar would show: half of all the CPU
+    # time that a start takes, and 50 MB. Without them the bar draws its suggestions itself.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
     "--disable-hang-monitor",
     "--disable-quic",  # it would go round the forwarder

@@ -74,6 +74,7 @@ async def test_chrome_starts_no_page_of_its_own_beside_the_sessions(browsers: Br
     """On Chrome 156 two for its address bar doubled the CPU time of a start."""
     browser = await browsers.launch()
     await browser.open(site.url)
+    # Only after its first page does Chrome come to them, and this takes longer.
     await browser.warm_up()
     found = await browser.mux.root.call("Target.getTargets", {"filter": [{}]})
     there = [(each["type"], each["url"].rstrip("/")) for each in found["targetInfos"]]

@@ -66,6 +66,11 @@ class View:
                 told.append(message)
         return told
 
+    async def until_quiet(self, at: Running) -> None:
+        """Follow until there is nothing to tell of what was done before: a cursor may be from before it."""
+        while await self.until_bookmark(at) or not self.profiles:
+            continue
+
     def known(self) -> dict[str, tuple[str, int, list[str]]]:
         """By profile: its etag, how many wait, and who."""
         found = {}
@@ -111,6 +116,7 @@ async def test_a_stream_resumed_at_another_replica_tells_exactly_what_changed(et
         view = View()
         told = await view.until_bookmark(a)
         assert [m.WhichOneof("event") for m in told] == ["snapshot"] * 3
+        await view.until_quiet(a)
         await b.release(holds["bob"])
         waiting = asyncio.create_task(b.acquire("alice", await b.worker(), wait=30))
         await a.until_queued(1)
@@ -211,9 +217,7 @@ async def test_a_raised_epoch_begins_the_stream_anew(etcd: Store) -> None:
     async with running(etcd.endpoints, etcd.prefix) as a:
         await a.acquire("alice", await a.worker())
         view = View()
-        while not view.profiles:
-            # A first bookmark may be from before what its reader just did.
-            await view.until_bookmark(a)
+        await view.until_quiet(a)
         old = view.cursor
         async with view.following(a) as messages:
             assert (await anext(messages)).bookmark
@@ -242,7 +246,7 @@ async def test_a_compaction_under_the_watch_loses_nothing(etcd_member: Member) -
         worker = await a.worker()
         hold = await a.acquire("alice", worker)
         view = View()
-        await view.until_bookmark(b)
+        await view.until_quiet(b)
         async with view.following(b) as messages:
             assert (await anext(messages)).bookmark
             # B hears nothing while history is made, and shortened.

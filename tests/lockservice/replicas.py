@@ -223,13 +223,14 @@ class Running:
             raise errors.from_rpc_error(error) from None
 
     async def in_words(self, method: Any, request: Any, timeout: float) -> Any:
-        """As `call`, made again as often as its outcome is not known: the caller's own deadline ended it, as
-        the service answers a quarter of a second before that, which is little on a busy machine; or the store
-        went while it was asked.
+        """As `call`, made again a few times while its outcome is not known: the caller's own deadline ended
+        it, as the service answers a quarter of a second before that, which is little on a busy machine; or
+        the store went while it was asked.
         """
-        while True:
+        for _ in range(3):
             with contextlib.suppress(errors.OutcomeUnknown):
                 return await self.call(method, request, timeout)
+        return await self.call(method, request, timeout)
 
     async def worker(self, ttl_s: int = 60) -> str:
         request = worker_service_pb2.RegisterWorkerRequest()
@@ -300,7 +301,7 @@ class Running:
 
     async def until_told(self, what: str | None) -> None:
         """Return when the health's last word has `what` in it; None: when all is well."""
-        await self.until_told_of(lambda told: told is None if what is None else what in (told or ""))
+        await self.until_told_of(lambda told: told is what if told is None or what is None else what in told)
 
     async def until_told_of(self, matches: Callable[[str | None], bool]) -> None:
         """Return when the health's last word, None when all is well, is one that matches."""

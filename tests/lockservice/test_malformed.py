@@ -125,8 +125,9 @@ async def send(channel: grpc.aio.Channel, request: Malformed, said: Counter[str]
         known = typed.reason if _is_typed(error) else ""
         code = error.code()
         said[f"{code.name} {known}"] += 1
-        lost = LATE in str(error.details())
-        if code in BAD or not (known or lost or code in UNTYPED):
+        if LATE in str(error.details()):
+            said["lost"] += 1
+        elif code in BAD or not (known or code in UNTYPED):
             said[f"{WRONG} {request.method}: {error.details()}"] += 1
 
 

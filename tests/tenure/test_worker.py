@@ -14,7 +14,7 @@ from tests.tenure.fake_gateway import FakeGateway, fake_gateway
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
     async with fake_gateway() as served:
-        # A renewal each 1.5 s, and two may come late before the lease is over.
+        # A renewal each 1.5 s, and two may be missed before the lease is over.
         served.ttl = 4.5
         yield served
 
