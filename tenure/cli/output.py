@@ -86,7 +86,8 @@ def _outcome(output: Output, work: Coroutine[Any, Any, int | None]) -> int:
     except (CannotStart, Taken, StartFailed) as error:
         output.fail("CANNOT_START", str(error))
     except OSError as error:
-        output.fail("SYSTEM_ERROR", str(error))
+        # A TimeoutError of ours has no words.
+        output.fail("SYSTEM_ERROR", str(error) or "it took longer than it may; see how busy the machine is.")
     except (KeyboardInterrupt, asyncio.CancelledError):
         output.fail("INTERRUPTED", "stopped by a signal; what was open is closed.")
         return INTERRUPTED
