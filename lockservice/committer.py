@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from lockservice.batcher import Batcher, Party, Request, failed
+from lockservice.batcher import Batcher
 from lockservice.core.decision import Decision, Refuse
 from lockservice.core.document import Unreadable
 from lockservice.core.keys import Keys
@@ -17,6 +17,7 @@ from lockservice.etcd.errors import EtcdError
 from lockservice.etcd.kv import Kv
 from lockservice.etcd.txn import Op, Txn
 from lockservice.mirror import Mirror, Touched
+from lockservice.party import Party, Request, failed
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from lockservice import batcher
-from lockservice.batcher import Batcher, Request
+from lockservice.batcher import Batcher
 from lockservice.core.gathering import MAX_MEMBERS
 from lockservice.etcd.client import Etcd
 from lockservice.etcd.errors import ClusterChanged, NotSent, OutcomeUnknown
 from lockservice.etcd.txn import Txn, absent, empty, get, mod_is, prefix, put, txn
 from lockservice.etcd.watch import Changes, Resumed
+from lockservice.party import Request
 from tenure import errors
 from tenure.etcdwire.v1 import etcdwire_pb2 as wire
 from tenure.names import ProfileName
